@@ -1,0 +1,225 @@
+// Package snapshot is the waist of meshc: the one value that the compiler makes
+// and that the proxy, the xDS server and the REST view read.
+//
+// A Snapshot is a value all the way down: no pointer, map, slice, function or
+// channel can be reached through its exported fields, and List has no writing
+// method. It can be handed to any number of goroutines without a lock or a
+// clone. It holds plain data and nothing that runs; every consumer builds its
+// own running form from it.
+//
+// The package imports nothing but the standard library.
+package snapshot
+
+import "time"
+
+// Snapshot is everything that one set of input documents means.
+type Snapshot struct {
+	// Version is the digest of the digests of all parts below, origins
+	// excepted. The same documents, in any order and from any folder, give the
+	// same version.
+	Version Digest `json:"version"`
+	// Proxies are sorted by ID.
+	Proxies List[Proxy] `json:"proxies"`
+	// Clusters are sorted by Name; proxies refer to them by name.
+	Clusters List[Cluster] `json:"clusters"`
+	// Endpoints are sorted by Name; clusters refer to them by name. They are
+	// kept apart from clusters because they change far more often.
+	Endpoints List[EndpointSet] `json:"endpoints"`
+	// Documents are the checked source documents, defaults applied, sorted by ID.
+	Documents List[Document] `json:"documents"`
+	// Origins say where each document was written, sorted by ID. They are
+	// outside the version: a comment on line 1 of a file changes no behaviour.
+	Origins List[Origin] `json:"origins"`
+}
+
+// GatewayID is the ID of the gateway proxy, and its Envoy node id.
+const GatewayID = "gateway"
+
+// Proxy is a view of the world with listeners: the gateway, or one dataplane.
+type Proxy struct {
+	// ID is "gateway" or "MESH.NAME"; it is also the Envoy node id.
+	ID   string `json:"id"`
+	Mesh string `json:"mesh,omitempty"`
+	// Listeners are sorted by Name.
+	Listeners List[Listener] `json:"listeners"`
+	Digest    Digest         `json:"digest"`
+}
+
+// Direction says whose traffic a listener takes.
+type Direction string
+
+// The directions of a listener.
+const (
+	Gateway  Direction = "gateway"
+	Inbound  Direction = "inbound"
+	Outbound Direction = "outbound"
+)
+
+// Protocol is what a listener or a cluster speaks.
+type Protocol string
+
+// The protocols that a data plane can act on. Everything that is not HTTP/1.1
+// is carried as bytes.
+const (
+	HTTP Protocol = "http"
+	TCP  Protocol = "tcp"
+)
+
+// Listener is a socket and what happens to what arrives on it.
+type Listener struct {
+	// Name is "gateway", "inbound:ADDRESS:PORT" or "outbound:ADDRESS:PORT".
+	Name      string    `json:"name"`
+	Direction Direction `json:"direction"`
+	Protocol  Protocol  `json:"protocol"`
+	// Address is an IP literal and Port 1..65535. Both are zero for the
+	// gateway listener, whose address is a flag of the process that serves it.
+	Address string `json:"address,omitempty"`
+	Port    uint16 `json:"port,omitempty"`
+	// Service is the kuma.io/service the listener is for; empty for the gateway.
+	Service string `json:"service,omitempty"`
+	// VirtualHosts route HTTP; they are empty for TCP.
+	VirtualHosts List[VirtualHost] `json:"virtualHosts"`
+	// Targets receive the bytes of TCP; they are empty for HTTP. A TCP
+	// listener without targets closes what it accepts.
+	Targets List[Target] `json:"targets"`
+	// Filters run on each stream or connection, in this order.
+	Filters List[Filter] `json:"filters"`
+	// Sources are the IDs of the documents this came from.
+	Sources List[string] `json:"sources"`
+	Digest  Digest       `json:"digest"`
+}
+
+// VirtualHost is a set of domains and the routes behind them.
+type VirtualHost struct {
+	// Name is unique in its listener.
+	Name string `json:"name"`
+	// Domains are lower-case and match the Host header whole, port included;
+	// "*" matches every host that no other virtual host names.
+	Domains List[string] `json:"domains"`
+	// Routes are tried in order; a request that none matches gets 404.
+	Routes  List[Route]  `json:"routes"`
+	Sources List[string] `json:"sources"`
+	Digest  Digest       `json:"digest"`
+}
+
+// Route sends the requests it matches to its targets.
+type Route struct {
+	Name string `json:"name"`
+	// PathPrefix matches the start of the path; "/" matches every request.
+	PathPrefix string `json:"pathPrefix"`
+	// Targets share the requests by weight. None, or only targets without
+	// endpoints, answers 503.
+	Targets List[Target] `json:"targets"`
+	// HostFromEndpoint sends the chosen endpoint's Hostname, where it has one,
+	// as the Host header in place of the client's.
+	HostFromEndpoint bool `json:"hostFromEndpoint,omitempty"`
+}
+
+// Target is one arm of a weighted split.
+type Target struct {
+	Cluster string `json:"cluster"`
+	// Weight is relative to the sum of its siblings and never 0.
+	Weight uint32 `json:"weight"`
+}
+
+// Filter is one use of a policy kind that looks at or alters traffic.
+type Filter struct {
+	// Kind names an entry of plugins/builtin.
+	Kind string `json:"kind"`
+	// Config is the kind's configuration as canonical JSON, references resolved.
+	Config  string       `json:"config"`
+	Sources List[string] `json:"sources"`
+}
+
+// Discovery says how a cluster's endpoints become addresses.
+type Discovery string
+
+// The ways to find addresses.
+const (
+	// Static endpoints are IP literals.
+	Static Discovery = "static"
+	// DNS endpoints have host names, resolved again while the cluster lives.
+	DNS Discovery = "dns"
+)
+
+// Balancing is how a cluster chooses among its endpoints.
+type Balancing string
+
+// The balancing policies.
+const (
+	RoundRobin Balancing = "roundRobin"
+	// ClientIP keeps a client address on one endpoint while the set of
+	// endpoints stays as it is (Kubernetes sessionAffinity: ClientIP).
+	ClientIP Balancing = "clientIP"
+)
+
+// Cluster is a set of endpoints that are spoken to in one way.
+type Cluster struct {
+	// Name is the service, with a hash of the tags where it is a subset of it.
+	// It is also the name of its EndpointSet and its Envoy EDS name.
+	Name      string    `json:"name"`
+	Service   string    `json:"service"`
+	Mesh      string    `json:"mesh,omitempty"`
+	Protocol  Protocol  `json:"protocol"`
+	Discovery Discovery `json:"discovery"`
+	Balancing Balancing `json:"balancing"`
+	// ConnectTimeout bounds one attempt to connect.
+	ConnectTimeout Duration     `json:"connectTimeout"`
+	Sources        List[string] `json:"sources"`
+	Digest         Digest       `json:"digest"`
+}
+
+// EndpointSet is the endpoints of one cluster.
+type EndpointSet struct {
+	Name string `json:"name"`
+	// Endpoints are sorted by address, then port, and hold no duplicate.
+	Endpoints List[Endpoint] `json:"endpoints"`
+	Sources   List[string]   `json:"sources"`
+	Digest    Digest         `json:"digest"`
+}
+
+// Endpoint is one place where a service answers.
+type Endpoint struct {
+	// Address is an IP literal, or a host name where the cluster uses DNS.
+	Address string `json:"address"`
+	Port    uint16 `json:"port"`
+	// Hostname is what a route with HostFromEndpoint sends as Host.
+	Hostname string `json:"hostname,omitempty"`
+}
+
+// Document is one source document after checking and defaulting.
+type Document struct {
+	// ID is "DIALECT/KIND/NAMESPACE-OR-MESH/NAME"; the third part is empty for
+	// kinds that have neither.
+	ID        string `json:"id"`
+	Dialect   string `json:"dialect"`
+	Kind      string `json:"kind"`
+	Namespace string `json:"namespace,omitempty"`
+	Mesh      string `json:"mesh,omitempty"`
+	Name      string `json:"name"`
+	// JSON is the document as canonical JSON.
+	JSON   string `json:"json"`
+	Digest Digest `json:"digest"`
+}
+
+// Origin is where a document was written.
+type Origin struct {
+	ID string `json:"id"`
+	// File is relative to the input root, with slashes.
+	File   string `json:"file"`
+	Line   int    `json:"line"`
+	Column int    `json:"column"`
+}
+
+// Duration is a length of time, written in JSON as Go writes it ("5s").
+type Duration time.Duration
+
+// MarshalText writes d as time.Duration's String does.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	*d = Duration(v)
+	return err
+}

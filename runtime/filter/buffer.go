@@ -1,0 +1,50 @@
+package filter
+
+// Buffer is a piece of body in a filter's hands. The filter may read it and
+// replace any part of it; what it holds when the callback returns is what goes
+// on.
+type Buffer struct {
+	data []byte
+	own  bool // data is the buffer's own storage, not the reader's
+}
+
+// NewBuffer returns a Buffer over data, which it does not copy until it must.
+func NewBuffer(data []byte) *Buffer { return &Buffer{data: data} }
+
+// View makes b show data, without copying, until it is changed.
+func (b *Buffer) View(data []byte) { b.data, b.own = data, false }
+
+// Bytes returns the content, valid until the callback returns or the buffer is changed.
+func (b *Buffer) Bytes() []byte { return b.data }
+
+// Len returns the number of bytes held.
+func (b *Buffer) Len() int { return len(b.data) }
+
+// Append adds a copy of p at the end.
+func (b *Buffer) Append(p []byte) {
+	if !b.own {
+		b.data, b.own = append(make([]byte, 0, len(b.data)+len(p)), b.data...), true
+	}
+	b.data = append(b.data, p...)
+}
+
+// Replace puts a copy of p in place of length bytes at start. Both are cut to
+// what is there: start 0 and length 0 prepends, start at or past the end
+// appends, start 0 and length of Len or more replaces all (Proxy-Wasm's
+// set_buffer_bytes, as Envoy has it).
+func (b *Buffer) Replace(start, length int, p []byte) {
+	start = min(start, len(b.data))
+	length = min(length, len(b.data)-start)
+	next := make([]byte, 0, len(b.data)-length+len(p))
+	next = append(next, b.data[:start]...)
+	next = append(next, p...)
+	b.data, b.own = append(next, b.data[start+length:]...), true
+}
+
+// Reset empties the buffer; storage of its own is kept.
+func (b *Buffer) Reset() {
+	if !b.own {
+		b.data = nil
+	}
+	b.data = b.data[:0]
+}

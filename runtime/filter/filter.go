@@ -1,0 +1,216 @@
+// Package filter is the contract between the proxy and what runs inside it.
+//
+// A Factory is made once for each use of a policy kind in a snapshot and lives
+// as long as that snapshot serves; it makes one HTTP filter a stream or one TCP
+// filter a connection. The contract is wide enough for Proxy-Wasm as Envoy 1.40
+// runs it: headers, body chunks and trailers in both directions, pausing and
+// resuming from another goroutine, replies made locally, properties, and an
+// access log at the end.
+//
+// # Goroutines
+//
+// All methods of one filter are called one at a time, never two at once. A
+// filter that waits for something outside returns a stop, and later calls
+// Stream.Continue from any goroutine; Stream.Post runs a function as if it
+// were a callback of the stream, which is the only way to touch its headers
+// from elsewhere.
+package filter
+
+import "time"
+
+// Direction tells the request from the response (for TCP: bytes from
+// downstream, bytes from upstream).
+type Direction uint8
+
+// The two directions of a stream.
+const (
+	Request Direction = iota
+	Response
+)
+
+// HeadersStatus is what a filter wants after headers.
+type HeadersStatus uint8
+
+// The answers to headers. After a stop nothing moves past the filter in this
+// direction until Stream.Continue.
+const (
+	HeadersContinue HeadersStatus = iota
+	// HeadersStop holds the headers, but body and trailers go on arriving at
+	// this filter; a DataContinue on one of them also lets the headers go.
+	HeadersStop
+	// HeadersStopAll holds the headers and everything after them: body is
+	// kept up to the buffer limit, then no longer read.
+	HeadersStopAll
+)
+
+// DataStatus is what a filter wants after a piece of body or TCP data.
+type DataStatus uint8
+
+// The answers to data.
+const (
+	DataContinue DataStatus = iota
+	// DataStopAndBuffer keeps the data; the next call sees all that was kept,
+	// in one Buffer. Over the buffer limit the request is answered 413, the
+	// response is cut off with 500.
+	DataStopAndBuffer
+	// DataStopAndWatermark keeps the data likewise, but over the limit the
+	// sender is held back instead.
+	DataStopAndWatermark
+	// DataStopNoBuffer drops the data: the filter has taken it.
+	DataStopNoBuffer
+)
+
+// TrailersStatus is what a filter wants after trailers.
+type TrailersStatus uint8
+
+// The answers to trailers.
+const (
+	TrailersContinue TrailersStatus = iota
+	TrailersStop
+)
+
+// Factory makes filters. Its methods may be called from many goroutines.
+type Factory interface {
+	// HTTP returns the filter of one stream. A nil filter takes no part.
+	HTTP(Stream) HTTP
+	// TCP returns the filter of one connection. A nil filter takes no part.
+	TCP(Conn) TCP
+	// Close is called once the last stream that could use the factory has ended.
+	Close()
+}
+
+// HTTP is one filter on one HTTP stream. Response methods are called in the
+// reverse order of the chain. Embed PassThrough to write only some of them.
+type HTTP interface {
+	RequestHeaders(h *Headers, end bool) HeadersStatus
+	RequestData(b *Buffer, end bool) DataStatus
+	RequestTrailers(t *Headers) TrailersStatus
+	ResponseHeaders(h *Headers, end bool) HeadersStatus
+	ResponseData(b *Buffer, end bool) DataStatus
+	ResponseTrailers(t *Headers) TrailersStatus
+	// Log is called when the stream has ended, in whatever way.
+	Log(*Record)
+	// Done is the last call, after every filter's Log.
+	Done()
+}
+
+// TCP is one filter on one TCP connection.
+type TCP interface {
+	NewConnection() DataStatus
+	DownstreamData(b *Buffer, end bool) DataStatus
+	UpstreamData(b *Buffer, end bool) DataStatus
+	// Log and Done as in HTTP.
+	Log(*Record)
+	Done()
+}
+
+// Stream is what an HTTP filter may ask of the stream it is on. Continue,
+// Reset and Post may be called from any goroutine, and do nothing once the
+// stream has ended; the others only inside a callback.
+type Stream interface {
+	// Continue lets go what this filter stopped in direction d.
+	Continue(d Direction)
+	// Post runs f as a callback of the stream. It reports false, and f never
+	// runs, when the stream has ended.
+	Post(f func()) bool
+	// Reset ends the stream without an answer.
+	Reset()
+	// Reply answers the request here. The reply passes the response methods
+	// of the whole chain. Only the first Reply of a stream counts, and none
+	// once response headers have left.
+	Reply(Reply)
+	// ClearRoute has the route chosen anew from the request headers.
+	ClearRoute()
+	// Headers and Trailers return the message of direction d while it is in
+	// the filter's hands, and nil otherwise. Trailers may be created in the
+	// callback that ends the body.
+	Headers(d Direction) *Headers
+	Trailers(d Direction) *Headers
+	Properties
+}
+
+// Conn is what a TCP filter may ask of its connection; Continue, Close and
+// Post as in Stream.
+type Conn interface {
+	Continue(d Direction)
+	Post(f func()) bool
+	Close()
+	Properties
+}
+
+// Properties are the facts about a stream, by Envoy's attribute names
+// ("source.address", "request.id", "xds.cluster_name" …).
+type Properties interface {
+	// Property returns the value at path, or false where there is none.
+	Property(path ...string) (Value, bool)
+	// SetProperty keeps value for the filters of this stream.
+	SetProperty(path string, value []byte)
+}
+
+// Value is a property's value: one of string, []byte, bool, int64, uint64,
+// float64, time.Time, time.Duration or *Headers.
+type Value any
+
+// Reply is a response made by a filter.
+type Reply struct {
+	Status int
+	// Headers are added to the response; :status is not among them.
+	Headers []Field
+	Body    []byte
+	// GRPCStatus is sent where the request is gRPC; negative means none.
+	GRPCStatus int
+	// Details go to the access log ("response.code_details").
+	Details string
+}
+
+// Record is what is known of a stream or connection when it ends. Its headers
+// are read-only and valid during Log.
+type Record struct {
+	Request, Response *Headers
+	RequestTrailers   *Headers
+	ResponseTrailers  *Headers
+	Status            int
+	Details           string
+	Start             time.Time
+	Duration          time.Duration
+	// Bytes of body (HTTP) or of payload (TCP), as received from downstream
+	// and as sent to it.
+	BytesReceived, BytesSent uint64
+	Route, Cluster, Upstream string
+}
+
+// PassThrough is an HTTP and TCP filter that does nothing.
+type PassThrough struct{}
+
+// RequestHeaders continues.
+func (PassThrough) RequestHeaders(*Headers, bool) HeadersStatus { return HeadersContinue }
+
+// RequestData continues.
+func (PassThrough) RequestData(*Buffer, bool) DataStatus { return DataContinue }
+
+// RequestTrailers continues.
+func (PassThrough) RequestTrailers(*Headers) TrailersStatus { return TrailersContinue }
+
+// ResponseHeaders continues.
+func (PassThrough) ResponseHeaders(*Headers, bool) HeadersStatus { return HeadersContinue }
+
+// ResponseData continues.
+func (PassThrough) ResponseData(*Buffer, bool) DataStatus { return DataContinue }
+
+// ResponseTrailers continues.
+func (PassThrough) ResponseTrailers(*Headers) TrailersStatus { return TrailersContinue }
+
+// NewConnection continues.
+func (PassThrough) NewConnection() DataStatus { return DataContinue }
+
+// DownstreamData continues.
+func (PassThrough) DownstreamData(*Buffer, bool) DataStatus { return DataContinue }
+
+// UpstreamData continues.
+func (PassThrough) UpstreamData(*Buffer, bool) DataStatus { return DataContinue }
+
+// Log does nothing.
+func (PassThrough) Log(*Record) {}
+
+// Done does nothing.
+func (PassThrough) Done() {}
