@@ -21,6 +21,9 @@ func DigestOf(v any) Digest {
 	return sha256.Sum256(b)
 }
 
+// IsZero reports whether d has not been filled in.
+func (d Digest) IsZero() bool { return d == Digest{} }
+
 // String returns the digest as 64 hex digits.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
@@ -32,8 +35,8 @@ func (d Digest) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
 // UnmarshalText reads 64 hex digits.
 func (d *Digest) UnmarshalText(b []byte) error {
-	if hex.DecodedLen(len(b)) != len(d) {
-		return fmt.Errorf("digest must be %d hex digits, got %d", 2*len(d), len(b))
+	if len(b) != hex.EncodedLen(len(d)) {
+		return fmt.Errorf("digest must be %d hex digits, got %d", hex.EncodedLen(len(d)), len(b))
 	}
 	_, err := hex.Decode(d[:], b)
 	return err

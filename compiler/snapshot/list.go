@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"encoding/json"
+	"errors"
 	"iter"
 	"slices"
 )
@@ -50,16 +51,19 @@ func (l List[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal(l.items)
 }
 
-// UnmarshalJSON reads a JSON array. It exists for Read alone: decoding is how
-// a List comes to be, not a way to change one that is already shared.
+// UnmarshalJSON reads a JSON array into an empty list. It exists for Read:
+// decoding is how a List comes to be, not a way to change one that is already
+// shared, so a list that holds anything refuses.
 func (l *List[T]) UnmarshalJSON(b []byte) error {
+	if len(l.items) > 0 {
+		return errors.New("snapshot: a list is written once")
+	}
 	var items []T
-	if err := json.Unmarshal(b, &items); err != nil {
+	if err := unmarshalStrict(b, &items); err != nil {
 		return err
 	}
-	if len(items) == 0 {
-		items = nil
+	if len(items) > 0 {
+		l.items = items
 	}
-	l.items = items
 	return nil
 }

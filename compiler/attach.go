@@ -1,0 +1,264 @@
+package compiler
+
+import (
+	"fmt"
+	"maps"
+	"math"
+	"net"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/kuma"
+)
+
+// gatewayHost is a service as the gateway serves it.
+type gatewayHost struct {
+	service *service
+	route   *schema.Document // nil: the implied route-all
+	arms    []arm
+	domains []string // those of the service that no other has claimed
+	kept    string   // the same in one word where some were lost, else ""
+}
+
+// view is a dataplane as a proxy: its document and what it listens on.
+type view struct {
+	doc       *schema.Document
+	listeners []listener
+}
+
+// listener is an inbound or outbound before it is lowered.
+type listener struct {
+	direction snapshot.Direction
+	protocol  snapshot.Protocol
+	address   string
+	port      uint16
+	service   string
+	// path is where the dataplane's document has it.
+	path []any
+	// route is the winning TrafficRoute of an outbound, or nil.
+	route *schema.Document
+	arms  []arm
+	// local is where an inbound hands its traffic on.
+	local snapshot.Endpoint
+}
+
+// name is the listener's name in the snapshot and in Envoy, as Kuma has it.
+func (l *listener) name() string {
+	return fmt.Sprintf("%s:%s:%d", l.direction, l.address, l.port)
+}
+
+// arm is one part of a split: a cluster and its weight.
+type arm struct {
+	clusterUse
+	weight uint32
+}
+
+// attach decides for every service at the gateway and every outbound of a
+// dataplane which route applies and which clusters it leads to.
+func attach(b *build) {
+	b.checkRoutes()
+	b.attachGateway()
+	for _, d := range b.dataplanes {
+		b.attachDataplane(d)
+	}
+}
+
+func (b *build) attachGateway() {
+	candidates := map[string][]candidate{}
+	for mesh := range b.meshes {
+		candidates[mesh] = b.routesFrom(identity{mesh, []map[string]string{{kuma.ServiceTag: snapshot.GatewayID}}})
+	}
+	for _, s := range b.sorted {
+		if len(s.domains) == 0 {
+			continue
+		}
+		route := b.choose(candidates[s.mesh], s.name)
+		h := &gatewayHost{service: s, route: route, arms: b.split(s.mesh, map[string]string{kuma.ServiceTag: s.name}, route)}
+		b.hosts = append(b.hosts, h)
+	}
+}
+
+func (b *build) attachDataplane(d *schema.Document) {
+	dp := d.Body.(*kuma.Dataplane)
+	v := view{doc: d}
+	id := identity{mesh: d.Mesh}
+	for i, in := range dp.Networking.Inbound {
+		id.tags = append(id.tags, in.Tags)
+		if dp.Networking.Ingress != nil {
+			continue // a zone ingress routes by SNI: findUnsupported tells
+		}
+		l := listener{
+			direction: snapshot.Inbound, protocol: snapshot.TCP,
+			address: inboundAddress(dp, in), port: uint16(in.Port),
+			service: in.Tags[kuma.ServiceTag],
+			path:    []any{"networking", "inbound", i, "port"},
+			local:   snapshot.Endpoint{Address: "127.0.0.1", Port: uint16(in.Port)},
+		}
+		if net.ParseIP(l.address) == nil {
+			b.report(diag.CodeInvalid, diag.Error, d, []any{"networking", "address"},
+				fmt.Sprintf("a listener binds an IP address, and %q is a name", l.address),
+				"set networking.inbound[].address to the IP address to listen on")
+			continue
+		}
+		if in.Tags[kuma.ProtocolTag] == "http" {
+			l.protocol = snapshot.HTTP
+		}
+		if in.ServiceAddress != "" {
+			l.local.Address = canonicalIP(in.ServiceAddress)
+		}
+		if in.ServicePort != 0 {
+			l.local.Port = uint16(in.ServicePort)
+		}
+		v.listeners = append(v.listeners, l)
+	}
+	if g := dp.Networking.Gateway; g != nil {
+		id.tags = append(id.tags, g.Tags)
+	}
+	var candidates []candidate
+	if len(dp.Networking.Outbound) > 0 {
+		candidates = b.routesFrom(id)
+	}
+	for i, out := range dp.Networking.Outbound {
+		tags := out.Tags
+		if tags[kuma.ServiceTag] == "" {
+			// The legacy form names only the service.
+			tags = map[string]string{kuma.ServiceTag: out.Service}
+		}
+		name := tags[kuma.ServiceTag]
+		l := listener{
+			direction: snapshot.Outbound,
+			address:   "127.0.0.1", port: uint16(out.Port),
+			service: name,
+			path:    []any{"networking", "outbound", i, "port"},
+		}
+		if out.Address != "" {
+			l.address = canonicalIP(out.Address)
+		}
+		if _, known := b.services[serviceKey{d.Mesh, name}]; !known {
+			field := []any{"networking", "outbound", i, "tags", kuma.ServiceTag}
+			if len(out.Tags) == 0 {
+				field = []any{"networking", "outbound", i, "service"}
+			}
+			b.reportUnknownService(diag.Warning, d, field, d.Mesh, name)
+		}
+		l.route = b.choose(candidates, name)
+		l.arms = b.split(d.Mesh, tags, l.route)
+		l.protocol = armsProtocol(l.arms)
+		v.listeners = append(v.listeners, l)
+	}
+	b.views = append(b.views, v)
+}
+
+// armsProtocol is HTTP where every arm's service says http, else TCP.
+func armsProtocol(arms []arm) snapshot.Protocol {
+	for _, a := range arms {
+		if !a.service.http(false) {
+			return snapshot.TCP
+		}
+	}
+	if len(arms) == 0 {
+		return snapshot.TCP
+	}
+	return snapshot.HTTP
+}
+
+// split returns where traffic to an outbound with tags goes under route. A
+// wildcard in a destination stands for the outbound's own value, and tags of
+// the outbound that a destination does not name are added (Kuma's rule);
+// without a route all goes to the outbound itself. Arms of weight 0 and arms
+// whose service nobody defines are left out.
+func (b *build) split(mesh string, tags map[string]string, route *schema.Document) []arm {
+	var arms []arm
+	add := func(destination map[string]string, weight uint32) {
+		s := b.services[serviceKey{mesh, destination[kuma.ServiceTag]}]
+		if s == nil || weight == 0 {
+			return
+		}
+		subset := maps.Clone(destination)
+		delete(subset, kuma.ServiceTag)
+		a := arm{clusterUse{s, subset}, weight}
+		name := a.name()
+		for i := range arms {
+			if arms[i].name() == name {
+				arms[i].weight += weight
+				return
+			}
+		}
+		arms = append(arms, a)
+	}
+	if route == nil {
+		add(tags, 1)
+		return arms
+	}
+	for _, part := range route.Body.(*kuma.TrafficRoute).Conf.Split {
+		destination := maps.Clone(tags)
+		for k, v := range part.Destination {
+			if own, ok := tags[k]; v != "*" || !ok {
+				destination[k] = v
+			} else {
+				destination[k] = own
+			}
+		}
+		add(destination, part.Weight)
+	}
+	return arms
+}
+
+// checkRoutes reports what is wrong with a TrafficRoute whoever it applies to.
+func (b *build) checkRoutes() {
+	for _, d := range b.routes {
+		var sum uint64
+		split := d.Body.(*kuma.TrafficRoute).Conf.Split
+		for i, part := range split {
+			sum += uint64(part.Weight)
+			name := part.Destination[kuma.ServiceTag]
+			if name == "*" {
+				continue
+			}
+			s := b.services[serviceKey{d.Mesh, name}]
+			if s == nil {
+				b.reportUnknownService(diag.Error, d, []any{"conf", "split", i, "destination", kuma.ServiceTag}, d.Mesh, name)
+				continue
+			}
+			if part.Weight > 0 && len(s.endpoints) > 0 && !s.hasSubset(part.Destination) {
+				b.report(diag.CodeMatchesNothing, diag.Warning, d, []any{"conf", "split", i, "destination"},
+					fmt.Sprintf("no endpoint of service %s has these tags, so this share of the traffic gets 503", name),
+					"use tags that an inbound of the service carries")
+			}
+		}
+		if sum > math.MaxUint32 {
+			b.report(diag.CodeInvalid, diag.Error, d, []any{"conf", "split"},
+				fmt.Sprintf("the weights add up to %d", sum), fmt.Sprintf("keep the sum at or below %d", uint32(math.MaxUint32)))
+		}
+		if sum == 0 && len(split) > 0 {
+			b.report(diag.CodeMatchesNothing, diag.Warning, d, []any{"conf", "split"},
+				"every weight is 0, so the traffic goes nowhere and gets 503", "give at least one destination a weight")
+		}
+	}
+}
+
+// hasSubset reports whether an endpoint has the tags of a destination,
+// wildcards and the service's own name aside.
+func (s *service) hasSubset(destination map[string]string) bool {
+	want := maps.Clone(destination)
+	maps.DeleteFunc(want, func(k, v string) bool { return v == "*" || k == kuma.ServiceTag })
+	for _, e := range s.endpoints {
+		if hasTags(e.tags, want) {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *build) reportUnknownService(sev diag.Severity, d *schema.Document, path []any, mesh, name string) {
+	known := map[string]bool{}
+	for k := range b.services {
+		if k.mesh == mesh {
+			known[k.name] = true
+		}
+	}
+	b.report(diag.CodeUnknownService, sev, d, path,
+		fmt.Sprintf("no document defines service %q in mesh %s", name, mesh),
+		diag.Suggest(name, known)+"a service comes from a Dataplane inbound, an ExternalService, a Kong service, or as NAME_NAMESPACE_svc_PORT from a Kubernetes Service")
+}

@@ -1,0 +1,103 @@
+// Package compiler turns checked documents into one snapshot.
+//
+// A compile is a visible list of passes over one build: resolve finds out what
+// the documents define together, attach decides which policy and which
+// clusters every listener gets, order puts everything in its one order and
+// finds what collides there, lower writes the snapshot's plain values. Each
+// pass reads what those before it left and reports what it finds; none stops
+// the others, so one run shows every mistake.
+package compiler
+
+import (
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
+)
+
+// Compiler compiles again and again, and keeps what did not change from one
+// compile to the next: the cost follows the size of the change, and the result
+// is that of a cold compile. It is for one goroutine at a time.
+type Compiler struct {
+	documents memo[snapshot.Document]
+	services  memo[[]*service]
+	clusters  memo[lowered]
+	hosts     memo[snapshot.VirtualHost]
+	proxies   memo[snapshot.Proxy]
+}
+
+// New returns a Compiler that has compiled nothing.
+func New() *Compiler { return &Compiler{} }
+
+// Result is what a compile yields.
+type Result struct {
+	// Snapshot is whole only if Diagnostics holds no error.
+	Snapshot snapshot.Snapshot
+	// Diagnostics are mistakes between documents.
+	Diagnostics []diag.Diagnostic
+	// Unsupported is what the documents ask for and this build cannot put
+	// into effect: an error where someone would rely on it for security, a
+	// warning otherwise. It is kept apart because the documents are right.
+	Unsupported []diag.Diagnostic
+}
+
+// Compile compiles docs, which are sorted as Loader.Load sorts them.
+func (c *Compiler) Compile(docs []*schema.Document) Result {
+	b := &build{
+		c: c, input: docs,
+		meshes:   map[string]*schema.Document{"default": nil},
+		services: map[serviceKey]*service{},
+	}
+	for _, pass := range []func(*build){
+		resolve,
+		attach,
+		order,
+		lower,
+		findUnsupported,
+	} {
+		pass(b)
+	}
+	c.documents.endCompile()
+	c.services.endCompile()
+	c.clusters.endCompile()
+	c.hosts.endCompile()
+	c.proxies.endCompile()
+	diag.Sort(b.diags)
+	diag.Sort(b.unsupported)
+	return Result{Snapshot: b.out, Diagnostics: b.diags, Unsupported: b.unsupported}
+}
+
+// build is the state of one compile, in the order in which the passes fill it.
+type build struct {
+	c     *Compiler
+	input []*schema.Document
+
+	// resolve
+	docs       []*schema.Document          // input without duplicates
+	meshes     map[string]*schema.Document // nil for a default nobody wrote
+	services   map[serviceKey]*service
+	sorted     []*service // services by mesh and name
+	dataplanes []*schema.Document
+	routes     []*schema.Document // TrafficRoutes
+
+	// attach
+	hosts []*gatewayHost
+	views []view
+
+	// lower
+	out snapshot.Snapshot
+
+	diags       []diag.Diagnostic
+	unsupported []diag.Diagnostic
+}
+
+// report adds a finding at a field of doc.
+func (b *build) report(code string, sev diag.Severity, doc *schema.Document, path []any, message, hint string, related ...diag.Related) {
+	b.diags = append(b.diags, finding(code, sev, doc, path, message, hint, related...))
+}
+
+func finding(code string, sev diag.Severity, doc *schema.Document, path []any, message, hint string, related ...diag.Related) diag.Diagnostic {
+	return diag.Diagnostic{
+		Code: code, Severity: sev, Place: doc.Place(path...), Path: diag.Path(path...),
+		Message: message, Hint: hint, Related: related,
+	}
+}

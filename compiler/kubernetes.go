@@ -1,0 +1,228 @@
+package compiler
+
+import (
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/kubernetes"
+)
+
+// kubernetesServices makes a service of each TCP port of each Service.
+func (b *build) kubernetesServices(byKind map[string][]*schema.Document) {
+	type object struct{ namespace, name string }
+	endpoints := map[object]*schema.Document{}
+	for _, d := range byKind["kubernetes/Endpoints"] {
+		endpoints[object{d.Namespace, d.Name}] = d
+	}
+	slices_ := map[object][]*schema.Document{}
+	for _, d := range byKind["kubernetes/EndpointSlice"] {
+		owner := d.Body.(*kubernetes.EndpointSlice).Metadata.Labels[kubernetes.ServiceNameLabel]
+		if owner == "" {
+			b.report(diag.CodeMatchesNothing, diag.Warning, d, []any{"metadata", "labels"},
+				fmt.Sprintf("EndpointSlice %s belongs to no Service", d.Name),
+				"set the label "+kubernetes.ServiceNameLabel+" to the name of a Service")
+			continue
+		}
+		slices_[object{d.Namespace, owner}] = append(slices_[object{d.Namespace, owner}], d)
+	}
+	for _, d := range byKind["kubernetes/Service"] {
+		o := object{d.Namespace, d.Name}
+		// Clusters export both: Endpoints and the slices mirrored from it. The
+		// slices are the newer form and kube-proxy reads only them.
+		from := slices_[o]
+		if len(from) == 0 {
+			if e := endpoints[o]; e != nil {
+				from = []*schema.Document{e}
+			}
+		}
+		docs := append([]*schema.Document{d}, from...)
+		inputs := make([]any, len(docs))
+		for i := range docs {
+			inputs[i] = docs[i]
+		}
+		for _, s := range b.c.services.get(d.ID(), inputs, func() []*service { return kubernetesPorts(docs) }) {
+			b.define(s)
+		}
+		b.checkBacking(d, len(from) > 0)
+	}
+}
+
+// checkBacking reports a Service that nothing gives addresses.
+func (b *build) checkBacking(d *schema.Document, backed bool) {
+	svc := d.Body.(*kubernetes.Service)
+	if backed || svc.Spec.Type == "ExternalName" {
+		return
+	}
+	sev, hint := diag.Note, "meshc knows no pods, so a selector finds nothing: add an Endpoints or EndpointSlice, as kubectl get endpointslices -o yaml prints them"
+	if len(svc.Spec.Selector) == 0 {
+		sev, hint = diag.Warning, "add an Endpoints of the same name, or an EndpointSlice with the label "+kubernetes.ServiceNameLabel
+	}
+	b.report(diag.CodeNoEndpoints, sev, d, []any{"metadata", "name"},
+		fmt.Sprintf("Service %s has no endpoints, so requests to it get 503", d.Name), hint)
+}
+
+// kubernetesPorts returns the services that docs[0], a Service, defines with
+// the Endpoints or EndpointSlices after it.
+func kubernetesPorts(docs []*schema.Document) []*service {
+	doc := docs[0]
+	svc := doc.Body.(*kubernetes.Service)
+	mesh := svc.Metadata.Annotations["kuma.io/mesh"]
+	if mesh == "" {
+		mesh = "default"
+	}
+	ports := svc.Spec.Ports
+	external := svc.Spec.Type == "ExternalName"
+	if external && len(ports) == 0 {
+		ports = []kubernetes.ServicePort{{Protocol: "TCP", Port: 80}}
+	}
+	var out []*service
+	for i, p := range ports {
+		if p.Protocol != "TCP" {
+			continue // UDP and SCTP: findUnsupported tells
+		}
+		s := &service{
+			serviceKey:     serviceKey{mesh, fmt.Sprintf("%s_%s_svc_%d", doc.Name, doc.Namespace, p.Port)},
+			dialect:        schema.Kubernetes,
+			protocol:       kubernetesProtocol(svc, p),
+			discovery:      snapshot.Static,
+			balancing:      snapshot.RoundRobin,
+			connectTimeout: defaultConnectTimeout,
+			doc:            doc, docs: docs,
+			path: []any{"spec", "ports", i},
+		}
+		if svc.Spec.SessionAffinity == "ClientIP" {
+			s.balancing = snapshot.ClientIP
+		}
+		if external {
+			s.discovery = snapshot.DNS
+			host := strings.TrimSuffix(svc.Spec.ExternalName, ".")
+			s.endpoints = []endpoint{{Endpoint: snapshot.Endpoint{Address: host, Port: uint16(p.Port)}}}
+		} else {
+			for _, d := range docs[1:] {
+				s.endpoints = append(s.endpoints, kubernetesEndpoints(d, svc, p)...)
+			}
+		}
+		out = append(out, s)
+	}
+	kubernetesDomains(svc, doc.Namespace, out)
+	return out
+}
+
+// kubernetesEndpoints returns the ready addresses that d gives port p.
+func kubernetesEndpoints(d *schema.Document, svc *kubernetes.Service, p kubernetes.ServicePort) []endpoint {
+	var out []endpoint
+	add := func(ip string, ports []kubernetes.EndpointPort) {
+		for _, ep := range ports {
+			// An absent port number in a slice means "all ports": nothing to connect to.
+			if ep.Name == p.Name && (ep.Protocol == "" || ep.Protocol == "TCP") && ep.Port != 0 {
+				out = append(out, endpoint{Endpoint: snapshot.Endpoint{Address: canonicalIP(ip), Port: uint16(ep.Port)}})
+			}
+		}
+	}
+	switch e := d.Body.(type) {
+	case *kubernetes.Endpoints:
+		for _, subset := range e.Subsets {
+			for _, a := range subset.Addresses {
+				add(a.IP, subset.Ports)
+			}
+			if svc.Spec.PublishNotReadyAddresses {
+				for _, a := range subset.NotReadyAddresses {
+					add(a.IP, subset.Ports)
+				}
+			}
+		}
+	case *kubernetes.EndpointSlice:
+		if e.AddressType == "FQDN" {
+			return nil // kube-proxy leaves them out too
+		}
+		for _, se := range e.Endpoints {
+			ready := se.Conditions.Ready == nil || *se.Conditions.Ready
+			if len(se.Addresses) > 0 && (ready || svc.Spec.PublishNotReadyAddresses) {
+				// "Consumers should only use the first address" (EndpointSlice API).
+				add(se.Addresses[0], e.Ports)
+			}
+		}
+	}
+	return out
+}
+
+// kubernetesProtocol is appProtocol, else Kuma's annotation, else what the
+// port's name says by Istio's convention (PROTOCOL or PROTOCOL-suffix).
+func kubernetesProtocol(svc *kubernetes.Service, p kubernetes.ServicePort) string {
+	if p.AppProtocol != "" {
+		switch proto := strings.ToLower(p.AppProtocol); proto {
+		case "kubernetes.io/h2c":
+			return "http2"
+		case "kubernetes.io/ws":
+			return "http"
+		case "http", "http2", "grpc", "https", "tls", "kafka":
+			return proto
+		}
+		return "tcp"
+	}
+	if proto := svc.Metadata.Annotations[strconv.Itoa(int(p.Port))+".service.kuma.io/protocol"]; proto != "" {
+		return proto
+	}
+	word, _, _ := strings.Cut(p.Name, "-")
+	switch word {
+	case "http", "http2", "grpc", "https", "tls", "tcp":
+		return word
+	case "mongo", "mysql", "redis":
+		return "tcp"
+	}
+	return ""
+}
+
+// kubernetesDomains gives the HTTP services of svc their hosts: every host with
+// the port, and bare for port 80, else the first HTTP port.
+func kubernetesDomains(svc *kubernetes.Service, namespace string, ports []*service) {
+	base := svc.Metadata.Name + "." + namespace
+	hosts := []string{base, base + ".svc", base + ".svc.cluster.local"}
+	ips := append([]string{svc.Spec.ClusterIP}, svc.Spec.ClusterIPs...)
+	for _, ip := range append(ips, svc.Spec.ExternalIPs...) {
+		if ip != "" && ip != "None" && net.ParseIP(ip) != nil {
+			if host := hostOfIP(ip); !slices.Contains(hosts, host) {
+				hosts = append(hosts, host)
+			}
+		}
+	}
+	portOf := func(s *service) string { return s.name[strings.LastIndexByte(s.name, '_')+1:] }
+	var bare *service
+	for _, s := range ports {
+		if !s.http(true) {
+			continue
+		}
+		for _, h := range hosts {
+			s.domains = append(s.domains, h+":"+portOf(s))
+		}
+		if bare == nil || portOf(s) == "80" {
+			bare = s
+		}
+	}
+	if bare != nil {
+		bare.domains = append(slices.Clone(hosts), bare.domains...)
+	}
+}
+
+// hostOfIP writes an address as a Host header has it: IPv6 in brackets.
+func hostOfIP(ip string) string {
+	ip = canonicalIP(ip)
+	if strings.Contains(ip, ":") {
+		return "[" + ip + "]"
+	}
+	return ip
+}
+
+// canonicalIP writes an address in its one standard form (RFC 5952).
+func canonicalIP(ip string) string {
+	if parsed := net.ParseIP(ip); parsed != nil {
+		return parsed.String()
+	}
+	return ip
+}

@@ -1,0 +1,142 @@
+package compiler
+
+import (
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/kuma"
+)
+
+// kumaServices makes the services that Dataplane inbounds and ExternalServices
+// offer; those of one mesh and name unite.
+func (b *build) kumaServices(dataplanes, externals []*schema.Document) {
+	offers := map[serviceKey][]*schema.Document{}
+	var keys []serviceKey // in the order of the documents
+	offer := func(k serviceKey, d *schema.Document) {
+		docs, known := offers[k]
+		if !known {
+			keys = append(keys, k)
+		}
+		if !known || docs[len(docs)-1] != d { // a dataplane may offer one service on two ports
+			offers[k] = append(docs, d)
+		}
+	}
+	for _, d := range dataplanes {
+		for _, in := range d.Body.(*kuma.Dataplane).Networking.Inbound {
+			offer(serviceKey{d.Mesh, in.Tags[kuma.ServiceTag]}, d)
+		}
+	}
+	for _, d := range externals {
+		offer(serviceKey{d.Mesh, d.Body.(*kuma.ExternalService).Tags[kuma.ServiceTag]}, d)
+	}
+	for _, k := range keys {
+		docs := offers[k]
+		inputs := make([]any, len(docs))
+		for i := range docs {
+			inputs[i] = docs[i]
+		}
+		for _, s := range b.c.services.get("kuma/"+k.mesh+"/"+k.name, inputs, func() []*service { return []*service{kumaService(k, docs)} }) {
+			b.define(s)
+		}
+	}
+}
+
+func kumaService(k serviceKey, docs []*schema.Document) *service {
+	s := &service{
+		serviceKey:     k,
+		dialect:        schema.Kuma,
+		discovery:      snapshot.Static,
+		balancing:      snapshot.RoundRobin,
+		connectTimeout: defaultConnectTimeout,
+		doc:            docs[0], docs: docs,
+	}
+	first := true
+	add := func(path []any, tags map[string]string, e snapshot.Endpoint, ready bool) {
+		if first {
+			s.path = path
+		}
+		s.protocol = commonProtocol(s.protocol, tags[kuma.ProtocolTag], first)
+		first = false
+		if ready {
+			s.endpoints = append(s.endpoints, endpoint{e, tags})
+		}
+	}
+	for _, d := range docs {
+		switch r := d.Body.(type) {
+		case *kuma.Dataplane:
+			for i, in := range r.Networking.Inbound {
+				if in.Tags[kuma.ServiceTag] != k.name {
+					continue
+				}
+				address := inboundAddress(r, in)
+				if net.ParseIP(address) == nil {
+					s.discovery = snapshot.DNS
+				}
+				add([]any{"networking", "inbound", i, "tags", kuma.ServiceTag}, in.Tags,
+					snapshot.Endpoint{Address: address, Port: uint16(in.Port)}, in.Health == nil || in.Health.Ready)
+			}
+		case *kuma.ExternalService:
+			host, port := splitHostPort(r.Networking.Address)
+			if net.ParseIP(host) == nil {
+				s.discovery = snapshot.DNS
+			}
+			// As Kuma: the outside world is spoken to by its own name.
+			s.hostFromEndpoint = true
+			add([]any{"tags", kuma.ServiceTag}, r.Tags, snapshot.Endpoint{Address: canonicalIP(host), Port: port, Hostname: host}, true)
+		}
+	}
+	if s.http(false) {
+		s.domains = kumaDomains(k)
+	}
+	return s
+}
+
+// commonProtocol joins the protocols of a service's inbounds: the same gives
+// that one, grpc and http2 give http2, anything else is tcp (Kuma 1.1.6).
+func commonProtocol(have, next string, first bool) string {
+	if next == "" {
+		next = "tcp"
+	}
+	switch {
+	case first || have == next:
+		return next
+	case have == "grpc" && next == "http2", have == "http2" && next == "grpc":
+		return "http2"
+	}
+	return "tcp"
+}
+
+// kumaDomains are the hosts of a mesh service at the gateway: its name, also
+// with .mesh, in mesh default; with .MESH.mesh in any.
+func kumaDomains(k serviceKey) []string {
+	name := strings.ToLower(k.name)
+	hosts := []string{name + "." + k.mesh + ".mesh"}
+	if k.mesh == "default" {
+		hosts = []string{name, name + ".mesh", name + ".default.mesh"}
+	}
+	for _, h := range hosts {
+		hosts = append(hosts, h+":80")
+	}
+	return hosts
+}
+
+// inboundAddress is where others reach the inbound.
+func inboundAddress(d *kuma.Dataplane, in kuma.Inbound) string {
+	if in.Address != "" {
+		return canonicalIP(in.Address)
+	}
+	return canonicalIP(d.Networking.Address)
+}
+
+// splitHostPort takes HOST:PORT apart; the schema has checked it.
+func splitHostPort(address string) (string, uint16) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return address, 0
+	}
+	n, _ := strconv.ParseUint(port, 10, 16)
+	return host, uint16(n)
+}

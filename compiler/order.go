@@ -1,0 +1,73 @@
+package compiler
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/meshc/meshc/schema/diag"
+)
+
+// order puts the listeners of every proxy in order and finds what collides: a
+// port that one proxy binds twice, a host that two services claim at the
+// gateway.
+func order(b *build) {
+	b.claimHosts()
+	for i := range b.views {
+		b.checkPorts(&b.views[i])
+		slices.SortStableFunc(b.views[i].listeners, func(x, y listener) int { return cmp.Compare(x.name(), y.name()) })
+	}
+}
+
+// claimHosts gives every domain of the gateway to one service: the first by
+// mesh and name. The others keep their other domains.
+func (b *build) claimHosts() {
+	owners := make(map[string]*gatewayHost, 8*len(b.hosts))
+	for _, h := range b.hosts {
+		h.domains = h.service.domains
+		lost := 0
+		for _, domain := range h.service.domains {
+			owner, taken := owners[domain]
+			if !taken {
+				owners[domain] = h
+				continue
+			}
+			if lost++; lost == 1 { // one finding a service, however many hosts it lost
+				b.report(diag.CodeHostTwice, diag.Warning, h.service.doc, h.service.path,
+					fmt.Sprintf("the gateway serves host %s as service %s, not as %s", domain, owner.service.name, h.service.name),
+					"name the port in the Host header, or change the name or address of one of the two",
+					diag.Related{Place: owner.service.doc.Place(owner.service.path...), Message: "the service that has it"})
+			}
+		}
+		if lost > 0 {
+			h.domains = slices.DeleteFunc(slices.Clone(h.domains), func(d string) bool { return owners[d] != h })
+			h.kept = strings.Join(h.domains, " ")
+		}
+	}
+	b.hosts = slices.DeleteFunc(b.hosts, func(h *gatewayHost) bool { return len(h.domains) == 0 })
+}
+
+// checkPorts reports and drops listeners on an address that another listener
+// of the same proxy has, or that overlaps it through the wildcard address.
+func (b *build) checkPorts(v *view) {
+	var kept []listener
+	for _, l := range v.listeners {
+		i := slices.IndexFunc(kept, func(k listener) bool { return k.port == l.port && overlap(k.address, l.address) })
+		if i < 0 {
+			kept = append(kept, l)
+			continue
+		}
+		b.report(diag.CodePortTwice, diag.Error, v.doc, l.path,
+			fmt.Sprintf("%s binds %s, which overlaps its %s listener on %s", v.doc.Name,
+				net.JoinHostPort(l.address, fmt.Sprint(l.port)), kept[i].direction, net.JoinHostPort(kept[i].address, fmt.Sprint(kept[i].port))),
+			"use another port or address for one of the two",
+			diag.Related{Place: v.doc.Place(kept[i].path...), Message: "the other listener"})
+	}
+	v.listeners = kept
+}
+
+func overlap(a, b string) bool {
+	return a == b || net.ParseIP(a).IsUnspecified() || net.ParseIP(b).IsUnspecified()
+}

@@ -1,0 +1,100 @@
+package compiler
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
+)
+
+// resolve finds what the documents define together: the meshes, the services
+// of all dialects in one namespace of names, the dataplanes and the policies.
+func resolve(b *build) {
+	b.dropDuplicates()
+	byKind := map[string][]*schema.Document{}
+	for _, d := range b.docs {
+		kind := string(d.Dialect) + "/" + d.Kind
+		byKind[kind] = append(byKind[kind], d)
+	}
+	for _, d := range byKind["kuma/Mesh"] {
+		b.meshes[d.Name] = d
+	}
+	b.checkMeshes()
+	b.dataplanes = byKind["kuma/Dataplane"]
+	b.routes = byKind["kuma/TrafficRoute"]
+
+	b.kubernetesServices(byKind)
+	b.kongServices(byKind["kong/Service"])
+	b.kumaServices(b.dataplanes, byKind["kuma/ExternalService"])
+
+	b.sorted = make([]*service, 0, len(b.services))
+	for _, s := range b.services {
+		b.sorted = append(b.sorted, s)
+	}
+	slices.SortFunc(b.sorted, func(x, y *service) int {
+		return cmp.Or(cmp.Compare(x.mesh, y.mesh), cmp.Compare(x.name, y.name))
+	})
+}
+
+// dropDuplicates keeps the first document of each name. The input is sorted by
+// name and then place, so that does not depend on the order of files.
+func (b *build) dropDuplicates() {
+	b.docs = make([]*schema.Document, 0, len(b.input))
+	for i, d := range b.input {
+		id := d.ID()
+		if n := len(b.docs); i == 0 || b.docs[n-1].ID() != id {
+			b.docs = append(b.docs, d)
+			continue
+		}
+		first := b.docs[len(b.docs)-1]
+		path := []any{"name"}
+		if d.Dialect == schema.Kubernetes {
+			path = []any{"metadata", "name"}
+		}
+		sev, hint := diag.Error, "give one of the two another name, or remove it"
+		if d.JSON == first.JSON {
+			sev, hint = diag.Warning, "the two say the same; remove one"
+		}
+		b.report(diag.CodeDuplicateName, sev, d, path, fmt.Sprintf("%s is defined twice", describe(d)), hint,
+			diag.Related{Place: first.Place(path...), Message: "the other definition"})
+	}
+}
+
+// describe names a document as its author would.
+func describe(d *schema.Document) string {
+	switch {
+	case d.Namespace != "":
+		return fmt.Sprintf("%s %s in namespace %s", d.Kind, d.Name, d.Namespace)
+	case d.Mesh != "":
+		return fmt.Sprintf("%s %s in mesh %s", d.Kind, d.Name, d.Mesh)
+	}
+	return fmt.Sprintf("%s %s", d.Kind, d.Name)
+}
+
+// checkMeshes reports documents in a mesh that nobody defines.
+func (b *build) checkMeshes() {
+	for _, d := range b.docs {
+		if d.Mesh == "" {
+			continue
+		}
+		if _, ok := b.meshes[d.Mesh]; !ok {
+			b.report(diag.CodeUnknownMesh, diag.Error, d, []any{"mesh"}, fmt.Sprintf("no Mesh is named %q", d.Mesh),
+				diag.Suggest(d.Mesh, b.meshes)+"add a document of type Mesh with that name, or use mesh default, which always exists")
+		}
+	}
+}
+
+// define adds s to the world, or reports that its name is taken.
+func (b *build) define(s *service) {
+	other, taken := b.services[s.serviceKey]
+	if !taken {
+		b.services[s.serviceKey] = s
+		return
+	}
+	b.report(diag.CodeServiceMeeting, diag.Error, s.doc, s.path,
+		fmt.Sprintf("service %s of mesh %s is defined by a %s document and by a %s document", s.name, s.mesh, other.dialect, s.dialect),
+		"only Dataplanes and ExternalServices may share the name of a service; rename one of the two",
+		diag.Related{Place: other.doc.Place(other.path...), Message: "the other definition"})
+}

@@ -1,0 +1,100 @@
+package compiler
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/schema"
+)
+
+// serviceKey names a service: its mesh and its kuma.io/service.
+type serviceKey struct{ mesh, name string }
+
+// service is one service of the world, whichever dialect defined it. It is not
+// changed once made, and the same pointer means the same content.
+type service struct {
+	serviceKey
+	dialect schema.Dialect
+	// protocol is what its documents say ("http", "grpc", "tcp" …), "" where
+	// they say nothing.
+	protocol         string
+	discovery        snapshot.Discovery
+	balancing        snapshot.Balancing
+	connectTimeout   time.Duration
+	hostFromEndpoint bool
+	endpoints        []endpoint
+	// domains are the hosts under which the gateway serves it, port included;
+	// empty where the gateway does not.
+	domains []string
+	// doc is the document to blame, docs are all that took part.
+	doc  *schema.Document
+	docs []*schema.Document
+	// path is where doc defines the service.
+	path []any
+}
+
+// endpoint is where a service answers, with the tags that subsets select by.
+type endpoint struct {
+	snapshot.Endpoint
+	tags map[string]string
+}
+
+// defaultConnectTimeout is that of Kuma's timeout-all policy, which is implied.
+const defaultConnectTimeout = 5 * time.Second
+
+// http reports whether the service's traffic is routed as HTTP by a proxy that
+// takes a protocol nobody stated to be otherwise.
+func (s *service) http(unstated bool) bool {
+	return s.protocol == "http" || s.protocol == "" && unstated
+}
+
+// clusterUse is a service, or the subset of it that has all of tags.
+type clusterUse struct {
+	service *service
+	tags    map[string]string
+}
+
+// name returns the cluster's name: the service's, in braces the tags of the
+// subset, in front the mesh unless it is default. A slash or a brace can be in
+// no service name, so no two uses share a name.
+func (u clusterUse) name() string {
+	name := u.service.name
+	if u.service.mesh != "default" {
+		name = u.service.mesh + "/" + name
+	}
+	if len(u.tags) == 0 {
+		return name
+	}
+	pairs := make([]string, 0, len(u.tags))
+	for _, k := range slices.Sorted(maps.Keys(u.tags)) {
+		pairs = append(pairs, k+"="+u.tags[k])
+	}
+	return name + "{" + strings.Join(pairs, ",") + "}"
+}
+
+// endpoints returns the endpoints of the use, sorted and without duplicates.
+func (u clusterUse) endpoints() []snapshot.Endpoint {
+	var out []snapshot.Endpoint
+	for _, e := range u.service.endpoints {
+		if hasTags(e.tags, u.tags) {
+			out = append(out, e.Endpoint)
+		}
+	}
+	slices.SortFunc(out, func(a, b snapshot.Endpoint) int {
+		return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Hostname, b.Hostname))
+	})
+	return slices.Compact(out)
+}
+
+func hasTags(tags, want map[string]string) bool {
+	for k, v := range want {
+		if tags[k] != v {
+			return false
+		}
+	}
+	return true
+}
