@@ -48,7 +48,7 @@ func lowerDocument(d *schema.Document) snapshot.Document {
 	out := snapshot.Document{
 		ID: d.ID(), Dialect: string(d.Dialect), Kind: d.Kind,
 		Namespace: d.Namespace, Mesh: d.Mesh, Name: d.Name,
-		JSON: withoutSecrets(d),
+		JSON: d.JSON,
 	}
 	out.Digest = out.Sum()
 	return out

@@ -59,12 +59,7 @@ func (d Document) Sum() Digest {
 // Sum returns the version of s: the digest of the digests of its proxies,
 // clusters, endpoints and documents. Origins are no part of it.
 func (s Snapshot) Sum() Digest {
-	return DigestOf(struct {
-		Proxies   Digest `json:"proxies"`
-		Clusters  Digest `json:"clusters"`
-		Endpoints Digest `json:"endpoints"`
-		Documents Digest `json:"documents"`
-	}{sum(s.Proxies), sum(s.Clusters), sum(s.Endpoints), sum(s.Documents)})
+	return DigestOf([]Digest{sum(s.Proxies), sum(s.Clusters), sum(s.Endpoints), sum(s.Documents)})
 }
 
 // Seal returns s with every missing digest filled in, and with its Version. A

@@ -1,0 +1,116 @@
+package compiler_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/meshc/meshc/compiler"
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/files"
+)
+
+// TestIncrementalEqualsCold edits a tree of files at random; what a compiler
+// that has seen the states before makes of it must be what a new one makes.
+func TestIncrementalEqualsCold(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		warm, loader := compiler.New(), schema.NewLoader()
+		state := map[string]string{}
+		for range rapid.IntRange(1, 8).Draw(t, "steps") {
+			for range rapid.IntRange(1, 3).Draw(t, "edits") {
+				name := fmt.Sprintf("%s.yaml", rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"}).Draw(t, "file"))
+				if rapid.Bool().Draw(t, "remove") {
+					delete(state, name)
+				} else {
+					state[name] = rapid.Custom(drawDocument).Draw(t, "document")
+				}
+			}
+			tree := treeOf(state)
+			got := warm.Compile(loader.Load(t.Context(), tree).Documents)
+			want := compiler.New().Compile(schema.NewLoader().Load(t.Context(), tree).Documents)
+			if g, w := render(got.Snapshot), render(want.Snapshot); g != w {
+				t.Fatalf("warm:\n%s\ncold:\n%s", g, w)
+			}
+			if got.Snapshot.Version != want.Snapshot.Version {
+				t.Fatal("the versions differ although all that a data plane sees is the same")
+			}
+			if g, w := findings(got.Diagnostics), findings(want.Diagnostics); g != w {
+				t.Fatalf("warm:\n%s\ncold:\n%s", g, w)
+			}
+		}
+	})
+}
+
+func treeOf(state map[string]string) files.Tree {
+	var tree files.Tree
+	for name, text := range state {
+		tree.Files = append(tree.Files, file(name, []byte(text)))
+	}
+	slices.SortFunc(tree.Files, func(a, b files.File) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return tree
+}
+
+// drawDocument draws documents whose names meet often.
+func drawDocument(t *rapid.T) string {
+	name := rapid.SampledFrom([]string{"web", "db", "cart"}).Draw(t, "name")
+	other := rapid.SampledFrom([]string{"web", "db", "cart", "nobody"}).Draw(t, "other")
+	n := rapid.IntRange(1, 3).Draw(t, "n")
+	switch rapid.IntRange(0, 5).Draw(t, "kind") {
+	case 0:
+		return fmt.Sprintf(`{"apiVersion":"v1","kind":"Service","metadata":{"name":%q},"spec":{"clusterIP":"10.0.0.%d","ports":[{"name":"http","port":80},{"name":"x","port":8%d}]}}`, name, n, n)
+	case 1:
+		return fmt.Sprintf(`{"apiVersion":"v1","kind":"Endpoints","metadata":{"name":%q},"subsets":[{"addresses":[{"ip":"10.1.0.%d"}],"ports":[{"name":"http","port":80}]}]}`, name, n)
+	case 2:
+		return fmt.Sprintf(`{"type":"Dataplane","mesh":"default","name":"%s-%d","networking":{"address":"10.2.0.%d","inbound":[{"port":80,"tags":{"kuma.io/service":%q,"kuma.io/protocol":"http","version":"v%d"}}],"outbound":[{"port":2000%d,"tags":{"kuma.io/service":%q}}]}}`, name, n, n, name, n, n, other)
+	case 3:
+		return fmt.Sprintf(`{"type":"TrafficRoute","mesh":"default","name":%q,"sources":[{"match":{"kuma.io/service":"*"}}],"destinations":[{"match":{"kuma.io/service":%q}}],"conf":{"split":[{"weight":%d,"destination":{"kuma.io/service":%q,"version":"v1"}},{"weight":1,"destination":{"kuma.io/service":"*"}}]}}`, name, other, n, other)
+	case 4:
+		return fmt.Sprintf(`{"type":"ExternalService","mesh":"default","name":%q,"tags":{"kuma.io/service":%q},"networking":{"address":"10.3.0.%d:80"}}`, name, other, n)
+	}
+	return fmt.Sprintf(`{"name":%q,"host":"10.4.0.%d"}`, name, n)
+}
+
+// The version says what the documents mean, not how they are laid out.
+func TestVersionIgnoresLayout(t *testing.T) {
+	var texts []string
+	for i := range 12 {
+		texts = append(texts, fmt.Sprintf("type: Dataplane\nmesh: default\nname: web-%d\nnetworking:\n  address: 10.0.0.%d\n  inbound:\n  - {port: 80, tags: {kuma.io/service: web}}\n", i, i+1))
+	}
+	compile := func(state map[string]string) snapshot.Snapshot {
+		return compiler.New().Compile(schema.NewLoader().Load(t.Context(), treeOf(state)).Documents).Snapshot
+	}
+	join := func(texts []string) string {
+		out := "# layout\n"
+		for _, s := range texts {
+			out += "---\n" + s
+		}
+		return out
+	}
+	want := compile(map[string]string{"all.yaml": join(texts)})
+	if want.Documents.Len() != len(texts) {
+		t.Fatalf("%d documents", want.Documents.Len())
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 20 {
+		random.Shuffle(len(texts), func(i, j int) { texts[i], texts[j] = texts[j], texts[i] })
+		cut := random.IntN(len(texts) + 1)
+		got := compile(map[string]string{"x/one.yaml": join(texts[:cut]), "two.yaml": join(texts[cut:])})
+		if got.Version != want.Version {
+			t.Fatal("another order of files and documents gave another version")
+		}
+	}
+	changed := slices.Clone(texts)
+	changed[0] += "  - {port: 81, tags: {kuma.io/service: web}}\n"
+	if compile(map[string]string{"all.yaml": join(changed)}).Version == want.Version {
+		t.Fatal("a change kept the version")
+	}
+}
