@@ -69,12 +69,18 @@ func (b *build) attachGateway() {
 	for mesh := range b.meshes {
 		candidates[mesh] = b.routesFrom(identity{mesh, []map[string]string{{kuma.ServiceTag: snapshot.GatewayID}}})
 	}
+	b.hosts = make([]*gatewayHost, 0, len(b.sorted))
 	for _, s := range b.sorted {
 		if len(s.domains) == 0 {
 			continue
 		}
 		route := b.choose(candidates[s.mesh], s.name)
-		h := &gatewayHost{service: s, route: route, arms: b.split(s.mesh, map[string]string{kuma.ServiceTag: s.name}, route)}
+		h := &gatewayHost{service: s, route: route}
+		if route == nil {
+			h.arms = []arm{{clusterUse{service: s}, 1}}
+		} else {
+			h.arms = b.split(s.mesh, map[string]string{kuma.ServiceTag: s.name}, route)
+		}
 		b.hosts = append(b.hosts, h)
 	}
 }
@@ -169,6 +175,12 @@ func armsProtocol(arms []arm) snapshot.Protocol {
 // without a route all goes to the outbound itself. Arms of weight 0 and arms
 // whose service nobody defines are left out.
 func (b *build) split(mesh string, tags map[string]string, route *schema.Document) []arm {
+	if route == nil && len(tags) == 1 { // nearly all outbounds, and quickly done
+		if s := b.services[serviceKey{mesh, tags[kuma.ServiceTag]}]; s != nil {
+			return []arm{{clusterUse{service: s}, 1}}
+		}
+		return nil
+	}
 	var arms []arm
 	add := func(destination map[string]string, weight uint32) {
 		s := b.services[serviceKey{mesh, destination[kuma.ServiceTag]}]

@@ -20,9 +20,14 @@ import (
 type Compiler struct {
 	documents memo[snapshot.Document]
 	services  memo[[]*service]
-	clusters  memo[lowered]
+	clusters  memo[*lowered]
 	hosts     memo[snapshot.VirtualHost]
 	proxies   memo[snapshot.Proxy]
+	// unsupported is what findUnsupported says of one document.
+	unsupported memo[[]diag.Diagnostic]
+	// claims are the hosts of the gateway in the last compile, if no host was
+	// claimed twice in it.
+	claims []claim
 }
 
 // New returns a Compiler that has compiled nothing.
@@ -61,6 +66,7 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	c.clusters.endCompile()
 	c.hosts.endCompile()
 	c.proxies.endCompile()
+	c.unsupported.endCompile()
 	diag.Sort(b.diags)
 	diag.Sort(b.unsupported)
 	return Result{Snapshot: b.out, Diagnostics: b.diags, Unsupported: b.unsupported}

@@ -34,6 +34,7 @@ func kongService(d *schema.Document) *service {
 		doc:              d, docs: []*schema.Document{d},
 		path: []any{"name"},
 	}
+	s.whole = s.serviceKey.whole()
 	host := strings.Trim(k.Host, "[]")
 	e := snapshot.Endpoint{Address: host, Port: uint16(k.Port), Hostname: k.Host}
 	if net.ParseIP(host) != nil {

@@ -16,9 +16,10 @@ import (
 // kubernetesServices makes a service of each TCP port of each Service.
 func (b *build) kubernetesServices(byKind map[string][]*schema.Document) {
 	type object struct{ namespace, name string }
-	endpoints := map[object]*schema.Document{}
-	for _, d := range byKind["kubernetes/Endpoints"] {
-		endpoints[object{d.Namespace, d.Name}] = d
+	all := byKind["kubernetes/Endpoints"]
+	endpoints := make(map[object][]*schema.Document, len(all))
+	for i, d := range all {
+		endpoints[object{d.Namespace, d.Name}] = all[i : i+1 : i+1]
 	}
 	slices_ := map[object][]*schema.Document{}
 	for _, d := range byKind["kubernetes/EndpointSlice"] {
@@ -31,22 +32,20 @@ func (b *build) kubernetesServices(byKind map[string][]*schema.Document) {
 		}
 		slices_[object{d.Namespace, owner}] = append(slices_[object{d.Namespace, owner}], d)
 	}
+	var inputs []any
 	for _, d := range byKind["kubernetes/Service"] {
 		o := object{d.Namespace, d.Name}
 		// Clusters export both: Endpoints and the slices mirrored from it. The
 		// slices are the newer form and kube-proxy reads only them.
 		from := slices_[o]
 		if len(from) == 0 {
-			if e := endpoints[o]; e != nil {
-				from = []*schema.Document{e}
-			}
+			from = endpoints[o]
 		}
-		docs := append([]*schema.Document{d}, from...)
-		inputs := make([]any, len(docs))
-		for i := range docs {
-			inputs[i] = docs[i]
+		inputs = append(inputs[:0], d)
+		for _, f := range from {
+			inputs = append(inputs, f)
 		}
-		for _, s := range b.c.services.get(d.ID(), inputs, func() []*service { return kubernetesPorts(docs) }) {
+		for _, s := range b.c.services.get(d.ID(), inputs, func() []*service { return kubernetesPorts(d, from) }) {
 			b.define(s)
 		}
 		b.checkBacking(d, len(from) > 0)
@@ -67,10 +66,10 @@ func (b *build) checkBacking(d *schema.Document, backed bool) {
 		fmt.Sprintf("Service %s has no endpoints, so requests to it get 503", d.Name), hint)
 }
 
-// kubernetesPorts returns the services that docs[0], a Service, defines with
-// the Endpoints or EndpointSlices after it.
-func kubernetesPorts(docs []*schema.Document) []*service {
-	doc := docs[0]
+// kubernetesPorts returns the services that doc, a Service, defines with the
+// Endpoints or EndpointSlices in from.
+func kubernetesPorts(doc *schema.Document, from []*schema.Document) []*service {
+	docs := append([]*schema.Document{doc}, from...)
 	svc := doc.Body.(*kubernetes.Service)
 	mesh := svc.Metadata.Annotations["kuma.io/mesh"]
 	if mesh == "" {
@@ -96,6 +95,7 @@ func kubernetesPorts(docs []*schema.Document) []*service {
 			doc:            doc, docs: docs,
 			path: []any{"spec", "ports", i},
 		}
+		s.whole = s.serviceKey.whole()
 		if svc.Spec.SessionAffinity == "ClientIP" {
 			s.balancing = snapshot.ClientIP
 		}
@@ -104,7 +104,7 @@ func kubernetesPorts(docs []*schema.Document) []*service {
 			host := strings.TrimSuffix(svc.Spec.ExternalName, ".")
 			s.endpoints = []endpoint{{Endpoint: snapshot.Endpoint{Address: host, Port: uint16(p.Port)}}}
 		} else {
-			for _, d := range docs[1:] {
+			for _, d := range from {
 				s.endpoints = append(s.endpoints, kubernetesEndpoints(d, svc, p)...)
 			}
 		}

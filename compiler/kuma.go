@@ -52,6 +52,7 @@ func kumaService(k serviceKey, docs []*schema.Document) *service {
 		balancing:      snapshot.RoundRobin,
 		connectTimeout: defaultConnectTimeout,
 		doc:            docs[0], docs: docs,
+		whole: k.whole(),
 	}
 	first := true
 	add := func(path []any, tags map[string]string, e snapshot.Endpoint, ready bool) {

@@ -37,8 +37,7 @@ func lower(b *build) {
 	for _, d := range b.docs {
 		id := d.ID()
 		documents = append(documents, b.c.documents.get(id, []any{d}, func() snapshot.Document { return lowerDocument(d) }))
-		place := d.Place()
-		origins = append(origins, snapshot.Origin{ID: id, File: d.Origin, Line: place.Line, Column: place.Column})
+		origins = append(origins, snapshot.Origin{ID: id, File: d.Origin, Line: d.Tree.Pos.Line, Column: d.Tree.Pos.Column})
 	}
 	out.Documents, out.Origins = snapshot.ListOf(documents...), snapshot.ListOf(origins...)
 	b.out = snapshot.Seal(out)
@@ -57,9 +56,11 @@ func lowerDocument(d *schema.Document) snapshot.Document {
 // lowerGateway makes the proxy that routes by host to every HTTP service.
 func (b *build) lowerGateway() snapshot.Proxy {
 	hosts := make([]snapshot.VirtualHost, len(b.hosts))
+	var inputs []any
 	for i, h := range b.hosts {
-		hosts[i] = b.c.hosts.get(clusterUse{service: h.service}.name(), armInputs(h.route, h.arms, h.service, h.kept), func() snapshot.VirtualHost {
-			return lowerHost(clusterUse{service: h.service}.name(), h.domains, h.arms, sources(h.route, h.service.docs...))
+		inputs = appendArms(append(inputs[:0], h.service, h.kept), h.route, h.arms)
+		hosts[i] = b.c.hosts.get(h.service.whole, inputs, func() snapshot.VirtualHost {
+			return lowerHost(h.service.whole, h.domains, h.arms, sources(h.route, h.service.docs...))
 		})
 	}
 	slices.SortFunc(hosts, func(x, y snapshot.VirtualHost) int { return cmp.Compare(x.Name, y.Name) })
@@ -77,7 +78,7 @@ func (b *build) lowerGateway() snapshot.Proxy {
 func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 	inputs := []any{v.doc, len(v.listeners)}
 	for _, l := range v.listeners {
-		inputs = append(inputs, armInputs(l.route, l.arms, l.name())...)
+		inputs = appendArms(append(inputs, l.name()), l.route, l.arms)
 	}
 	id := v.doc.Mesh + "." + v.doc.Name
 	return b.c.proxies.get(id, inputs, func() snapshot.Proxy {
@@ -145,9 +146,9 @@ func targets(arms []arm) []snapshot.Target {
 }
 
 // lowerClusters makes every cluster that a listener refers to, sorted by name.
-func (b *build) lowerClusters() []lowered {
-	uses := map[string]clusterUse{}
-	locals := map[string]lowered{}
+func (b *build) lowerClusters() []*lowered {
+	uses := make(map[string]clusterUse, len(b.hosts))
+	locals := map[string]*lowered{}
 	for _, h := range b.hosts {
 		for _, a := range h.arms {
 			uses[a.name()] = a.clusterUse
@@ -164,21 +165,21 @@ func (b *build) lowerClusters() []lowered {
 			}
 		}
 	}
-	out := slices.AppendSeq(make([]lowered, 0, len(uses)+len(locals)), maps.Values(locals))
+	out := slices.AppendSeq(make([]*lowered, 0, len(uses)+len(locals)), maps.Values(locals))
 	for name, u := range uses {
-		out = append(out, b.c.clusters.get(name, []any{u.service}, func() lowered { return lowerCluster(name, u) }))
+		out = append(out, b.c.clusters.get(name, []any{u.service}, func() *lowered { return lowerCluster(name, u) }))
 	}
-	slices.SortFunc(out, func(x, y lowered) int { return cmp.Compare(x.cluster.Name, y.cluster.Name) })
+	slices.SortFunc(out, func(x, y *lowered) int { return cmp.Compare(x.cluster.Name, y.cluster.Name) })
 	return out
 }
 
-func lowerCluster(name string, u clusterUse) lowered {
+func lowerCluster(name string, u clusterUse) *lowered {
 	s := u.service
 	protocol := snapshot.TCP
 	if s.http(s.dialect == schema.Kubernetes) {
 		protocol = snapshot.HTTP
 	}
-	l := lowered{
+	l := &lowered{
 		cluster: snapshot.Cluster{
 			Name: name, Service: s.name, Mesh: s.mesh, Protocol: protocol,
 			Discovery: s.discovery, Balancing: s.balancing,
@@ -196,9 +197,12 @@ func localName(e snapshot.Endpoint) string { return fmt.Sprintf("local@%s:%d", e
 
 // lowerLocal makes the cluster of the application beside an inbound; before is
 // the one that another inbound with the same application made.
-func lowerLocal(name string, l listener, doc *schema.Document, before lowered) lowered {
-	from := slices.Compact(slices.Sorted(slices.Values(append(before.endpoints.Sources.Slice(), doc.ID()))))
-	out := lowered{
+func lowerLocal(name string, l listener, doc *schema.Document, before *lowered) *lowered {
+	from := []string{doc.ID()}
+	if before != nil {
+		from = slices.Compact(slices.Sorted(slices.Values(append(from, before.cluster.Sources.Slice()...))))
+	}
+	out := &lowered{
 		cluster: snapshot.Cluster{
 			Name: name, Protocol: l.protocol,
 			Discovery: snapshot.Static, Balancing: snapshot.RoundRobin,
@@ -207,20 +211,20 @@ func lowerLocal(name string, l listener, doc *schema.Document, before lowered) l
 		},
 		endpoints: snapshot.EndpointSet{Name: name, Endpoints: snapshot.ListOf(l.local), Sources: snapshot.ListOf(from...)},
 	}
-	if before.cluster.Protocol == snapshot.HTTP {
+	if before != nil && before.cluster.Protocol == snapshot.HTTP {
 		out.cluster.Protocol = snapshot.HTTP
 	}
 	return out.sealed()
 }
 
-func (l lowered) sealed() lowered {
+func (l *lowered) sealed() *lowered {
 	l.cluster.Digest, l.endpoints.Digest = l.cluster.Sum(), l.endpoints.Sum()
 	return l
 }
 
-// armInputs are the memo inputs of something made from arms.
-func armInputs(route *schema.Document, arms []arm, more ...any) []any {
-	inputs := append(more, route)
+// appendArms adds the memo inputs of something made from arms.
+func appendArms(inputs []any, route *schema.Document, arms []arm) []any {
+	inputs = append(inputs, route)
 	for _, a := range arms {
 		inputs = append(inputs, a.service)
 	}

@@ -21,9 +21,24 @@ func order(b *build) {
 	}
 }
 
+// claim is a service with the domains that it asks for.
+type claim struct {
+	service serviceKey
+	domains []string
+}
+
 // claimHosts gives every domain of the gateway to one service: the first by
 // mesh and name. The others keep their other domains.
 func (b *build) claimHosts() {
+	if slices.EqualFunc(b.hosts, b.c.claims, func(h *gatewayHost, c claim) bool {
+		return h.service.serviceKey == c.service && slices.Equal(h.service.domains, c.domains)
+	}) {
+		for _, h := range b.hosts {
+			h.domains = h.service.domains
+		}
+		return
+	}
+	b.c.claims = nil
 	owners := make(map[string]*gatewayHost, 8*len(b.hosts))
 	for _, h := range b.hosts {
 		h.domains = h.service.domains
@@ -46,7 +61,13 @@ func (b *build) claimHosts() {
 			h.kept = strings.Join(h.domains, " ")
 		}
 	}
-	b.hosts = slices.DeleteFunc(b.hosts, func(h *gatewayHost) bool { return len(h.domains) == 0 })
+	if slices.ContainsFunc(b.hosts, func(h *gatewayHost) bool { return h.kept != "" || len(h.domains) == 0 }) {
+		b.hosts = slices.DeleteFunc(b.hosts, func(h *gatewayHost) bool { return len(h.domains) == 0 })
+		return
+	}
+	for _, h := range b.hosts {
+		b.c.claims = append(b.c.claims, claim{h.service.serviceKey, h.domains})
+	}
 }
 
 // checkPorts reports and drops listeners on an address that another listener

@@ -13,10 +13,14 @@ import (
 // of all dialects in one namespace of names, the dataplanes and the policies.
 func resolve(b *build) {
 	b.dropDuplicates()
+	// Documents are sorted by ID, so those of a kind stand together.
 	byKind := map[string][]*schema.Document{}
-	for _, d := range b.docs {
-		kind := string(d.Dialect) + "/" + d.Kind
-		byKind[kind] = append(byKind[kind], d)
+	for rest := b.docs; len(rest) > 0; {
+		n := 1
+		for n < len(rest) && rest[n].Dialect == rest[0].Dialect && rest[n].Kind == rest[0].Kind {
+			n++
+		}
+		byKind[string(rest[0].Dialect)+"/"+rest[0].Kind], rest = rest[:n:n], rest[n:]
 	}
 	for _, d := range byKind["kuma/Mesh"] {
 		b.meshes[d.Name] = d
@@ -42,10 +46,11 @@ func resolve(b *build) {
 // name and then place, so that does not depend on the order of files.
 func (b *build) dropDuplicates() {
 	b.docs = make([]*schema.Document, 0, len(b.input))
-	for i, d := range b.input {
+	last := ""
+	for _, d := range b.input {
 		id := d.ID()
-		if n := len(b.docs); i == 0 || b.docs[n-1].ID() != id {
-			b.docs = append(b.docs, d)
+		if id != last {
+			b.docs, last = append(b.docs, d), id
 			continue
 		}
 		first := b.docs[len(b.docs)-1]

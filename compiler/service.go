@@ -35,6 +35,8 @@ type service struct {
 	docs []*schema.Document
 	// path is where doc defines the service.
 	path []any
+	// whole is the name of the cluster of all its endpoints.
+	whole string
 }
 
 // endpoint is where a service answers, with the tags that subsets select by.
@@ -45,6 +47,14 @@ type endpoint struct {
 
 // defaultConnectTimeout is that of Kuma's timeout-all policy, which is implied.
 const defaultConnectTimeout = 5 * time.Second
+
+// whole names the cluster of all endpoints of a service.
+func (k serviceKey) whole() string {
+	if k.mesh == "default" {
+		return k.name
+	}
+	return k.mesh + "/" + k.name
+}
 
 // http reports whether the service's traffic is routed as HTTP by a proxy that
 // takes a protocol nobody stated to be otherwise.
@@ -62,10 +72,7 @@ type clusterUse struct {
 // subset, in front the mesh unless it is default. A slash or a brace can be in
 // no service name, so no two uses share a name.
 func (u clusterUse) name() string {
-	name := u.service.name
-	if u.service.mesh != "default" {
-		name = u.service.mesh + "/" + name
-	}
+	name := u.service.whole
 	if len(u.tags) == 0 {
 		return name
 	}

@@ -15,122 +15,135 @@ import (
 // enforces is a lie. Each entry goes away with the work that adds the feature.
 func findUnsupported(b *build) {
 	for _, d := range b.docs {
-		switch r := d.Body.(type) {
-		case *kubernetes.Service:
-			b.kubernetesUnsupported(d, r)
-		case *kong.Service:
-			b.kongUnsupported(d, r)
-		case *kuma.Mesh:
-			b.meshUnsupported(d, r)
-		case *kuma.Dataplane:
-			b.dataplaneUnsupported(d, r)
-		case *kuma.ExternalService:
-			if tls := r.Networking.TLS; tls != nil && tls.Enabled {
-				b.notEnforced(d, []any{"networking", "tls"}, "TLS to an ExternalService", "the connection would be in the clear; remove tls to accept that")
-			}
-		case *kuma.TrafficRoute:
-			b.warnWritten(d, "is not applied: requests are split by weight, in turn", []any{"conf", "loadBalancer"}, []any{"conf", "http"})
-		case nil:
-			b.kindUnsupported(d)
-		}
+		b.unsupported = append(b.unsupported, b.c.unsupported.get(d.ID(), []any{d}, func() []diag.Diagnostic { return unsupported(d) })...)
 	}
 }
 
-func (b *build) notEnforced(d *schema.Document, path []any, what, hint string) {
-	b.unsupported = append(b.unsupported, finding(diag.CodeNotEnforced, diag.Error, d, path,
+// unsupported says what one document asks for in vain.
+func unsupported(d *schema.Document) []diag.Diagnostic {
+	w := wishes{doc: d}
+	switch r := d.Body.(type) {
+	case *kubernetes.Service:
+		w.kubernetesService(r)
+	case *kong.Service:
+		w.kongService(r)
+	case *kuma.Mesh:
+		w.mesh(r)
+	case *kuma.Dataplane:
+		w.dataplane(r)
+	case *kuma.ExternalService:
+		if tls := r.Networking.TLS; tls != nil && tls.Enabled {
+			w.notEnforced([]any{"networking", "tls"}, "TLS to an ExternalService", "the connection would be in the clear; remove tls to accept that")
+		}
+	case *kuma.TrafficRoute:
+		w.written("is not applied: requests are split by weight, in turn", []any{"conf", "loadBalancer"}, []any{"conf", "http"})
+	case nil:
+		w.wholeKind()
+	}
+	return w.found
+}
+
+// wishes collects what one document asks for in vain.
+type wishes struct {
+	doc   *schema.Document
+	found []diag.Diagnostic
+}
+
+func (w *wishes) notEnforced(path []any, what, hint string) {
+	w.found = append(w.found, finding(diag.CodeNotEnforced, diag.Error, w.doc, path,
 		what+" cannot be enforced by this build of meshc", hint))
 }
 
-func (b *build) notApplied(d *schema.Document, path []any, message, hint string) {
-	b.unsupported = append(b.unsupported, finding(diag.CodeNotApplied, diag.Warning, d, path, message, hint))
+func (w *wishes) notApplied(path []any, message, hint string) {
+	w.found = append(w.found, finding(diag.CodeNotApplied, diag.Warning, w.doc, path, message, hint))
 }
 
-// warnWritten warns of every path that the document's author wrote down.
-func (b *build) warnWritten(d *schema.Document, message string, paths ...[]any) {
+// written warns of every path that the document's author wrote down.
+func (w *wishes) written(message string, paths ...[]any) {
 	for _, path := range paths {
-		if d.Wrote(path...) {
-			b.notApplied(d, path, fmt.Sprintf("%s %s", diag.Path(path...), message), "")
+		if w.doc.Wrote(path...) {
+			w.notApplied(path, fmt.Sprintf("%s %s", diag.Path(path...), message), "")
 		}
 	}
 }
 
-func (b *build) kubernetesUnsupported(d *schema.Document, svc *kubernetes.Service) {
+func (w *wishes) kubernetesService(svc *kubernetes.Service) {
 	spec := svc.Spec
 	if len(spec.LoadBalancerSourceRanges) > 0 {
-		b.notEnforced(d, []any{"spec", "loadBalancerSourceRanges"}, "loadBalancerSourceRanges", "any client could connect; remove the field to accept that")
+		w.notEnforced([]any{"spec", "loadBalancerSourceRanges"}, "loadBalancerSourceRanges", "any client could connect; remove the field to accept that")
 	}
 	if spec.Type == "NodePort" || spec.Type == "LoadBalancer" {
-		b.notApplied(d, []any{"spec", "type"}, fmt.Sprintf("no listener is opened for type %s: the Service is reached through the gateway and by dataplanes", spec.Type), "")
+		w.notApplied([]any{"spec", "type"}, fmt.Sprintf("no listener is opened for type %s: the Service is reached through the gateway and by dataplanes", spec.Type), "")
 	}
 	const ignored = "has no effect in this build"
 	if spec.ExternalTrafficPolicy == "Local" {
-		b.warnWritten(d, ignored, []any{"spec", "externalTrafficPolicy"})
+		w.written(ignored, []any{"spec", "externalTrafficPolicy"})
 	}
 	if spec.InternalTrafficPolicy == "Local" {
-		b.warnWritten(d, ignored, []any{"spec", "internalTrafficPolicy"})
+		w.written(ignored, []any{"spec", "internalTrafficPolicy"})
 	}
-	b.warnWritten(d, ignored,
+	w.written(ignored,
 		[]any{"spec", "topologyKeys"}, []any{"spec", "healthCheckNodePort"}, []any{"spec", "trafficDistribution"},
 		[]any{"spec", "sessionAffinityConfig", "clientIP", "timeoutSeconds"})
 	for i, p := range spec.Ports {
 		switch proto := kubernetesProtocol(svc, p); {
 		case p.Protocol != "TCP":
-			b.notApplied(d, []any{"spec", "ports", i, "protocol"}, fmt.Sprintf("port %d is left out: %s is not proxied", p.Port, p.Protocol), "")
+			w.notApplied([]any{"spec", "ports", i, "protocol"}, fmt.Sprintf("port %d is left out: %s is not proxied", p.Port, p.Protocol), "")
 		case proto == "http2" || proto == "grpc" || proto == "https" || proto == "tls":
-			b.notApplied(d, []any{"spec", "ports", i}, fmt.Sprintf("port %d speaks %s: the gateway leaves it out, and dataplanes carry its bytes without looking inside", p.Port, proto), "")
+			w.notApplied([]any{"spec", "ports", i}, fmt.Sprintf("port %d speaks %s: the gateway leaves it out, and dataplanes carry its bytes without looking inside", p.Port, proto), "")
 		}
 	}
 }
 
-func (b *build) kongUnsupported(d *schema.Document, k *kong.Service) {
+func (w *wishes) kongService(k *kong.Service) {
 	switch k.Protocol {
 	case "https", "grpcs", "tls", "tls_passthrough":
 		path := []any{"protocol"}
-		if !d.Wrote(path...) {
+		if !w.doc.Wrote(path...) {
 			path = []any{"url"}
 		}
-		b.notEnforced(d, path, "TLS to the upstream", "the connection would be in the clear; use protocol http to accept that")
+		w.notEnforced(path, "TLS to the upstream", "the connection would be in the clear; use protocol http to accept that")
 	case "http":
 	default:
-		b.notApplied(d, []any{"protocol"}, fmt.Sprintf("the gateway leaves out services of protocol %s; dataplanes carry its bytes", k.Protocol), "")
+		w.notApplied([]any{"protocol"}, fmt.Sprintf("the gateway leaves out services of protocol %s; dataplanes carry its bytes", k.Protocol), "")
 	}
 	if k.ClientCertificate != nil {
-		b.notEnforced(d, []any{"client_certificate"}, "a client certificate", "remove client_certificate to connect without one")
+		w.notEnforced([]any{"client_certificate"}, "a client certificate", "remove client_certificate to connect without one")
 	}
 	if k.Path != "" && k.Path != "/" {
-		b.notApplied(d, []any{"path"}, fmt.Sprintf("path %s is not put in front of the request's path", k.Path), "")
+		w.notApplied([]any{"path"}, fmt.Sprintf("path %s is not put in front of the request's path", k.Path), "")
 	}
-	b.warnWritten(d, "has no effect in this build", []any{"retries"}, []any{"read_timeout"}, []any{"write_timeout"})
+	w.written("has no effect in this build", []any{"retries"}, []any{"read_timeout"}, []any{"write_timeout"})
 }
 
-func (b *build) meshUnsupported(d *schema.Document, m *kuma.Mesh) {
+func (w *wishes) mesh(m *kuma.Mesh) {
 	if m.MTLS.EnabledBackend != "" {
-		b.notEnforced(d, []any{"mtls", "enabledBackend"}, "mTLS", "traffic would be in the clear; remove enabledBackend to accept that")
+		w.notEnforced([]any{"mtls", "enabledBackend"}, "mTLS", "traffic would be in the clear; remove enabledBackend to accept that")
 	}
-	b.warnWritten(d, "has no effect in this build",
+	w.written("has no effect in this build",
 		[]any{"tracing"}, []any{"logging"}, []any{"metrics"}, []any{"networking"}, []any{"routing"})
 }
 
-func (b *build) dataplaneUnsupported(d *schema.Document, dp *kuma.Dataplane) {
-	b.warnWritten(d, "is not served by this build", []any{"networking", "ingress"})
+func (w *wishes) dataplane(dp *kuma.Dataplane) {
+	w.written("is not served by this build", []any{"networking", "ingress"})
 	for i, in := range dp.Networking.Inbound {
 		path := []any{"networking", "inbound", i}
-		b.warnWritten(d, "has no effect in this build", append(path[:3:3], "serviceProbe"))
+		w.written("has no effect in this build", append(path[:3:3], "serviceProbe"))
 		if proto := in.Tags[kuma.ProtocolTag]; proto == "http2" || proto == "grpc" {
-			b.notApplied(d, append(path[:3:3], "tags"), fmt.Sprintf("protocol %s is carried as bytes: balancing is by connection, not by request", proto), "")
+			w.notApplied(append(path[:3:3], "tags"), fmt.Sprintf("protocol %s is carried as bytes: balancing is by connection, not by request", proto), "")
 		}
 	}
 }
 
-// kindUnsupported tells of documents that this build recognises but does not act on.
-func (b *build) kindUnsupported(d *schema.Document) {
-	what := describe(d)
-	switch d.Kind {
+// wholeKind tells of documents that this build recognises but does not act on.
+func (w *wishes) wholeKind() {
+	what := describe(w.doc)
+	switch w.doc.Kind {
 	case "TrafficPermission":
-		b.notEnforced(d, []any{"type"}, what, "every client would be let in; remove the document to accept that")
+		w.notEnforced([]any{"type"}, what, "every client would be let in; remove the document to accept that")
 	case "WasmPlugin":
-		b.notEnforced(d, []any{"type"}, what, "the filter would not run; remove the document to accept that")
+		w.notEnforced([]any{"type"}, what, "the filter would not run; remove the document to accept that")
 	default:
-		b.notApplied(d, []any{"type"}, what+" has no effect in this build", "")
+		w.notApplied([]any{"type"}, what+" has no effect in this build", "")
 	}
 }
