@@ -1,0 +1,12 @@
+package files
+
+// Probe calls do between one pass over the tree and the next, with the number
+// of passes made, until the Reader ends.
+func Probe(r *Reader, do func(pass int)) *Reader {
+	passes := 0
+	r.afterPass = func() {
+		passes++
+		do(passes)
+	}
+	return r
+}
