@@ -4,12 +4,14 @@ package diag
 // retired. The hundreds say which stage speaks.
 const (
 	// Reading the tree of files.
-	CodeUnreadable = "MC0001" // a file or directory cannot be read
-	CodeNotRegular = "MC0002" // a device, socket or pipe where a file should be
-	CodeTooLarge   = "MC0003" // a file is larger than meshc reads
-	CodeNotUTF8    = "MC0004" // a file is not UTF-8 text
-	CodeWatchLimit = "MC0005" // the system's limit on file watches is reached
-	CodeNoInput    = "MC0006" // no input file at all
+	CodeUnreadable   = "MC0001" // a file or directory cannot be read
+	CodeNotRegular   = "MC0002" // a device, socket or pipe where a file should be
+	CodeTooLarge     = "MC0003" // a file is larger than meshc reads
+	CodeNotUTF8      = "MC0004" // a file is not UTF-8 text
+	CodeWatchLimit   = "MC0005" // the system's limit on file watches is reached
+	CodeNoInput      = "MC0006" // no input file at all
+	CodeExtension    = "MC0007" // a file named directly whose extension says no format
+	CodeSnapshotFile = "MC0008" // a snapshot file that cannot be used
 
 	// Syntax.
 	CodeSyntax       = "MC0101" // YAML, JSON or CUE that does not parse
@@ -17,6 +19,7 @@ const (
 	CodeKeyNotString = "MC0103" // a mapping key that is not a string
 	CodeTooDeep      = "MC0104" // nested too deep, or too many aliases
 	CodeYAMLTrap     = "MC0105" // a scalar that YAML 1.1 reads differently
+	CodeCUE          = "MC0106" // CUE that does not evaluate to plain values
 
 	// Recognising documents.
 	CodeUnrecognised = "MC0201" // no dialect claims the document
@@ -54,3 +57,13 @@ const (
 	// Silencing.
 	CodeIdleSilence = "MC0601" // a silence that silences nothing
 )
+
+// LeadsOut reports whether a code says that something the input refers to is
+// not in the input: what meshc validate --partial leaves out.
+func LeadsOut(code string) bool {
+	switch code {
+	case CodeUnknownService, CodeUnknownMesh, CodeNoEndpoints, CodeMatchesNothing, CodeNoInput:
+		return true
+	}
+	return false
+}

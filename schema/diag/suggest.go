@@ -1,0 +1,54 @@
+package diag
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Suggest returns "did you mean "x"? " for the key of known that is nearest to
+// name by edit distance, or "" where none is near.
+func Suggest[V any](name string, known map[string]V) string {
+	if n := Nearest(name, slices.Sorted(maps.Keys(known))); n != "" {
+		return fmt.Sprintf("did you mean %q? ", n)
+	}
+	return ""
+}
+
+// Nearest returns the candidate with the smallest edit distance to name, if it
+// is at most a third of name's length and at least 1; else "". Of equally near
+// ones the first wins.
+func Nearest(name string, candidates []string) string {
+	best, limit := "", max(1, len(name)/3)
+	for _, c := range candidates {
+		if d := distance(name, c, limit); d > 0 && d <= limit {
+			best, limit = c, d-1
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance of a and b, or anything above limit
+// where it is above limit.
+func distance(a, b string, limit int) int {
+	if len(a)-len(b) > limit || len(b)-len(a) > limit {
+		return limit + 1
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}
