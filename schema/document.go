@@ -35,10 +35,15 @@ type Document struct {
 	File, Origin string
 	// Tree is the document with the places of all its values.
 	Tree *tree.Node
+
+	id string // what ID returns; it is asked for often
 }
 
 // ID names the document among all others: "kuma/Dataplane/default/web-1".
 func (d *Document) ID() string {
+	if d.id != "" {
+		return d.id
+	}
 	return string(d.Dialect) + "/" + d.Kind + "/" + d.Namespace + d.Mesh + "/" + d.Name
 }
 
@@ -47,4 +52,22 @@ func (d *Document) ID() string {
 func (d *Document) Place(path ...any) diag.Place {
 	p := d.Tree.Find(path...)
 	return diag.Place{File: d.File, Line: p.Line, Column: p.Column}
+}
+
+// Wrote reports whether the document's author wrote a value at path; a value
+// that a default filled in was not written.
+func (d *Document) Wrote(path ...any) bool {
+	n := d.Tree
+	for _, p := range path {
+		switch p := p.(type) {
+		case string:
+			n = n.Get(p)
+		case int:
+			n = n.At(p)
+		}
+		if n == nil || n.Default || n.Kind == tree.Null {
+			return false
+		}
+	}
+	return true
 }

@@ -38,8 +38,14 @@ type ServiceSpec struct {
 	HealthCheckNodePort      int32             `json:"healthCheckNodePort"`
 	PublishNotReadyAddresses bool              `json:"publishNotReadyAddresses"`
 	SessionAffinity          string            `json:"sessionAffinity"`
-	TopologyKeys             []string          `json:"topologyKeys"`
-	Ports                    []ServicePort     `json:"ports"`
+	// SessionAffinityConfig is set where SessionAffinity is ClientIP.
+	SessionAffinityConfig struct {
+		ClientIP struct {
+			TimeoutSeconds int32 `json:"timeoutSeconds"`
+		} `json:"clientIP"`
+	} `json:"sessionAffinityConfig"`
+	TopologyKeys []string      `json:"topologyKeys"`
+	Ports        []ServicePort `json:"ports"`
 }
 
 // ServicePort is one port of a Service.

@@ -27,6 +27,11 @@ func (k Kind) String() string {
 // Pos is a place in a file; both count from 1. The zero Pos is unknown.
 type Pos struct{ Line, Column int }
 
+// Before reports whether p comes earlier in its file than q.
+func (p Pos) Before(q Pos) bool {
+	return p.Line < q.Line || p.Line == q.Line && p.Column < q.Column
+}
+
 // Node is one value. Nodes are read-only once parsed: documents that did not
 // change are shared between loads.
 type Node struct {
@@ -47,6 +52,23 @@ type Field struct {
 	Key    string
 	KeyPos Pos
 	Value  *Node
+}
+
+// End returns the place of the last value in n, which is where n begins if it
+// holds none.
+func (n *Node) End() Pos {
+	end := n.Pos
+	for _, item := range n.Items {
+		if e := item.End(); end.Before(e) {
+			end = e
+		}
+	}
+	for i := range n.Fields {
+		if e := n.Fields[i].Value.End(); end.Before(e) {
+			end = e
+		}
+	}
+	return end
 }
 
 // Get returns the value of key, or nil where n is nil, not a map or has no such key.

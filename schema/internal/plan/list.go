@@ -1,0 +1,164 @@
+package plan
+
+import (
+	"fmt"
+
+	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/tree"
+)
+
+// list is [A, B, ...T]: items of known rules, then any number that satisfy rest.
+type list struct {
+	first []constraint
+	rest  constraint // nil: no more items
+	rule  *rule
+}
+
+func (l *list) kinds() kinds { return kindSet(tree.List) }
+
+func (l *list) fill(r *run, e int) *tree.Node {
+	out := &tree.Node{Kind: tree.List, Pos: r.inside(), Default: true}
+	for _, c := range l.first {
+		n := c.fill(r, e)
+		if n == nil {
+			return nil
+		}
+		out.Items = append(out.Items, n)
+	}
+	return out
+}
+
+func (l *list) check(r *run, e int, n *tree.Node) *tree.Node {
+	if n.Kind != tree.List {
+		r.wrongType(n, l.kinds())
+		return n
+	}
+	if len(n.Items) < len(l.first) {
+		r.fail(n, diag.CodeInvalid, fmt.Sprintf("has %s, want at least %d", plural(len(n.Items), "item"), len(l.first)), l.rule)
+	}
+	if l.rest == nil && len(n.Items) > len(l.first) {
+		r.fail(n, diag.CodeTooLong, fmt.Sprintf("has %s, want %d", plural(len(n.Items), "item"), len(l.first)), l.rule)
+	}
+	out := n
+	for i, item := range n.Items {
+		c := l.rest
+		if i < len(l.first) {
+			c = l.first[i]
+		}
+		if c == nil {
+			break
+		}
+		item = r.present(item, c)
+		r.enterItem(i, item.Pos)
+		checked := c.check(r, e, item)
+		r.leave()
+		if checked != n.Items[i] {
+			if out == n {
+				out = copyNode(n)
+			}
+			out.Items[i] = checked
+		}
+	}
+	return out
+}
+
+// copyNode returns a shallow copy with its own Items and Fields.
+func copyNode(n *tree.Node) *tree.Node {
+	out := *n
+	out.Items = append(make([]*tree.Node, 0, len(n.Items)), n.Items...)
+	out.Fields = append(make([]tree.Field, 0, len(n.Fields)+4), n.Fields...)
+	return &out
+}
+
+// present reads a null list item or map value as the API server does where null
+// counts as not written: as the zero value of its type.
+func (r *run) present(n *tree.Node, c constraint) *tree.Node {
+	if n.Kind != tree.Null || !r.nullAbsent {
+		return n
+	}
+	zero := &tree.Node{Pos: n.Pos, Default: true}
+	switch set := c.kinds(); {
+	case set.has(tree.Null):
+		return n
+	case set.has(tree.String):
+		zero.Kind = tree.String
+	case set.has(tree.Map):
+		zero.Kind = tree.Map
+	default:
+		return n
+	}
+	return zero
+}
+
+// size is list.MinItems and list.MaxItems.
+type size struct {
+	atLeast, atMost int // atMost < 0: no limit
+	rule            *rule
+}
+
+func (s *size) kinds() kinds              { return kindSet(tree.List) }
+func (s *size) fill(*run, int) *tree.Node { return nil }
+
+func (s *size) check(r *run, _ int, n *tree.Node) *tree.Node {
+	switch count := len(n.Items); {
+	case n.Kind != tree.List:
+		r.wrongType(n, s.kinds())
+	case count < s.atLeast:
+		r.fail(n, diag.CodeInvalid, fmt.Sprintf("has %s, want at least %d", plural(count, "item"), s.atLeast), s.rule)
+	case s.atMost >= 0 && count > s.atMost:
+		class := &rule{class: "TooMany"}
+		r.fail(n, diag.CodeTooLong, fmt.Sprintf("has %s, want at most %d", plural(count, "item"), s.atMost), s.rule.over(class))
+	}
+	return n
+}
+
+// unique is list.UniqueItems: each later one of two equal items is reported.
+type unique struct{ rule *rule }
+
+func (u *unique) kinds() kinds              { return kindSet(tree.List) }
+func (u *unique) fill(*run, int) *tree.Node { return nil }
+
+func (u *unique) check(r *run, _ int, n *tree.Node) *tree.Node {
+	if n.Kind != tree.List {
+		r.wrongType(n, u.kinds())
+		return n
+	}
+	// Scalars by hash, for lists can be long; the rest are few.
+	seen := make(map[[2]string]int, len(n.Items))
+	for i, item := range n.Items {
+		first := -1
+		if show(item) != "" {
+			key := [2]string{item.Kind.String(), item.Text}
+			if j, ok := seen[key]; ok {
+				first = j
+			} else {
+				seen[key] = i
+			}
+		} else {
+			for j := range i {
+				if equal(item, n.Items[j]) {
+					first = j
+					break
+				}
+			}
+		}
+		if first < 0 {
+			continue
+		}
+		r.enterItem(i, item.Pos)
+		r.add(duplicate(show(item), r.place(item), n.Items[first].Pos), u.rule)
+		r.leave()
+	}
+	return n
+}
+
+// duplicate is the finding that what, at pos, stood at first already.
+func duplicate(what string, pos, first tree.Pos) Finding {
+	if what == "" {
+		what = "this item"
+	}
+	return Finding{
+		Code: diag.CodeDuplicate, Message: what + " is there twice", Pos: pos,
+		Related: []Related{{first, "first here"}},
+	}
+}

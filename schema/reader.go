@@ -1,0 +1,167 @@
+package schema
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/files"
+	"github.com/meshc/meshc/schema/internal/parse"
+	"github.com/meshc/meshc/schema/internal/plan"
+	"github.com/meshc/meshc/schema/tree"
+)
+
+// reader makes documents of what one file holds.
+type reader struct {
+	rules *plan.Schema
+	file  files.File
+	out   fileResult
+	// Of the document at hand, which may hold several (a List, Kong's file):
+	problems []diag.Diagnostic // of how it is written
+	silences []parse.Silence
+	left     []extent // the parts that are left out
+}
+
+// extent is a part of a file: from a place, to before another; the zero to is
+// the end of the file.
+type extent struct{ from, to tree.Pos }
+
+func (e extent) holds(p tree.Pos) bool {
+	return !p.Before(e.from) && (e.to == tree.Pos{} || p.Before(e.to))
+}
+
+// item returns the extent of item i of a list that lies in e.
+func (e extent) item(list *tree.Node, i int) extent {
+	out := extent{list.Items[i].Pos, e.to}
+	if next := list.At(i + 1); next != nil {
+		out.to = next.Pos
+	}
+	return out
+}
+
+func (r *reader) add(ds ...diag.Diagnostic) {
+	for _, d := range ds {
+		d.File = r.file.Shown
+		for i := range d.Related {
+			if d.Related[i].File == "" {
+				d.Related[i].File = r.file.Shown
+			}
+		}
+		r.out.diagnostics = append(r.out.diagnostics, d)
+	}
+}
+
+func (r *reader) errorAt(code string, pos tree.Pos, path, message, hint string) {
+	r.add(finding(diag.Error, code, pos, path, message, hint))
+}
+
+func finding(severity diag.Severity, code string, pos tree.Pos, path, message, hint string) diag.Diagnostic {
+	return diag.Diagnostic{
+		Code: code, Severity: severity, Place: diag.Place{Line: pos.Line, Column: pos.Column},
+		Path: path, Message: message, Hint: hint,
+	}
+}
+
+// document takes one parsed document, whatever it holds; it ends before end.
+func (r *reader) document(d parse.Document, end tree.Pos) {
+	r.problems, r.silences, r.left = d.Problems, d.Silences, nil
+	whole := extent{d.Root.Pos, end}
+	r.recognise(d.Root, whole, nil)
+	for _, p := range r.problems {
+		if !r.isLeft(place(p)) {
+			r.add(p)
+		}
+	}
+	// What no document claimed belongs to the whole.
+	r.claim(r.silences, whole)
+}
+
+func place(d diag.Diagnostic) tree.Pos { return tree.Pos{Line: d.Line, Column: d.Column} }
+
+func (r *reader) isLeft(p tree.Pos) bool {
+	return slices.ContainsFunc(r.left, func(e extent) bool { return e.holds(p) })
+}
+
+// leave leaves out a part: neither how it is written nor what it says matters.
+func (r *reader) leave(in extent) {
+	r.out.ignored++
+	r.left = append(r.left, in)
+}
+
+// broken reports whether a mistake in how it is written spoils the part of the
+// file in the extent.
+func (r *reader) broken(in extent) bool {
+	return slices.ContainsFunc(r.problems, func(p diag.Diagnostic) bool {
+		return p.Severity == diag.Error && in.holds(place(p))
+	})
+}
+
+// kind is a kind of document that meshc knows.
+type kind struct {
+	dialect    Dialect
+	name       string
+	definition string                                       // in schema/cue
+	body       func() any                                   // nil where nothing acts on it
+	normalise  func(r *reader, n *tree.Node) *tree.Node     // before the check; may be nil
+	fieldPath  func(f plan.Finding) string                  // nil: as the plan says
+	identify   func(d *Document)                            // sets Namespace, Mesh and Name
+	restore    func(written, checked *tree.Node) *tree.Node // what JSON shows; may be nil
+	secrets    [][]string                                   // paths of leaves that JSON must not show
+	unapplied  []unapplied                                  // fields that this build ignores
+}
+
+// check checks n as a document of kind k, and keeps it if it is right.
+func (r *reader) check(k *kind, n *tree.Node, in extent) {
+	r.out.checked++
+	r.silence(n, in)
+	def, ok := r.rules.Definition(k.definition)
+	if !ok {
+		panic("schema: the rules have no " + k.definition)
+	}
+	written := n
+	if k.normalise != nil {
+		n = k.normalise(r, n)
+	}
+	checked, findings := def.Check(n)
+	for _, f := range findings {
+		r.add(k.diagnostic(f))
+	}
+	if len(findings) > 0 || r.broken(in) {
+		return
+	}
+	r.warnUnapplied(k, checked)
+	d := &Document{Dialect: k.dialect, Kind: k.name, File: r.file.Shown, Origin: r.file.Name, Tree: checked}
+	if k.body != nil {
+		d.Body = k.body()
+		if err := tree.Decode(checked, d.Body); err != nil {
+			r.errorAt(diag.CodeType, n.Pos, "", fmt.Sprintf("meshc cannot hold this %s: %v", k.name, err), "")
+			return
+		}
+	}
+	k.identify(d)
+	d.id = d.ID()
+	shown := checked
+	if k.restore != nil {
+		shown = k.restore(written, checked)
+	}
+	d.JSON = canonical(redact(shown, k.secrets))
+	r.out.documents = append(r.out.documents, d)
+}
+
+// diagnostic says what the plan has found in the words of the dialect.
+func (k *kind) diagnostic(f plan.Finding) diag.Diagnostic {
+	d := finding(diag.Error, f.Code, f.Pos, f.Path, f.Message, f.Hint)
+	d.Class = f.Class
+	for _, rel := range f.Related {
+		d.Related = append(d.Related, diag.Related{
+			Place: diag.Place{Line: rel.Pos.Line, Column: rel.Pos.Column}, Message: rel.Message,
+		})
+	}
+	if isSecret(k.secrets, f.Path) {
+		d.Message = "the value does not fit" // a message must not quote it
+	}
+	if k.fieldPath != nil {
+		d.Path = k.fieldPath(f)
+	}
+	return d
+}
