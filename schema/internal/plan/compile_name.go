@@ -281,7 +281,7 @@ func mergeBounds(parts []constraint) []constraint {
 	a.want = "between " + strings.TrimPrefix(a.want, "at least ") + " and " + strings.TrimPrefix(b.want, "at most ")
 	a.test = func(n *tree.Node) bool {
 		v := parseNumber(n.Text)
-		return low.compare(v) < 0 && v.compare(high) <= 0 && !math.IsNaN(v.f)
+		return low.compare(v) <= 0 && v.compare(high) <= 0 && !math.IsNaN(v.f)
 	}
 	a.lower, a.upper = nil, nil
 	parts[lower] = &a
