@@ -86,7 +86,7 @@ func kumaService(k serviceKey, docs []*schema.Document) *service {
 			}
 			// As Kuma: the outside world is spoken to by its own name.
 			s.hostFromEndpoint = true
-			add([]any{"tags", kuma.ServiceTag}, r.Tags, snapshot.Endpoint{Address: canonicalIP(host), Port: port, Hostname: host}, true)
+			add([]any{"tags", kuma.ServiceTag}, r.Tags, snapshot.Endpoint{Address: canonicalIP(host), Port: port, Hostname: hostOfIP(host)}, true)
 		}
 	}
 	if s.http(false) {
