@@ -1,6 +1,10 @@
 package proxy
 
-import "github.com/meshc/meshc/runtime/filter"
+import (
+	"net"
+
+	"github.com/meshc/meshc/runtime/filter"
+)
 
 // halfStream is one HTTP message exchange as a codec offers it: the server
 // side of a downstream connection or the client side of an upstream one.
@@ -23,4 +27,40 @@ type halfStream interface {
 	WriteData(p []byte, end bool) error
 	// WriteTrailers ends the message.
 	WriteTrailers(t *filter.Headers) error
+	// Flush sends headers that wait for the body.
+	Flush() error
+
+	// Buffered returns how many bytes are received and not read.
+	Buffered() int
+	// SetUpgrade makes the message ask for, or agree to, another protocol.
+	SetUpgrade(protocol string)
+	// Upgrade returns the protocol that the peer asks for or agrees to, or "".
+	Upgrade() string
+	// Hijack ends the codec's part and returns what it read too much.
+	Hijack() (net.Conn, []byte)
+	// Next ends the exchange and reports whether another may follow.
+	Next() (reuse bool)
+	Close() error
+}
+
+// serverCodec is the server side of a downstream connection.
+type serverCodec interface {
+	halfStream
+	// Wait returns when the next request begins to arrive.
+	Wait() error
+	// ExpectContinue reports whether the client waits for a 100, which the
+	// codec sends when the body is first read.
+	ExpectContinue() bool
+	// WriteInformational sends an interim response.
+	WriteInformational(h *filter.Headers) error
+	// CloseAfter makes this response the last.
+	CloseAfter()
+}
+
+// clientCodec is the client side of an upstream connection.
+type clientCodec interface {
+	halfStream
+	// Idle reports whether the server has kept quiet and open since the last
+	// exchange.
+	Idle() bool
 }

@@ -1,0 +1,320 @@
+package filter
+
+// How a message passes the chain.
+//
+// Each direction is a row of positions: 0 … n-1 are the filters in the order
+// of that direction, n is the exit. Headers, data and trailers move along the
+// row independently but never overtake each other; where a filter stops them
+// they stay in its hold, and everything behind collects there too. So a filter
+// keeps its own data, and one further down may hold other data of the same
+// message. Continue empties one hold into the next position.
+
+const nowhere = -1
+
+// message is one direction of the stream.
+type message struct {
+	headers, trailers *Headers
+	endHeaders        bool // the message is headers alone
+	ended             bool // the host has fed all of it
+	// The position whose filter has the headers (trailers) in its hands.
+	headersAt, trailersAt int
+	// cut says that this message goes no further: a reply has replaced it.
+	cut bool
+	// left says that headers have reached the exit.
+	left bool
+	// full says that a hold has reached the limit and the sender must wait.
+	full bool
+
+	out      Output
+	pending  bool // out holds something
+	borrowed bool // out.Data is the host's own memory
+}
+
+// slot is one filter and what it holds back. It is the Stream of its filter.
+type slot struct {
+	chain  *Chain
+	index  int
+	filter HTTP
+	hold   [2]hold
+}
+
+// hold is what one filter holds back in one direction.
+type hold struct {
+	headers  bool
+	all      bool // StopAll: the filter is shown nothing until it continues
+	data     bool // its last answer to data was a stop
+	trailers bool
+	seen     bool // the filter was shown the trailers it holds
+	body     []byte
+	end      bool // the end of the message is held with the body
+}
+
+func (h *hold) empty() bool { return !h.headers && !h.all && !h.data && !h.trailers }
+
+// at returns the slot at a position of direction d.
+func (c *Chain) at(d Direction, pos int) *slot {
+	if d == Response {
+		pos = len(c.slots) - 1 - pos
+	}
+	return &c.slots[pos]
+}
+
+// position is the inverse of at.
+func (s *slot) position(d Direction) int {
+	if d == Response {
+		return len(s.chain.slots) - 1 - s.index
+	}
+	return s.index
+}
+
+// over says that no further callback of direction d is wanted by the loop
+// that just made one: the filter replied, or the stream was reset.
+func (c *Chain) over(d Direction) bool {
+	if c.resetAsked.Load() {
+		c.doReset()
+	}
+	c.settle()
+	return c.reset || c.message[d].cut
+}
+
+// passHeaders moves the headers from position pos on.
+func (c *Chain) passHeaders(d Direction, pos int) {
+	m := &c.message[d]
+	for i := pos; i < len(c.slots); i++ {
+		s := c.at(d, i)
+		m.headersAt = i
+		var status HeadersStatus
+		if d == Request {
+			status = s.filter.RequestHeaders(m.headers, m.endHeaders)
+		} else {
+			status = s.filter.ResponseHeaders(m.headers, m.endHeaders)
+		}
+		if c.over(d) {
+			return
+		}
+		if status != HeadersContinue {
+			s.hold[d].headers = true
+			s.hold[d].all = status != HeadersStop
+			return
+		}
+	}
+	m.headersAt = nowhere
+	m.left = true
+	m.out.Headers = m.headers
+	c.emit(d, m.endHeaders)
+}
+
+// passData moves data from position pos on. The headers are at pos or beyond.
+func (c *Chain) passData(d Direction, pos int, data []byte, end bool) {
+	m := &c.message[d]
+	if len(data) == 0 && !end {
+		return
+	}
+	created := nowhere // the position whose filter made trailers
+	var b Buffer
+	for i := pos; i < len(c.slots); i++ {
+		s := c.at(d, i)
+		h := &s.hold[d]
+		if h.all {
+			c.keep(d, h, data, end)
+			if created != nowhere {
+				h.trailers, h.seen = true, false
+			}
+			return
+		}
+		if len(h.body) > 0 {
+			h.body = append(h.body, data...)
+			data = h.body
+		}
+		b.View(data)
+		mayCreate := end && m.trailers == nil
+		if mayCreate {
+			m.trailersAt = i
+		}
+		var status DataStatus
+		if d == Request {
+			status = s.filter.RequestData(&b, end)
+		} else {
+			status = s.filter.ResponseData(&b, end)
+		}
+		if c.over(d) {
+			return
+		}
+		data = b.Bytes()
+		if mayCreate {
+			m.trailersAt = nowhere
+			if m.trailers != nil && m.trailers.Len() == 0 {
+				m.trailers = nil
+			}
+			if m.trailers != nil {
+				created, end = i, false
+			}
+		}
+		if status != DataContinue {
+			h.data, h.end = true, end
+			switch {
+			case status == DataStopNoBuffer:
+				h.body = nil
+			case b.own:
+				h.body = data
+			case len(h.body) == 0:
+				h.body = append(h.body, data...)
+			} // else the filter saw h.body and left it as it was
+			m.full = m.full || len(h.body) >= c.limit
+			if created != nowhere {
+				h.trailers, h.seen = true, created == i
+				m.trailersAt = i
+			}
+			if status == DataStopAndBuffer && len(h.body) > c.limit && !c.tcp {
+				c.tooLarge(d)
+			}
+			return
+		}
+		// data may lie in h.body; it is not written to again before the next
+		// piece of this direction is fed.
+		h.body, h.data, h.end = nil, false, false
+		c.relax(d)
+		if h.headers {
+			h.headers = false
+			c.passHeaders(d, i+1)
+			if c.over(d) {
+				return
+			}
+		}
+		if len(data) == 0 && !end && created == nowhere {
+			return
+		}
+	}
+	c.emitData(d, data, created == nowhere && end)
+	if created != nowhere {
+		c.passTrailers(d, created+1)
+	}
+}
+
+// passTrailers moves the trailers from position pos on, pushing before them
+// what the filters they pass still hold.
+func (c *Chain) passTrailers(d Direction, pos int) {
+	m := &c.message[d]
+	for i := pos; i < len(c.slots); i++ {
+		s := c.at(d, i)
+		h := &s.hold[d]
+		m.trailersAt = i
+		if h.all {
+			h.trailers, h.seen = true, false
+			return
+		}
+		var status TrailersStatus
+		if d == Request {
+			status = s.filter.RequestTrailers(m.trailers)
+		} else {
+			status = s.filter.ResponseTrailers(m.trailers)
+		}
+		if c.over(d) {
+			return
+		}
+		if status != TrailersContinue {
+			h.trailers, h.seen = true, true
+			return
+		}
+		if !c.release(d, s) {
+			return
+		}
+	}
+	m.trailersAt = nowhere
+	m.out.Trailers = m.trailers
+	c.emit(d, true)
+}
+
+// release lets the headers and the body that s holds go to the position after
+// it. It reports false when the stream took another turn on the way.
+func (c *Chain) release(d Direction, s *slot) bool {
+	h := &s.hold[d]
+	next := s.position(d) + 1
+	body, end := h.body, h.end
+	hadHeaders := h.headers
+	h.headers, h.data, h.body, h.end = false, false, nil, false
+	c.relax(d)
+	if hadHeaders {
+		c.passHeaders(d, next)
+		if c.over(d) {
+			return false
+		}
+	}
+	c.passData(d, next, body, end)
+	return !c.over(d)
+}
+
+// resume is Stream.Continue, when its turn has come.
+func (c *Chain) resume(d Direction, s *slot) {
+	m := &c.message[d]
+	h := &s.hold[d]
+	if c.reset || m.cut || h.empty() {
+		return
+	}
+	pos := s.position(d)
+	trailers, seen := h.trailers, h.seen
+	h.trailers, h.seen = false, false
+	if !h.all {
+		if c.release(d, s) && trailers {
+			c.passTrailers(d, pos+1)
+		}
+		return
+	}
+	// The filter was shown nothing after the headers: body and trailers are
+	// for it first.
+	h.all, h.headers = false, false
+	body, end := h.body, h.end
+	h.body, h.end = nil, false
+	c.relax(d)
+	c.passHeaders(d, pos+1)
+	if c.over(d) {
+		return
+	}
+	c.passData(d, pos, body, end)
+	if !c.over(d) && trailers && !seen {
+		c.passTrailers(d, pos)
+	}
+}
+
+// keep adds data to what h holds.
+func (c *Chain) keep(d Direction, h *hold, data []byte, end bool) {
+	h.body = append(h.body, data...)
+	h.end = h.end || end
+	if len(h.body) >= c.limit {
+		c.message[d].full = true
+	}
+}
+
+// relax lets the sender go on after a hold was emptied.
+func (c *Chain) relax(d Direction) {
+	if m := &c.message[d]; m.full {
+		m.full = false
+		c.changed[d] = true
+	}
+}
+
+// emitData puts data at the exit, behind what waits there. Alone, it is only
+// lent: the host takes it before it feeds more.
+func (c *Chain) emitData(d Direction, data []byte, end bool) {
+	m := &c.message[d]
+	switch {
+	case len(data) == 0:
+	case len(m.out.Data) == 0:
+		m.out.Data, m.borrowed = data, true
+	case m.borrowed:
+		m.out.Data = append(append(make([]byte, 0, len(m.out.Data)+len(data)), m.out.Data...), data...)
+		m.borrowed = false
+	default:
+		m.out.Data = append(m.out.Data, data...)
+	}
+	if len(data) > 0 || end {
+		c.emit(d, end)
+	}
+}
+
+func (c *Chain) emit(d Direction, end bool) {
+	m := &c.message[d]
+	m.out.End = m.out.End || end
+	m.pending = true
+	c.changed[d] = true
+}

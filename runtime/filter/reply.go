@@ -1,0 +1,173 @@
+package filter
+
+import (
+	"strconv"
+	"strings"
+)
+
+// askReply notes the first reply; it is acted on when the running callback
+// has returned.
+func (c *Chain) askReply(r Reply) {
+	if c.reply == nil && !c.replied && !c.reset && !c.message[Response].left {
+		c.reply = &r
+	}
+}
+
+// settle makes the reply that was asked for in the callback that just
+// returned. It passes the response methods of the whole chain, or, where a
+// response is already among the filters, takes its place unseen, as in Envoy.
+func (c *Chain) settle() {
+	r := c.reply
+	if r == nil {
+		return
+	}
+	c.reply = nil
+	if c.reset || c.message[Response].left {
+		return
+	}
+	c.takeOver(r.Details)
+	m := &c.message[Response]
+	h, body := r.Response(c.message[Request].headers)
+	end := len(body) == 0
+	if m.headers != nil {
+		m.replace(h, body)
+		c.changed[Response] = true
+		return
+	}
+	m.headers, m.endHeaders, m.ended = h, end, true
+	c.passHeaders(Response, 0)
+	if !end && !c.reset && !m.cut {
+		c.passData(Response, 0, body, true)
+	}
+}
+
+// takeOver ends the request's way and lets go of the upstream.
+func (c *Chain) takeOver(details string) {
+	c.replied = true
+	c.details = details
+	m := &c.message[Request]
+	m.cut = true
+	m.headersAt, m.trailersAt = nowhere, nowhere
+	if !m.left {
+		m.out, m.pending = Output{}, false
+	}
+	c.changed[Request] = true
+	c.host.Abandon()
+}
+
+// replace puts a whole response at the exit and cuts off what was there.
+func (m *message) replace(h *Headers, body []byte) {
+	m.cut, m.left, m.ended = true, true, true
+	m.headersAt, m.trailersAt = nowhere, nowhere
+	m.out = Output{Headers: h, Data: body, End: true}
+	m.pending, m.borrowed = true, true
+}
+
+// fail ends a stream whose filter panicked.
+func (c *Chain) fail() {
+	c.reply = nil
+	m := &c.message[Response]
+	if c.tcp || m.left {
+		c.doReset()
+		return
+	}
+	r := Reply{Status: 500, GRPCStatus: -1, Details: "filter_panic"}
+	c.takeOver(r.Details)
+	h, _ := r.Response(c.message[Request].headers)
+	m.replace(h, nil)
+	c.changed[Response] = true
+}
+
+func (c *Chain) tooLarge(d Direction) {
+	if d == Request {
+		c.askReply(Reply{Status: 413, Body: []byte("Payload Too Large"), GRPCStatus: -1, Details: "request_payload_too_large"})
+	} else if c.message[Response].left {
+		c.doReset()
+		return
+	} else {
+		c.askReply(Reply{Status: 500, Body: []byte("Internal Server Error"), GRPCStatus: -1, Details: "response_payload_too_large"})
+	}
+	c.settle()
+}
+
+func (c *Chain) doReset() {
+	if c.reset {
+		return
+	}
+	c.reset = true
+	c.changed = [2]bool{true, true}
+	c.host.Abandon()
+}
+
+// Response returns the response that r is, for the request with headers req,
+// which may be nil. What it looks like is Envoy's (Utility::sendLocalReply).
+func (r *Reply) Response(req *Headers) (h *Headers, body []byte) {
+	h = &Headers{}
+	if req != nil && strings.HasPrefix(req.Value("content-type"), "application/grpc") {
+		status := r.GRPCStatus
+		if status < 0 {
+			status = grpcStatus(r.Status)
+		}
+		h.Add(":status", "200")
+		h.Add("content-type", "application/grpc")
+		h.Add("grpc-status", strconv.Itoa(status))
+		if len(r.Body) > 0 {
+			h.Add("grpc-message", percentEncode(r.Body))
+		}
+		for _, f := range r.Headers {
+			h.Add(f.Name, f.Value)
+		}
+		return h, nil
+	}
+	h.Add(":status", strconv.Itoa(r.Status))
+	for _, f := range r.Headers {
+		h.Add(f.Name, f.Value)
+	}
+	if len(r.Body) == 0 {
+		if r.Status != 204 && r.Status != 304 && r.Status >= 200 {
+			h.Set("content-length", "0")
+		}
+		return h, nil
+	}
+	h.Set("content-length", strconv.Itoa(len(r.Body)))
+	if _, ok := h.Get("content-type"); !ok {
+		h.Add("content-type", "text/plain")
+	}
+	if req != nil && req.Value(":method") == "HEAD" {
+		return h, nil
+	}
+	return h, r.Body
+}
+
+// grpcStatus maps an HTTP status as the gRPC specification does.
+func grpcStatus(http int) int {
+	switch http {
+	case 200:
+		return 0
+	case 400:
+		return 13
+	case 401:
+		return 16
+	case 403:
+		return 7
+	case 404:
+		return 12
+	case 429, 502, 503, 504:
+		return 14
+	}
+	return 2
+}
+
+// percentEncode writes a grpc-message: all but printable ASCII, and %, encoded.
+func percentEncode(p []byte) string {
+	const hex = "0123456789ABCDEF"
+	var b strings.Builder
+	for _, c := range p {
+		if c >= ' ' && c <= '~' && c != '%' {
+			b.WriteByte(c)
+		} else {
+			b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,162 @@
+package proxy
+
+import (
+	"errors"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/meshc/meshc/runtime/filter"
+	"github.com/meshc/meshc/runtime/proxy/http1"
+)
+
+// What a downstream connection is doing, for the janitor and for draining.
+const (
+	phaseIdle    uint32 = iota // between two requests
+	phaseHeaders               // a request has begun to arrive
+	phaseBusy                  // its headers are here, its body is not
+	phaseWaiting               // the request is here, the response is not done
+	phaseTunnel                // upgraded to another protocol
+	phaseClosed
+)
+
+// downstream is an accepted HTTP connection. One goroutine serves it; the
+// stream, with all its buffers, is used again for each request.
+type downstream struct {
+	proxy  *Proxy
+	socket *socket
+	nc     net.Conn
+	codec  serverCodec
+	id     uint64
+	remote netip.AddrPort
+	local  netip.AddrPort
+	client uint64 // what ClientIP balancing knows the client by
+
+	phase atomic.Uint32
+	since atomic.Int64  // of the phase, or of the last sign of life in it
+	seq   atomic.Uint64 // of the stream, so that nobody ends the one after it
+
+	stream  stream
+	interim func(*filter.Headers) // stream.interim
+}
+
+func newDownstream(s *socket, nc net.Conn) *downstream {
+	d := &downstream{
+		proxy: s.proxy, socket: s, nc: nc, codec: http1.NewServerConn(nc, s.proxy.cfg.Limits),
+		id: s.proxy.lastID.Add(1), remote: addressOf(nc.RemoteAddr()), local: addressOf(nc.LocalAddr()),
+	}
+	d.client = clientHash(d.remote.Addr())
+	d.since.Store(d.proxy.clock.Load())
+	d.stream.d = d
+	d.stream.pumped = make(chan struct{}, 1)
+	d.interim = d.stream.informational
+	return d
+}
+
+// alive notes a sign of life.
+func (d *downstream) alive() { d.since.Store(d.proxy.clock.Load()) }
+
+func (d *downstream) enter(phase uint32) {
+	d.alive()
+	d.phase.Store(phase)
+}
+
+func (d *downstream) serve() {
+	defer d.codec.Close()
+	s := &d.stream
+	for {
+		d.enter(phaseIdle)
+		// Either this sees draining, or drain sees the idle connection.
+		if d.socket.draining.Load() && d.codec.Buffered() == 0 {
+			if _, waiting := peek(d.nc); !waiting {
+				return
+			}
+		}
+		if err := d.codec.Wait(); err != nil {
+			return
+		}
+		d.alive()
+		if !d.phase.CompareAndSwap(phaseIdle, phaseHeaders) {
+			return
+		}
+		end, err := d.codec.ReadHeaders(&s.request)
+		if err != nil {
+			d.refuse(err)
+			return
+		}
+		d.seq.Add(1)
+		if !s.serve(end) || !d.codec.Next() {
+			return
+		}
+	}
+}
+
+// refuse answers a request that the codec would not take; it has no headers
+// that could be trusted, so no filter sees it.
+func (d *downstream) refuse(err error) {
+	var e *http1.Error
+	if !errors.As(err, &e) {
+		return
+	}
+	var h filter.Headers
+	h.Add(":status", strconv.Itoa(e.Status))
+	h.Add("content-length", "0")
+	h.Add("date", d.proxy.date())
+	d.codec.CloseAfter()
+	if d.codec.WriteHeaders(&h, true) != nil {
+		return
+	}
+	l := d.socket.acquire()
+	l.meter.done(e.Status, 0, 0, 0)
+	l.gen.release()
+	d.proxy.log.Debug("request refused", "remote", d.remote, slog.String("reason", e.Reason))
+}
+
+// past is a deadline that has always gone by.
+var past = time.Unix(1, 0)
+
+func (d *downstream) drain() {
+	if d.phase.Load() != phaseIdle {
+		return
+	}
+	// A request that is on its way in is answered yet.
+	if _, waiting := peek(d.nc); !waiting && d.phase.CompareAndSwap(phaseIdle, phaseClosed) {
+		d.nc.SetReadDeadline(past)
+	}
+}
+
+func (d *downstream) kill() {
+	d.stream.abort(d.seq.Load(), errKilled)
+	d.nc.Close()
+}
+
+func (d *downstream) check(now int64) {
+	seq := d.seq.Load()
+	phase := d.phase.Load()
+	waited := time.Duration(now - d.since.Load())
+	cfg := &d.proxy.cfg
+	switch phase {
+	case phaseIdle:
+		if waited > cfg.IdleTimeout {
+			d.drain()
+		}
+	case phaseHeaders:
+		if waited > cfg.HeaderTimeout {
+			d.nc.SetReadDeadline(past)
+		}
+	case phaseWaiting:
+		// Nobody reads from the client now, so nobody else would notice.
+		if gone, _ := peek(d.nc); gone {
+			d.stream.abort(seq, errClientGone)
+			return
+		}
+		fallthrough
+	case phaseBusy:
+		if waited > cfg.StreamIdleTimeout {
+			d.stream.abort(seq, errStalled)
+		}
+	}
+}

@@ -1,0 +1,188 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/meshc/meshc/runtime/filter"
+	"github.com/meshc/meshc/runtime/proxy/http1"
+)
+
+// errReplied says that a filter's reply, or its reset, made the upstream superfluous.
+var errReplied = errors.New("answered here")
+
+// connectError is an endpoint that could not be connected to.
+type connectError struct{ err error }
+
+func (e *connectError) Error() string { return e.err.Error() }
+func (e *connectError) Unwrap() error { return e.err }
+
+// abort gives the stream up, from any goroutine, if seq still names it.
+func (s *stream) abort(seq uint64, cause error) {
+	s.mu.Lock()
+	if s.d.seq.Load() != seq || s.cause != nil && s.cause != errReplied {
+		s.mu.Unlock()
+		return
+	}
+	s.cause = cause
+	chain := s.chain
+	s.letGo()
+	s.mu.Unlock()
+	if cause == errStalled {
+		s.d.nc.SetReadDeadline(past)
+	}
+	if chain != nil {
+		chain.Reset()
+	}
+}
+
+// Abandon is part of filter.Host.
+func (s *stream) Abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause == nil {
+		s.cause = errReplied
+	}
+	s.letGo()
+}
+
+// letGo interrupts what goes on with the upstream; s.mu is held.
+func (s *stream) letGo() {
+	if s.cancel != nil {
+		s.cancel()
+	}
+	if s.up != nil {
+		s.up.abort()
+	}
+}
+
+func (s *stream) aborted() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.cause
+}
+
+// attach makes u the stream's connection, unless the stream was given up.
+func (s *stream) attach(u *upstream) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cause != nil {
+		u.codec.Close()
+		return s.cause
+	}
+	s.up = u
+	return nil
+}
+
+// detach takes the connection away from the stream; nil where it has none.
+func (s *stream) detach() *upstream {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	u := s.up
+	s.up = nil
+	if u != nil {
+		u.interim = nil
+	}
+	return u
+}
+
+func nothing() {}
+
+// cancellable returns a context that ends when the stream is given up; done
+// must be called. Without need it costs nothing.
+func (s *stream) cancellable(need bool) (ctx context.Context, done func()) {
+	if !need {
+		return context.Background(), nothing
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.cancel = cancel
+	if s.cause != nil {
+		cancel()
+	}
+	return ctx, cancel
+}
+
+// broken reports whether err is a connection that ended, rather than one that
+// said something wrong.
+func broken(err error) bool {
+	var e *http1.Error
+	return !errors.As(err, &e)
+}
+
+// failure returns what the client gets for err, met before any response; nil
+// where there is nobody to tell. Words and statuses are Envoy's.
+func (s *stream) failure(err error) *filter.Reply {
+	var local *errLocal
+	if errors.As(err, &local) {
+		return &local.Reply
+	}
+	cause := s.aborted()
+	var request *http1.Error
+	switch {
+	case cause == nil:
+	case cause == errStalled:
+		s.d.codec.CloseAfter()
+		return &filter.Reply{Status: 504, Body: []byte("stream timeout"), GRPCStatus: -1, Details: "stream_idle_timeout"}
+	case errors.As(cause, &request) && request.Err == nil:
+		// The client broke the protocol in the body of its request.
+		s.d.codec.CloseAfter()
+		return &filter.Reply{Status: request.Status, GRPCStatus: -1, Details: "http1.codec_error"}
+	default:
+		return nil
+	}
+	status, reason := reset(err)
+	return &filter.Reply{
+		Status:     status,
+		Body:       []byte("upstream connect error or disconnect/reset before headers. reset reason: " + reason),
+		GRPCStatus: -1,
+		Details:    "upstream_reset_before_response_started",
+	}
+}
+
+// reset names a failure of the upstream in Envoy's words.
+func reset(err error) (status int, reason string) {
+	var connect *connectError
+	var response *http1.Error
+	var errno syscall.Errno
+	switch {
+	case errors.As(err, &connect) && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || isTimeout(err)):
+		return 503, "connection timeout"
+	case errors.As(err, &connect):
+		reason = "remote connection failure, transport failure reason: delayed connect error"
+		if errors.As(err, &errno) {
+			text := errno.Error()
+			reason += ": " + string(text[0]-'a'+'A') + text[1:]
+		}
+		return 503, reason
+	case errors.As(err, &response) && !errors.Is(response.Err, io.ErrUnexpectedEOF):
+		return 502, "protocol error"
+	}
+	return 503, "connection termination"
+}
+
+func isTimeout(err error) bool {
+	var e net.Error
+	return errors.As(err, &e) && e.Timeout()
+}
+
+// reply answers the request here; with nil, it breaks it off.
+func (s *stream) reply(r *filter.Reply) {
+	switch {
+	case s.f != nil && r != nil:
+		s.f.chain.Reply(*r)
+	case s.f != nil:
+		if !s.f.chain.Replied() {
+			s.f.chain.Reset()
+		}
+	case r != nil:
+		s.details = r.Details
+		h, body := r.Response(&s.request)
+		s.complete = s.write(filter.Response, filter.Output{Headers: h, Data: body, End: true}) == nil
+	}
+}

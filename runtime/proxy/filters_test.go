@@ -1,0 +1,375 @@
+package proxy
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/meshc/meshc/runtime/filter"
+)
+
+// scripted is a filter made of functions; the stream is theirs.
+type scripted struct {
+	filter.PassThrough
+	filter.Stream
+	onRequest  func(s filter.Stream, h *filter.Headers, end bool) filter.HeadersStatus
+	onBody     func(s filter.Stream, b *filter.Buffer, end bool) filter.DataStatus
+	onResponse func(s filter.Stream, h *filter.Headers, end bool) filter.HeadersStatus
+	onReply    func(s filter.Stream, b *filter.Buffer, end bool) filter.DataStatus
+	onLog      func(r *filter.Record)
+}
+
+func (f scripted) RequestHeaders(h *filter.Headers, end bool) filter.HeadersStatus {
+	if f.onRequest == nil {
+		return filter.HeadersContinue
+	}
+	return f.onRequest(f.Stream, h, end)
+}
+
+func (f scripted) RequestData(b *filter.Buffer, end bool) filter.DataStatus {
+	if f.onBody == nil {
+		return filter.DataContinue
+	}
+	return f.onBody(f.Stream, b, end)
+}
+
+func (f scripted) ResponseHeaders(h *filter.Headers, end bool) filter.HeadersStatus {
+	if f.onResponse == nil {
+		return filter.HeadersContinue
+	}
+	return f.onResponse(f.Stream, h, end)
+}
+
+func (f scripted) ResponseData(b *filter.Buffer, end bool) filter.DataStatus {
+	if f.onReply == nil {
+		return filter.DataContinue
+	}
+	return f.onReply(f.Stream, b, end)
+}
+
+func (f scripted) Log(r *filter.Record) {
+	if f.onLog != nil {
+		f.onLog(r)
+	}
+}
+
+// filtered runs a proxy with one filter before an echo backend, at host x.
+func filtered(t *testing.T, f scripted, change ...func(*Config)) *Proxy {
+	w := &world{}
+	w.cluster("a", backend(t, func(w http.ResponseWriter, r *http.Request) {
+		http.NewResponseController(w).EnableFullDuplex()
+		w.Header().Set("Path", r.URL.Path)
+		w.Header().Set("Mark", r.Header.Get("Mark"))
+		for b := make([]byte, 64<<10); ; {
+			n, err := r.Body.Read(b)
+			if n > 0 {
+				w.Write(b[:n])
+				w.(http.Flusher).Flush()
+			}
+			if err != nil {
+				return
+			}
+		}
+	}))
+	w.host("x", "a")
+	w.host("y", "a")
+	install := kinds{"k": func(s filter.Stream) filter.HTTP { g := f; g.Stream = s; return g }}.install(w, func(string) {})
+	return run(t, w, append(change, install)...)
+}
+
+func post(t *testing.T, p *Proxy, body string) (*http.Response, string) {
+	t.Helper()
+	c := dial(t, p.address(t, "gateway"))
+	c.send("POST /p HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n")
+	if body != "" {
+		c.send("%x\n%s\n", len(body), body)
+	}
+	c.send("0\n\n")
+	return c.response("POST")
+}
+
+func TestFilterChangesRequestAndResponse(t *testing.T) {
+	records := make(chan filter.Record, 1)
+	p := filtered(t, scripted{
+		onRequest: func(s filter.Stream, h *filter.Headers, _ bool) filter.HeadersStatus {
+			h.Set("mark", "1")
+			h.Set(":path", "/other")
+			return filter.HeadersContinue
+		},
+		onBody: func(_ filter.Stream, b *filter.Buffer, end bool) filter.DataStatus {
+			if end {
+				b.Replace(0, b.Len(), []byte("instead"))
+				return filter.DataContinue
+			}
+			return filter.DataStopAndBuffer
+		},
+		onResponse: func(_ filter.Stream, h *filter.Headers, _ bool) filter.HeadersStatus {
+			h.Remove("content-length")
+			h.Add("seen", "yes")
+			return filter.HeadersContinue
+		},
+		onReply: func(_ filter.Stream, b *filter.Buffer, end bool) filter.DataStatus {
+			if end {
+				b.Append([]byte("!"))
+			}
+			return filter.DataContinue
+		},
+		onLog: func(r *filter.Record) { records <- *r },
+	})
+	r, body := post(t, p, "body")
+	if body != "instead!" || r.Header.Get("Path") != "/other" || r.Header.Get("Mark") != "1" || r.Header.Get("Seen") != "yes" {
+		t.Errorf("%q %v", body, r.Header)
+	}
+	rec := <-records
+	if rec.Status != 200 || rec.BytesReceived != 4 || rec.BytesSent != 8 || rec.Cluster != "a" || rec.Route != "r x" || rec.Upstream == "" {
+		t.Errorf("record %+v", rec)
+	}
+}
+
+func TestFilterReplies(t *testing.T) {
+	for phase, f := range map[string]scripted{
+		"request headers": {onRequest: func(s filter.Stream, _ *filter.Headers, _ bool) filter.HeadersStatus {
+			s.Reply(filter.Reply{Status: 403, Body: []byte("no"), GRPCStatus: -1})
+			return filter.HeadersContinue
+		}},
+		"request data": {onBody: func(s filter.Stream, _ *filter.Buffer, _ bool) filter.DataStatus {
+			s.Reply(filter.Reply{Status: 403, Body: []byte("no"), GRPCStatus: -1})
+			return filter.DataContinue
+		}},
+		"response headers": {onResponse: func(s filter.Stream, _ *filter.Headers, _ bool) filter.HeadersStatus {
+			s.Reply(filter.Reply{Status: 403, Body: []byte("no"), GRPCStatus: -1})
+			return filter.HeadersContinue
+		}},
+		"paused, from another goroutine": {onRequest: func(s filter.Stream, _ *filter.Headers, _ bool) filter.HeadersStatus {
+			go s.Post(func() { s.Reply(filter.Reply{Status: 403, Body: []byte("no"), GRPCStatus: -1}) })
+			return filter.HeadersStopAll
+		}},
+	} {
+		t.Run(phase, func(t *testing.T) {
+			p := filtered(t, f)
+			for range 20 {
+				if r, body := post(t, p, "body"); r.StatusCode != 403 || body != "no" {
+					t.Fatalf("%d %q", r.StatusCode, body)
+				}
+			}
+		})
+	}
+}
+
+func TestFilterPausesAndContinues(t *testing.T) {
+	again := func(d filter.Direction, status filter.HeadersStatus) func(filter.Stream, *filter.Headers, bool) filter.HeadersStatus {
+		return func(s filter.Stream, _ *filter.Headers, _ bool) filter.HeadersStatus {
+			go s.Continue(d)
+			return status
+		}
+	}
+	hold := func(d filter.Direction) func(filter.Stream, *filter.Buffer, bool) filter.DataStatus {
+		return func(s filter.Stream, _ *filter.Buffer, _ bool) filter.DataStatus {
+			go s.Continue(d)
+			return filter.DataStopAndWatermark
+		}
+	}
+	for name, f := range map[string]scripted{
+		"headers":      {onRequest: again(filter.Request, filter.HeadersStop), onResponse: again(filter.Response, filter.HeadersStop)},
+		"all":          {onRequest: again(filter.Request, filter.HeadersStopAll), onResponse: again(filter.Response, filter.HeadersStopAll)},
+		"data":         {onBody: hold(filter.Request), onReply: hold(filter.Response)},
+		"all and data": {onRequest: again(filter.Request, filter.HeadersStopAll), onBody: hold(filter.Request), onResponse: again(filter.Response, filter.HeadersStopAll), onReply: hold(filter.Response)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := filtered(t, f, func(c *Config) { c.BufferLimit = 1000 })
+			for _, size := range []int{0, 10, 200_000} {
+				sent := strings.Repeat("x", size)
+				if r, body := post(t, p, sent); r.StatusCode != 200 || body != sent {
+					t.Errorf("%d bytes: %d, %d back", size, r.StatusCode, len(body))
+				}
+			}
+			if r, _ := get(t, p, "x", "/"); r.StatusCode != 200 {
+				t.Errorf("GET: %d", r.StatusCode)
+			}
+		})
+	}
+}
+
+// A filter that lets go while the client says nothing more: the other side
+// must see it without waiting for the client.
+func TestContinueWhileTheClientIsSilent(t *testing.T) {
+	streams := make(chan filter.Stream, 1)
+	p := filtered(t, scripted{onBody: func(s filter.Stream, _ *filter.Buffer, end bool) filter.DataStatus {
+		if end {
+			return filter.DataContinue
+		}
+		streams <- s
+		return filter.DataStopAndWatermark
+	}})
+	c := dial(t, p.address(t, "gateway"))
+	c.send("POST / HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n2\nhi\n")
+	(<-streams).Continue(filter.Request)
+	r, err := http.ReadResponse(c.r, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := make([]byte, 2)
+	if _, err := io.ReadFull(r.Body, b); err != nil || string(b) != "hi" {
+		t.Errorf("%q %v", b, err)
+	}
+	c.send("0\n\n")
+	io.Copy(io.Discard, r.Body)
+}
+
+func TestClientLeavesWhileTheFilterHoldsTheRequest(t *testing.T) {
+	done, held := make(chan struct{}), make(chan struct{})
+	p := filtered(t, scripted{
+		onRequest: func(filter.Stream, *filter.Headers, bool) filter.HeadersStatus {
+			close(held)
+			return filter.HeadersStopAll
+		},
+		onLog: func(*filter.Record) { close(done) },
+	})
+	c := dial(t, p.address(t, "gateway"))
+	c.send("GET / HTTP/1.1\nHost: x\n\n")
+	<-held
+	c.Close()
+	<-done
+}
+
+func TestFilterResets(t *testing.T) {
+	p := filtered(t, scripted{onResponse: func(s filter.Stream, _ *filter.Headers, _ bool) filter.HeadersStatus {
+		s.Reset()
+		return filter.HeadersContinue
+	}})
+	c := dial(t, p.address(t, "gateway"))
+	c.send("GET / HTTP/1.1\nHost: x\n\n")
+	if b, err := io.ReadAll(c.r); len(b) > 0 || err != nil {
+		t.Errorf("got %q, %v", b, err)
+	}
+}
+
+func TestFilterPanics(t *testing.T) {
+	p := filtered(t, scripted{onRequest: func(_ filter.Stream, h *filter.Headers, _ bool) filter.HeadersStatus {
+		if h.Value(":path") == "/panic" {
+			panic("boom")
+		}
+		return filter.HeadersContinue
+	}})
+	if r, body := get(t, p, "x", "/panic"); r.StatusCode != 500 || body != "" {
+		t.Errorf("%d %q", r.StatusCode, body)
+	}
+	if r, _ := get(t, p, "x", "/"); r.StatusCode != 200 {
+		t.Errorf("the next request: %d", r.StatusCode)
+	}
+}
+
+func TestLocalRepliesOfTheProxyPassTheFilters(t *testing.T) {
+	p := filtered(t, scripted{onResponse: func(_ filter.Stream, h *filter.Headers, _ bool) filter.HeadersStatus {
+		h.Set("seen", h.Value(":status"))
+		return filter.HeadersContinue
+	}})
+	if r, _ := get(t, p, "nobody", "/"); r.Header.Get("Seen") != "404" {
+		t.Errorf("%v", r.Header)
+	}
+}
+
+func TestFilterRoutes(t *testing.T) {
+	p := filtered(t, scripted{onRequest: func(s filter.Stream, h *filter.Headers, _ bool) filter.HeadersStatus {
+		before, _ := s.Property("xds", "route_name")
+		h.Set(":authority", "y")
+		s.ClearRoute()
+		after, _ := s.Property("xds", "route_name")
+		cluster, _ := s.Property("xds", "cluster_name")
+		h.Set("mark", fmt.Sprint(before, ",", after, ",", cluster))
+		return filter.HeadersContinue
+	}})
+	if r, _ := get(t, p, "x", "/"); r.Header.Get("Mark") != "r x,r y,a" {
+		t.Errorf("route before and after, cluster: %q", r.Header.Get("Mark"))
+	}
+}
+
+func TestProperties(t *testing.T) {
+	var got []string
+	look := func(s filter.Stream, paths ...string) {
+		for _, path := range paths {
+			v, ok := s.Property(strings.Split(path, ".")...)
+			if !ok {
+				v = "none"
+			}
+			got = append(got, fmt.Sprint(path, "=", v))
+		}
+	}
+	logged := make(chan struct{})
+	p := filtered(t, scripted{
+		onRequest: func(s filter.Stream, _ *filter.Headers, _ bool) filter.HeadersStatus {
+			look(s, "request.url_path", "request.query", "request.host", "request.headers.user-agent", "response.code", "upstream.address", "xds.listener_direction", "node.id")
+			return filter.HeadersContinue
+		},
+		onResponse: func(s filter.Stream, _ *filter.Headers, _ bool) filter.HeadersStatus {
+			look(s, "response.code", "response.headers.path", "request.path")
+			if v, ok := s.Property("upstream", "address"); !ok || v == "" {
+				t.Errorf("upstream.address %v", v)
+			}
+			if v, _ := s.Property("source", "address"); !strings.HasPrefix(v.(string), "127.0.0.1:") {
+				t.Errorf("source.address %v", v)
+			}
+			return filter.HeadersContinue
+		},
+		onLog: func(*filter.Record) { close(logged) },
+	})
+	get(t, p, "x", "/p?q")
+	<-logged
+	want := "request.url_path=/p request.query=q request.host=x request.headers.user-agent=none response.code=none upstream.address=none " +
+		"xds.listener_direction=0 node.id=none response.code=200 response.headers.path=/p request.path=/p?q"
+	if s := strings.Join(got, " "); s != want {
+		t.Errorf("got  %s\nwant %s", s, want)
+	}
+}
+
+// upper is a TCP filter that holds the connection until it has seen a line,
+// and answers in capitals.
+type upper struct {
+	filter.PassThrough
+	seen *[]string
+}
+
+func (u upper) NewConnection() filter.DataStatus { return filter.DataStopAndBuffer }
+
+func (u upper) DownstreamData(b *filter.Buffer, end bool) filter.DataStatus {
+	if !strings.Contains(string(b.Bytes()), "\n") && !end {
+		return filter.DataStopAndBuffer
+	}
+	*u.seen = append(*u.seen, string(b.Bytes()))
+	return filter.DataContinue
+}
+
+func (u upper) UpstreamData(b *filter.Buffer, _ bool) filter.DataStatus {
+	b.Replace(0, b.Len(), []byte(strings.ToUpper(string(b.Bytes()))))
+	return filter.DataContinue
+}
+
+type upperFactory struct{ testFactory }
+
+func (f upperFactory) TCP(c filter.Conn) filter.TCP {
+	seen := []string{}
+	return upper{seen: &seen}
+}
+
+func TestTCPFilters(t *testing.T) {
+	w := &world{}
+	w.cluster("echo", rawBackend(t, func(c net.Conn, r *bufio.Reader) { io.Copy(c, r) }))
+	w.tcp("tcp", "echo")
+	kinds{"k": nil}.install(w, nil)
+	p := run(t, w, func(c *Config) {
+		c.NewFilter = func(string, string) (filter.Factory, error) {
+			return upperFactory{testFactory{func(filter.Stream) filter.HTTP { return nil }, func() {}}}, nil
+		}
+	})
+	c := dial(t, p.address(t, "tcp"))
+	c.send("hel")
+	c.send("lo\n")
+	c.Conn.(*net.TCPConn).CloseWrite()
+	if got, err := io.ReadAll(c); err != nil || string(got) != "HELLO\r\n" {
+		t.Errorf("%q %v", got, err)
+	}
+}

@@ -1,0 +1,209 @@
+package proxy
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics holds every counter of a Proxy. Whoever counts holds a pointer to
+// its counters, found when the generation is built, so that a request costs a
+// few atomic additions and no lookup.
+type metrics struct {
+	mu        sync.Mutex
+	meters    map[meterKey]*meter
+	conns     map[string]*connMeter
+	upstreams map[string]*upstreamMeter
+}
+
+// meterKey says whose requests are counted: those of a listener for a
+// service, which is empty for what no route took.
+type meterKey struct{ listener, service string }
+
+// meter counts requests, or TCP connections, which have code 0.
+type meter struct {
+	codes    [10]codeCounter
+	others   atomic.Uint64 // of codes beyond the first ten
+	received atomic.Uint64
+	sent     atomic.Uint64
+	buckets  [len(bounds)]atomic.Uint64
+	count    atomic.Uint64
+	nanos    atomic.Uint64
+}
+
+type codeCounter struct {
+	code  atomic.Int32 // plus one; 0 is unused
+	count atomic.Uint64
+}
+
+// bounds are the upper bounds of the duration histogram, in seconds.
+var bounds = [...]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60}
+
+type connMeter struct {
+	total  atomic.Uint64
+	active atomic.Int64
+}
+
+type upstreamMeter struct{ connects, failures atomic.Uint64 }
+
+func newMetrics() *metrics {
+	return &metrics{meters: map[meterKey]*meter{}, conns: map[string]*connMeter{}, upstreams: map[string]*upstreamMeter{}}
+}
+
+func (c *connMeter) opened() { c.total.Add(1); c.active.Add(1) }
+func (c *connMeter) closed() { c.active.Add(-1) }
+
+// done counts one finished request.
+func (m *meter) done(code int, took time.Duration, received, sent uint64) {
+	m.code(code).Add(1)
+	m.received.Add(received)
+	m.sent.Add(sent)
+	seconds := took.Seconds()
+	for i := range bounds {
+		if seconds <= bounds[i] {
+			m.buckets[i].Add(1)
+			break
+		}
+	}
+	m.count.Add(1)
+	m.nanos.Add(uint64(max(took, 0)))
+}
+
+func (m *meter) code(code int) *atomic.Uint64 {
+	want := int32(code) + 1
+	for i := range m.codes {
+		c := &m.codes[i]
+		have := c.code.Load()
+		if have == 0 && c.code.CompareAndSwap(0, want) {
+			have = want
+		} else if have == 0 {
+			have = c.code.Load()
+		}
+		if have == want {
+			return &c.count
+		}
+	}
+	return &m.others
+}
+
+// meter returns the counters for a listener and service, kept from before.
+func (b *builder) meter(listener, service string) *meter {
+	key := meterKey{listener, service}
+	if m := b.gen.metered[key]; m != nil {
+		return m
+	}
+	m := b.previous.metered[key]
+	if m == nil {
+		m = &meter{}
+	}
+	b.gen.metered[key] = m
+	return m
+}
+
+// upstream returns the counters for a cluster, kept from before.
+func (b *builder) upstream(cluster string) *upstreamMeter {
+	if m := b.previous.upstreams[cluster]; m != nil {
+		return m
+	}
+	return &upstreamMeter{}
+}
+
+func (m *metrics) connections(listener string) *connMeter {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := m.conns[listener]
+	if c == nil {
+		c = &connMeter{}
+		m.conns[listener] = c
+	}
+	return c
+}
+
+// keep drops the counters of what gen does not have.
+func (m *metrics) keep(gen *generation) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.meters, m.upstreams = gen.metered, gen.upstreams
+	wanted := make(map[string]bool, len(gen.listeners))
+	for _, l := range gen.listeners {
+		wanted[l.name] = true
+	}
+	for name, c := range m.conns {
+		if c.active.Load() == 0 && !wanted[name] {
+			delete(m.conns, name)
+		}
+	}
+}
+
+// Metrics returns the collector of the proxy's metrics.
+func (p *Proxy) Metrics() prometheus.Collector { return p.metrics }
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("meshc_proxy_"+name, help, labels, nil)
+}
+
+var (
+	requestsDesc = describe("requests_total", "Finished requests by response code; code 0 is a request or TCP connection that ended without one.", "listener", "service", "code")
+	durationDesc = describe("request_duration_seconds", "Time from the request's headers to the end of its response.", "listener", "service")
+	receivedDesc = describe("received_bytes_total", "Body bytes from downstream.", "listener", "service")
+	sentDesc     = describe("sent_bytes_total", "Body bytes to downstream.", "listener", "service")
+	connsDesc    = describe("connections_total", "Accepted downstream connections.", "listener")
+	activeDesc   = describe("connections_active", "Open downstream connections.", "listener")
+	connectDesc  = describe("upstream_connects_total", "Attempts to connect to an endpoint.", "cluster")
+	failureDesc  = describe("upstream_connect_failures_total", "Attempts to connect to an endpoint that failed.", "cluster")
+)
+
+// Describe sends the descriptions of all metrics.
+func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		requestsDesc, durationDesc, receivedDesc, sentDesc, connsDesc, activeDesc, connectDesc, failureDesc,
+	} {
+		ch <- d
+	}
+}
+
+// Collect sends the current values; counters nothing has touched are left out.
+func (m *metrics) Collect(ch chan<- prometheus.Metric) {
+	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for key, r := range m.meters {
+		count := r.count.Load()
+		if count == 0 {
+			continue
+		}
+		for i := range r.codes {
+			c := &r.codes[i]
+			if n := c.count.Load(); n > 0 {
+				counter(requestsDesc, n, key.listener, key.service, strconv.Itoa(int(c.code.Load()-1)))
+			}
+		}
+		if n := r.others.Load(); n > 0 {
+			counter(requestsDesc, n, key.listener, key.service, "other")
+		}
+		counter(receivedDesc, r.received.Load(), key.listener, key.service)
+		counter(sentDesc, r.sent.Load(), key.listener, key.service)
+		buckets := make(map[float64]uint64, len(bounds))
+		sum := uint64(0)
+		for i, b := range bounds {
+			sum += r.buckets[i].Load()
+			buckets[b] = sum
+		}
+		ch <- prometheus.MustNewConstHistogram(durationDesc, count, time.Duration(r.nanos.Load()).Seconds(), buckets, key.listener, key.service)
+	}
+	for name, c := range m.conns {
+		counter(connsDesc, c.total.Load(), name)
+		ch <- prometheus.MustNewConstMetric(activeDesc, prometheus.GaugeValue, float64(c.active.Load()), name)
+	}
+	for name, u := range m.upstreams {
+		if u.connects.Load() > 0 {
+			counter(connectDesc, u.connects.Load(), name)
+			counter(failureDesc, u.failures.Load(), name)
+		}
+	}
+}

@@ -1,0 +1,317 @@
+// Package proxy is the built-in data plane: it serves the listeners of a
+// snapshot on sockets of its own.
+//
+// A Proxy is a publish.Consumer. Each snapshot becomes a generation, built
+// beside the one that serves; to commit is to swap one pointer for each
+// socket. A request belongs to the generation that was current when it began,
+// a TCP connection to that of its start, and a generation goes when its last
+// user has left. What must outlive generations is kept apart, by name: the
+// sockets, the connection pools, the balancing positions, the metrics.
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/filter"
+	"github.com/meshc/meshc/runtime/proxy/http1"
+)
+
+// Config says what a Proxy serves and how. Zero durations and limits mean the
+// defaults given with them.
+type Config struct {
+	// Gateway is the address of the gateway listener, "host:port"; with ""
+	// the gateway is not served.
+	Gateway string
+	// Serve says which other proxies of a snapshot, by ID, this process runs;
+	// nil means none.
+	Serve func(proxyID string) bool
+	// NewFilter makes the factory for one use of a policy kind from its
+	// configuration. It may be nil where no snapshot has filters.
+	NewFilter func(kind, config string) (filter.Factory, error)
+	// Resolve looks a host name up; nil means the resolver of the system.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Log is slog.Default where it is nil.
+	Log *slog.Logger
+
+	// DrainTimeout is how long Shutdown lets requests and connections go on: 30s.
+	DrainTimeout time.Duration
+	// IdleTimeout closes a downstream connection between two requests: 1h, as in Envoy.
+	IdleTimeout time.Duration
+	// HeaderTimeout is the time for a whole header section: 10s.
+	HeaderTimeout time.Duration
+	// StreamIdleTimeout ends a request on which nothing moves: 5m, as in Envoy.
+	StreamIdleTimeout time.Duration
+	// UpstreamIdleTimeout closes a pooled upstream connection: 60s.
+	UpstreamIdleTimeout time.Duration
+	// BufferLimit is how much body one filter may keep, in bytes: 1 MiB.
+	BufferLimit int
+	// Limits bound what peers may send.
+	Limits http1.Limits
+
+	tick time.Duration // between two rounds of the janitor: 1s
+}
+
+func (c Config) withDefaults() Config {
+	for _, d := range []struct {
+		value    *time.Duration
+		standard time.Duration
+	}{
+		{&c.DrainTimeout, 30 * time.Second},
+		{&c.IdleTimeout, time.Hour},
+		{&c.HeaderTimeout, 10 * time.Second},
+		{&c.StreamIdleTimeout, 5 * time.Minute},
+		{&c.UpstreamIdleTimeout, time.Minute},
+		{&c.tick, time.Second},
+	} {
+		if *d.value == 0 {
+			*d.value = d.standard
+		}
+	}
+	if c.BufferLimit == 0 {
+		c.BufferLimit = filter.DefaultBufferLimit
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Serve == nil {
+		c.Serve = func(string) bool { return false }
+	}
+	if c.Resolve == nil {
+		c.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
+			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		}
+	}
+	return c
+}
+
+// Proxy serves snapshots. It is a publish.Consumer.
+type Proxy struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	names   *names
+
+	// clock is the time, in nanoseconds since 1970, as of the last tick: good
+	// enough for what is measured in seconds.
+	clock  atomic.Int64
+	lastID atomic.Uint64 // of connections
+
+	mu       sync.Mutex
+	stopped  bool
+	current  *generation
+	sockets  map[string]*socket // by listener key
+	draining map[*socket]bool
+	pools    map[poolKey]*pool // of p.current, and what names have resolved to
+
+	stop    chan struct{}
+	workers sync.WaitGroup // janitor, accept loops
+}
+
+// New returns a Proxy that serves nothing until a snapshot is published to
+// it. It runs until Shutdown.
+func New(cfg Config) *Proxy {
+	cfg = cfg.withDefaults()
+	p := &Proxy{
+		cfg: cfg, log: cfg.Log, metrics: newMetrics(),
+		sockets: map[string]*socket{}, draining: map[*socket]bool{},
+		pools: map[poolKey]*pool{},
+		stop:  make(chan struct{}),
+	}
+	p.names = newNames(p)
+	p.clock.Store(time.Now().UnixNano())
+	p.workers.Go(p.janitor)
+	return p
+}
+
+// Name returns "proxy".
+func (p *Proxy) Name() string { return "proxy" }
+
+var errStopped = errors.New("the proxy has been shut down")
+
+// Prepare builds the generation for next and opens the sockets that it needs
+// and that are not open yet. An error names the listener or filter it is about.
+// One publication at a time; see publish.Consumer.
+func (p *Proxy) Prepare(ctx context.Context, next snapshot.Snapshot) (commit, abort func(), err error) {
+	gen, err := p.build(ctx, next)
+	if err != nil {
+		return nil, nil, err
+	}
+	opened, err := p.open(ctx, gen)
+	undo := func() {
+		for _, s := range opened {
+			s.close()
+		}
+		gen.release()
+	}
+	if err != nil {
+		undo()
+		return nil, nil, err
+	}
+	return func() {
+		if !p.commit(gen, opened) {
+			undo()
+		}
+	}, undo, nil
+}
+
+// open opens what gen needs beyond the sockets that are there. Its sockets do
+// not accept yet.
+func (p *Proxy) open(ctx context.Context, gen *generation) ([]*socket, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped {
+		return nil, errStopped
+	}
+	var opened []*socket
+	var errs []error
+	for _, l := range gen.listeners {
+		if err := ctx.Err(); err != nil {
+			return opened, err
+		}
+		if p.sockets[l.key] != nil {
+			continue
+		}
+		s, err := p.listen(ctx, l)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("listener %s: %w", l.name, err))
+			continue
+		}
+		opened = append(opened, s)
+	}
+	return opened, errors.Join(errs...)
+}
+
+// commit makes gen serve. It reports false when the proxy has been shut down.
+func (p *Proxy) commit(gen *generation, opened []*socket) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.stopped {
+		return false
+	}
+	for _, s := range opened {
+		p.sockets[s.key] = s
+	}
+	for key, s := range p.sockets {
+		if l := gen.byKey[key]; l != nil {
+			s.serving.Store(l)
+			continue
+		}
+		// Its last listener stays for the requests that are still to come on
+		// its connections.
+		delete(p.sockets, key)
+		p.drain(s)
+	}
+	for _, s := range opened {
+		p.workers.Go(s.accept)
+	}
+	old := p.current
+	p.current = gen
+	p.adopt(gen)
+	if old != nil {
+		old.release()
+	}
+	return true
+}
+
+// adopt keeps of the pools and metrics what gen uses and lets the rest go.
+func (p *Proxy) adopt(gen *generation) {
+	pools := make(map[poolKey]*pool, len(gen.pools))
+	for key, pl := range p.pools {
+		if gen.uses(key) {
+			pools[key] = pl
+		} else {
+			pl.close()
+		}
+	}
+	for key, pl := range gen.pools {
+		pools[key] = pl
+	}
+	p.pools = pools
+	p.metrics.keep(gen)
+}
+
+// drain stops accepting on s; what goes on there may finish. p.mu is held.
+func (p *Proxy) drain(s *socket) {
+	p.draining[s] = true
+	l := s.serving.Load()
+	if l != nil && !l.gen.acquire() {
+		panic("proxy: socket without generation") // p.current holds it
+	}
+	s.drain()
+	p.workers.Go(func() {
+		<-s.accepted
+		s.conns.Wait()
+		if l != nil {
+			l.gen.release()
+		}
+		p.mu.Lock()
+		delete(p.draining, s)
+		p.mu.Unlock()
+	})
+}
+
+// Addresses returns the bound address of each open listener by its name;
+// the gateway's is "gateway".
+func (p *Proxy) Addresses() map[string]net.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	addresses := make(map[string]net.Addr, len(p.sockets))
+	for _, s := range p.sockets {
+		addresses[s.serving.Load().name] = s.ln.Addr()
+	}
+	return addresses
+}
+
+// Shutdown stops accepting and lets what goes on finish: requests get
+// connection: close, idle connections are closed. After DrainTimeout, or when
+// ctx ends, the rest is cut off, and the error says how many connections that
+// were.
+func (p *Proxy) Shutdown(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, p.cfg.DrainTimeout)
+	defer cancel()
+	p.mu.Lock()
+	if p.stopped {
+		p.mu.Unlock()
+		return errStopped
+	}
+	p.stopped = true
+	for key, s := range p.sockets {
+		delete(p.sockets, key)
+		p.drain(s)
+	}
+	var all []*socket
+	for s := range p.draining {
+		all = append(all, s)
+	}
+	p.mu.Unlock()
+
+	cut := 0
+	for _, s := range all {
+		cut += s.finish(ctx)
+	}
+	close(p.stop)
+	p.workers.Wait()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, pl := range p.pools {
+		pl.close()
+	}
+	p.names.wait()
+	if p.current != nil {
+		p.current.release()
+		p.current = nil
+	}
+	if cut > 0 {
+		return fmt.Errorf("%d connections were cut off", cut)
+	}
+	return nil
+}

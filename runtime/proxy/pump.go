@@ -1,0 +1,155 @@
+package proxy
+
+import (
+	"errors"
+	"net"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/meshc/meshc/runtime/filter"
+)
+
+// buffer is memory for a body on its way; it is held only while a message is
+// in flight.
+type buffer struct {
+	all [64 << 10]byte
+	n   int // of a small body, kept whole
+}
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+func takeBuffer() *buffer { return buffers.Get().(*buffer) }
+
+func (b *buffer) release() {
+	if b != nil {
+		b.n = 0
+		buffers.Put(b)
+	}
+}
+
+func (b *buffer) bytes() []byte {
+	if b == nil {
+		return nil
+	}
+	return b.all[:b.n]
+}
+
+// readSmallBody reads a body that has arrived with its headers, so that it
+// needs no pump and can be sent again. It does not wait.
+func (s *stream) readSmallBody() {
+	length, err := strconv.Atoi(s.request.Value("content-length"))
+	if err != nil || length <= 0 || length > s.d.codec.Buffered() {
+		return
+	}
+	b := takeBuffer()
+	if length > len(b.all) {
+		b.release()
+		return
+	}
+	for end := false; !end; {
+		var n int
+		if n, end, err = s.d.codec.ReadData(b.all[b.n:]); err != nil {
+			panic("proxy: body that was here cannot be read: " + err.Error())
+		}
+		b.n += n
+	}
+	s.body, s.received = b, uint64(b.n)
+	s.d.enter(phaseWaiting)
+}
+
+// startPump has the request body sent by a goroutine of its own: to u, or
+// through the filters where there are any.
+func (s *stream) startPump(u *upstream) {
+	s.pumping = true
+	go s.pump(u)
+}
+
+func (s *stream) pump(u *upstream) {
+	b := takeBuffer()
+	defer func() {
+		if v := recover(); v != nil {
+			s.Panicked(v, debug.Stack())
+			s.abort(s.d.seq.Load(), errPanicked)
+		}
+		b.release()
+		s.pumped <- struct{}{}
+	}()
+	for {
+		n, end, err := s.d.codec.ReadData(b.all[:])
+		var trailers *filter.Headers
+		if err == nil && end {
+			if err = s.d.codec.ReadTrailers(&s.requestTrailers); s.requestTrailers.Len() > 0 {
+				trailers = &s.requestTrailers
+			}
+		}
+		if err != nil {
+			s.abort(s.d.seq.Load(), err)
+			return
+		}
+		s.received += uint64(n)
+		s.d.alive()
+		if end {
+			s.requestRead.Store(true)
+			s.d.phase.CompareAndSwap(phaseBusy, phaseWaiting)
+		}
+		if n > 0 || end {
+			o := filter.Output{Data: b.all[:n], Trailers: trailers, End: end}
+			if !s.pass(u, o) || end {
+				return
+			}
+		}
+	}
+}
+
+// pass sends a piece of the request body on, and reports whether more is wanted.
+func (s *stream) pass(u *upstream, o filter.Output) bool {
+	if s.f == nil {
+		if err := write(u.codec, o, true); err != nil {
+			s.uploadFailed(err)
+			return false
+		}
+		if o.End {
+			s.requestSent.Store(true)
+		}
+		return true
+	}
+	c := s.f.chain
+	if len(o.Data) > 0 || o.Trailers == nil {
+		c.Data(filter.Request, o.Data, o.End && o.Trailers == nil)
+	}
+	if o.Trailers != nil {
+		c.Trailers(filter.Request, o.Trailers)
+	}
+	return s.f.settle(filter.Request)
+}
+
+// uploadFailed deals with an upstream that takes no more of the request. One
+// that has closed may still have answered: reading the response tells. A body
+// that does not fit its content-length, as a filter can make it, ends the stream.
+func (s *stream) uploadFailed(err error) {
+	var op *net.OpError
+	if !errors.As(err, &op) {
+		s.abort(s.d.seq.Load(), err)
+	}
+}
+
+// joinPump waits for the pump, which it stops when the response was there
+// before the end of the request.
+func (s *stream) joinPump() {
+	if !s.pumping {
+		return
+	}
+	if !s.requestSent.Load() {
+		if !s.requestRead.Load() {
+			s.d.nc.SetReadDeadline(past)
+		}
+		s.Abandon()
+		if s.f != nil {
+			s.f.chain.Reset()
+		}
+	}
+	<-s.pumped
+	s.d.nc.SetReadDeadline(time.Time{})
+}

@@ -1,0 +1,213 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net"
+	"net/netip"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/meshc/meshc/runtime/filter"
+)
+
+// tunnel is an accepted TCP connection and the upstream connection behind it.
+type tunnel struct {
+	proxy  *Proxy
+	l      *listener
+	nc     net.Conn
+	id     uint64
+	remote netip.AddrPort
+	local  netip.AddrPort
+	start  time.Time
+
+	arm      *arm
+	endpoint *endpoint
+	f        *passage // nil where there are no filters
+	received uint64
+	sent     uint64
+
+	mu     sync.Mutex // of what kill needs
+	up     net.Conn
+	ctx    context.Context
+	cancel context.CancelFunc
+	ended  bool
+}
+
+// newTunnel takes over the reference to l's generation.
+func newTunnel(s *socket, l *listener, nc net.Conn) *tunnel {
+	t := &tunnel{
+		proxy: s.proxy, l: l, nc: nc, id: s.proxy.lastID.Add(1), start: time.Now(),
+		remote: addressOf(nc.RemoteAddr()), local: addressOf(nc.LocalAddr()),
+	}
+	t.ctx, t.cancel = context.WithCancel(context.Background())
+	return t
+}
+
+func (t *tunnel) drain()      {} // a TCP connection ends when its ends do
+func (t *tunnel) check(int64) {}
+func (t *tunnel) kill()       { t.Abandon() }
+
+// Abandon is part of filter.Host: it closes both sides.
+func (t *tunnel) Abandon() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ended = true
+	t.cancel()
+	t.nc.Close()
+	if t.up != nil {
+		t.up.Close()
+	}
+}
+
+func (t *tunnel) serve() {
+	defer func() {
+		if v := recover(); v != nil {
+			t.Panicked(v, debug.Stack())
+		}
+		t.Abandon()
+		took := time.Since(t.start)
+		meter := t.l.meter
+		if t.arm != nil {
+			meter = t.arm.meter
+		}
+		meter.done(0, took, t.received, t.sent)
+		if t.f != nil {
+			t.f.finish(t.record(took))
+		}
+		t.l.gen.release()
+	}()
+	if len(t.l.factories) > 0 {
+		f := newPassage(t)
+		if f.chain = filter.NewConnChain(f, t.proxy.cfg.BufferLimit, t.l.factories); f.chain != nil {
+			t.f = f
+			t.filtered()
+			return
+		}
+	}
+	if t.connect() {
+		t.received, t.sent = splice(t.nc, t.up, nil, nil)
+	}
+}
+
+// connect chooses an endpoint and connects to it. A listener without target,
+// or a target without endpoint, closes what it accepts.
+func (t *tunnel) connect() bool {
+	t.sync(func() { t.arm = t.l.split.pick() })
+	if t.arm == nil {
+		return false
+	}
+	e := t.arm.cluster.pick(t.ctx, clientHash(t.remote.Addr()))
+	if e == nil {
+		return false
+	}
+	up, err := e.pool.connect(t.ctx, t.arm.cluster)
+	if err != nil {
+		t.proxy.log.Debug("upstream not connected", "listener", t.l.name, "upstream", e.pool.text, "error", err)
+		return false
+	}
+	t.sync(func() { t.endpoint = e })
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ended {
+		up.Close()
+		return false
+	}
+	t.up = up
+	return true
+}
+
+func (t *tunnel) sync(f func()) {
+	if t.f == nil {
+		f()
+		return
+	}
+	t.f.chain.Sync(f)
+}
+
+// filtered carries the bytes through the filters. The client is read from at
+// once, for a filter may want its first bytes before it lets it connect.
+func (t *tunnel) filtered() {
+	c := t.f.chain
+	c.Headers(filter.Request, nil, false)
+	received := make(chan uint64, 1)
+	go func() { received <- t.feed(filter.Request, t.nc) }()
+	if o, ok := t.f.await(); ok {
+		ok = t.connect() && t.write(filter.Request, o) == nil
+		t.f.opened(ok, o)
+		if ok {
+			t.feed(filter.Response, t.up)
+			t.received = <-received
+			return
+		}
+	}
+	c.Reset()
+	t.received = <-received
+}
+
+// feed reads one side into the chain until it ends, and waits until that end
+// has come through.
+func (t *tunnel) feed(d filter.Direction, src net.Conn) (n uint64) {
+	b := takeBuffer()
+	defer b.release()
+	for {
+		k, err := src.Read(b.all[:])
+		n += uint64(k)
+		if k > 0 {
+			t.f.chain.Data(d, b.all[:k], false)
+			if !t.f.settle(d) {
+				return n
+			}
+		}
+		switch {
+		case err == io.EOF:
+			t.f.chain.Data(d, nil, true)
+			t.f.drain(d)
+			return n
+		case err != nil:
+			t.f.chain.Reset()
+			return n
+		}
+	}
+}
+
+// write sends what has passed the filters.
+func (t *tunnel) write(d filter.Direction, o filter.Output) error {
+	dst := t.up
+	if d == filter.Response {
+		dst = t.nc
+		t.sent += uint64(len(o.Data))
+	}
+	if len(o.Data) > 0 {
+		if _, err := dst.Write(o.Data); err != nil {
+			t.Abandon()
+			return err
+		}
+	}
+	if o.End {
+		closeWrite(dst)
+	}
+	return nil
+}
+
+// Panicked is part of filter.Host.
+func (t *tunnel) Panicked(v any, stack []byte) {
+	t.proxy.log.Error("panic while serving a connection", "listener", t.l.name, "panic", v, "stack", string(stack))
+}
+
+// ClearRoute is part of filter.Host; a connection's target is chosen once.
+func (t *tunnel) ClearRoute() {}
+
+func (t *tunnel) record(took time.Duration) *filter.Record {
+	r := &filter.Record{
+		Start: t.start, Duration: took, BytesReceived: t.received, BytesSent: t.sent,
+	}
+	if t.arm != nil {
+		r.Cluster = t.arm.cluster.name
+	}
+	if t.endpoint != nil {
+		r.Upstream = t.endpoint.pool.text
+	}
+	return r
+}
