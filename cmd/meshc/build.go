@@ -1,0 +1,113 @@
+package main
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/xds"
+	"github.com/meshc/meshc/runtime/xds/envoy"
+	"github.com/meshc/meshc/schema/diag"
+)
+
+func buildCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "build",
+		Usage:     "compile documents into a snapshot file",
+		ArgsUsage: "[PATH…]",
+		Description: `The same documents give the same snapshot version, in whatever order and folder they lie, and the same tree of files
+gives the same bytes on any machine. Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Required: true, Usage: "file to write; - for standard output"},
+			&cli.StringFlag{Name: "emit", Value: "snapshot", Usage: "what to write: snapshot, or xds for the Envoy configuration of one proxy, as a static file in JSON"},
+			&cli.StringFlag{Name: "proxy", Value: snapshot.GatewayID, Usage: "with --emit xds: the proxy, gateway or MESH.NAME"},
+			&cli.StringFlag{Name: "xds-gateway-addr", Value: defaultEnvoyGateway, Usage: "with --emit xds: the address that Envoy's gateway listener binds"},
+			&cli.BoolFlag{Name: "strict", Usage: "warnings fail too"},
+		},
+		Action: func(c *cli.Context) error {
+			if e := c.String("emit"); e != "snapshot" && e != "xds" {
+				return failed("--emit %s: must be snapshot or xds", e)
+			}
+			l, err := newDocuments(c.Args().Slice(), c.App.Reader, toServe).load(c.Context)
+			if err != nil {
+				return failed("%v", err)
+			}
+			if err := printFindings(c.App.ErrWriter, l); err != nil {
+				return failed("writing findings: %v", err)
+			}
+			if l.summary.Errors > 0 || c.Bool("strict") && l.summary.Warnings > 0 {
+				return errFindings
+			}
+			return writeOutput(c.String("output"), c.App.Writer, func(w io.Writer) error {
+				if c.String("emit") == "xds" {
+					return emitEnvoy(w, l.snapshot, c.String("proxy"), c.String("xds-gateway-addr"))
+				}
+				return snapshot.Write(w, l.snapshot)
+			})
+		},
+	}
+}
+
+// emitEnvoy writes everything that an Envoy with node id proxy gets as a static
+// configuration file, which Envoy can check (--mode validate) and run alone.
+func emitEnvoy(w io.Writer, s snapshot.Snapshot, proxy, gatewayAddr string) error {
+	set, err := xds.Resources(s, proxy, gatewayAddr)
+	if err != nil {
+		return err
+	}
+	bootstrap, err := set.Bootstrap(proxy)
+	if err != nil {
+		return err
+	}
+	text, err := envoy.JSON(bootstrap)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(text)
+	return err
+}
+
+// printFindings writes the findings of a load, if there are any, as text.
+func printFindings(w io.Writer, l loaded) error {
+	if len(l.diags) == 0 {
+		return nil
+	}
+	return diag.Write(w, diag.Text, l.diags, l.summary, diag.Options{Color: colored(w), Source: l.source})
+}
+
+// writeOutput writes a file whole or not at all; "-" is standard output.
+func writeOutput(path string, stdout io.Writer, write func(io.Writer) error) error {
+	if path == "-" {
+		if err := write(stdout); err != nil {
+			return failed("%v", err)
+		}
+		return nil
+	}
+	if err := replaceFile(path, 0o644, write); err != nil {
+		return failed("%v", err)
+	}
+	return nil
+}
+
+// replaceFile puts a new file in the place of path in one step.
+func replaceFile(path string, mode os.FileMode, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name()) // after the rename there is nothing to remove
+	err = write(f)
+	if err == nil {
+		err = f.Chmod(mode)
+	}
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,133 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/meshc/meshc/"
+
+// imports is the statement of policy: which packages of ours each package may
+// import, tests aside. Data flows down; a package imports only what the data
+// has already passed through. Adding a line is fine, and the moment to think.
+var imports = map[string][]string{
+	"compiler/snapshot":            {},
+	"schema/diag":                  {},
+	"schema/tree":                  {},
+	"schema/files":                 {"schema/diag"},
+	"schema/kubernetes":            {"schema/tree"},
+	"schema/kong":                  {},
+	"schema/kuma":                  {},
+	"schema/cue":                   {},
+	"schema/internal/parse":        {"schema/diag", "schema/tree", "schema/cue", "schema/files"},
+	"schema/internal/plan":         {"schema/diag", "schema/tree", "schema/cue"},
+	"schema":                       {"schema/diag", "schema/tree", "schema/files", "schema/kubernetes", "schema/kong", "schema/kuma", "schema/cue", "schema/internal/parse", "schema/internal/plan"},
+	"compiler":                     {"compiler/snapshot", "schema", "schema/diag", "schema/kubernetes", "schema/kong", "schema/kuma"},
+	"runtime/filter":               {},
+	"runtime/status":               {"compiler/snapshot"},
+	"runtime/publish":              {"compiler/snapshot"},
+	"runtime/proxy/http1":          {"runtime/filter"},
+	"runtime/proxy":                {"compiler/snapshot", "runtime/filter", "runtime/proxy/http1"},
+	"runtime/xds/envoy":            {"compiler/snapshot"},
+	"runtime/xds":                  {"compiler/snapshot", "runtime/status", "runtime/xds/envoy"},
+	"runtime/rest":                 {"compiler/snapshot", "runtime/status"},
+	"plugins":                      {"runtime/filter"},
+	"plugins/builtin":              {"plugins"},
+	"cmd/meshc":                    {"*"},
+	"cmd/meshc/internal/behaviour": {},
+	"examples/demo":                {},
+}
+
+// fenced says who alone may import a large dependency.
+var fenced = map[string][]string{
+	"cuelang.org/go/":               {"schema", "schema/internal/"},
+	"github.com/fsnotify/fsnotify":  {"schema/files"},
+	"github.com/tetratelabs/wazero": {"plugins/wasm"},
+	"github.com/envoyproxy/":        {"runtime/xds"},
+	"google.golang.org/grpc":        {"runtime/xds"},
+	"github.com/urfave/cli/v2":      {"cmd/meshc"},
+	"go.yaml.in/yaml/v4":            {"schema/internal/parse"},
+}
+
+func TestImports(t *testing.T) {
+	root := filepath.Join("..", "..")
+	seen := map[string]bool{}
+	err := filepath.WalkDir(root, func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			if name := d.Name(); name == "testdata" || name != ".." && strings.HasPrefix(name, ".") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		if !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
+			return nil
+		}
+		rel, err := filepath.Rel(root, file)
+		if err != nil {
+			return err
+		}
+		pkg := path.Dir(filepath.ToSlash(rel))
+		seen[pkg] = true
+		src, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, src, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			checkImport(t, pkg, rel, imported)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for pkg := range imports {
+		if !seen[pkg] {
+			t.Errorf("the table has a line for %s, which does not exist", pkg)
+		}
+	}
+}
+
+func checkImport(t *testing.T, pkg, file, imported string) {
+	t.Helper()
+	allowed, known := imports[pkg]
+	if !known {
+		t.Errorf("%s: package %s has no line in the table", file, pkg)
+		return
+	}
+	if ours, ok := strings.CutPrefix(imported, module); ok {
+		if !slices.Contains(allowed, ours) && !slices.Contains(allowed, "*") {
+			t.Errorf("%s: %s may not import %s", file, pkg, ours)
+		}
+		return
+	}
+	if strings.Contains(strings.SplitN(imported, "/", 2)[0], ".") && pkg == "compiler/snapshot" {
+		t.Errorf("%s: the snapshot imports nothing outside the standard library, but %s", file, imported)
+	}
+	for prefix, owners := range fenced {
+		if imported != strings.TrimSuffix(prefix, "/") && !strings.HasPrefix(imported, strings.TrimSuffix(prefix, "/")+"/") {
+			continue
+		}
+		if !slices.ContainsFunc(owners, func(o string) bool { return pkg == o || strings.HasPrefix(pkg, strings.TrimSuffix(o, "/")+"/") }) {
+			t.Errorf("%s: %s may not import %s; only %v may", file, pkg, imported, owners)
+		}
+	}
+}

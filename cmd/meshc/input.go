@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/meshc/meshc/compiler"
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/status"
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/files"
+)
+
+// input is where snapshots come from: a tree of documents, or one built file.
+type input interface {
+	// load reads the input as it is now. An error means that it could not be
+	// read at all; what is wrong with its content is in the result.
+	load(context.Context) (loaded, error)
+}
+
+// loaded is one reading of the input.
+type loaded struct {
+	snapshot  snapshot.Snapshot
+	documents int
+	// vanished says that a root of the input is not there.
+	vanished bool
+	diags    []diag.Diagnostic
+	summary  diag.Summary
+	steps    []status.Step
+	source   func(file string) []byte
+}
+
+// purpose says what a load is for, which decides how heavily it weighs that
+// this build cannot put something into effect.
+type purpose int
+
+const (
+	toValidate purpose = iota // tell: the documents are right
+	toServe                   // refuse what security rests on, warn of the rest
+)
+
+// documents is a tree of files.
+type documents struct {
+	reader   *files.Reader
+	loader   *schema.Loader
+	compiler *compiler.Compiler
+	purpose  purpose
+	// emptyIsMeant says that no document at all is nothing to complain of.
+	emptyIsMeant bool
+}
+
+func newDocuments(roots []string, stdin io.Reader, p purpose) *documents {
+	return &documents{reader: files.NewReader(roots, stdin), loader: schema.NewLoader(), compiler: compiler.New(), purpose: p}
+}
+
+func (d *documents) load(ctx context.Context) (loaded, error) {
+	var l loaded
+	step := stopwatch(&l.steps)
+	tree, err := d.reader.Read(ctx)
+	if err != nil {
+		return l, err
+	}
+	step("read")
+	checked := d.loader.Load(ctx, tree)
+	if err := ctx.Err(); err != nil {
+		return l, err
+	}
+	step("validate")
+	compiled := d.compiler.Compile(checked.Documents)
+	step("compile")
+
+	l.snapshot = compiled.Snapshot
+	l.documents = len(checked.Documents)
+	l.vanished = tree.Vanished
+	l.summary = checked.Summary
+	l.diags = append(l.diags, checked.Diagnostics...)
+	if d.emptyIsMeant {
+		l.diags = slices.DeleteFunc(l.diags, func(f diag.Diagnostic) bool { return f.Code == diag.CodeNoInput })
+	}
+	for _, c := range compiled.Diagnostics {
+		// What is missing may stand in one of the documents that have errors.
+		if !diag.HasErrors(checked.Diagnostics) || !diag.LeadsOut(c.Code) {
+			l.diags = append(l.diags, c)
+		}
+	}
+	for _, u := range compiled.Unsupported {
+		if d.purpose == toValidate {
+			u.Severity = diag.Note
+		}
+		l.diags = append(l.diags, u)
+	}
+	l.diags = schema.ApplySilences(checked.Silences, l.diags)
+	diag.Sort(l.diags)
+	l.summary.Errors, l.summary.Warnings = 0, 0
+	l.summary.Count(l.diags)
+	l.source = func(file string) []byte {
+		for i := range tree.Files {
+			if tree.Files[i].Shown == file {
+				return tree.Files[i].Data
+			}
+		}
+		return nil
+	}
+	return l, nil
+}
+
+// built is a snapshot file that meshc build wrote.
+type built struct{ path string }
+
+func (b built) load(context.Context) (loaded, error) {
+	var l loaded
+	step := stopwatch(&l.steps)
+	data, err := os.ReadFile(b.path)
+	if err != nil {
+		l.vanished = os.IsNotExist(err)
+		l.diags = append(l.diags, b.finding(diag.CodeUnreadable, err))
+	} else if l.snapshot, err = snapshot.Read(bytes.NewReader(data)); err != nil {
+		l.diags = append(l.diags, b.finding(diag.CodeSnapshotFile, err))
+	}
+	step("read")
+	l.documents = l.snapshot.Documents.Len()
+	l.summary = diag.Summary{Files: 1, Documents: l.documents}
+	l.summary.Count(l.diags)
+	l.source = func(string) []byte { return nil }
+	return l, nil
+}
+
+func (b built) finding(code string, err error) diag.Diagnostic {
+	return diag.Diagnostic{Code: code, Place: diag.Place{File: b.path}, Message: err.Error(), Hint: "give a file that meshc build wrote, or documents"}
+}
+
+// openInput tells a built snapshot from documents: a snapshot is one file
+// whose name has none of the extensions of documents.
+func openInput(paths []string, stdin io.Reader, emptyIsMeant bool) input {
+	if len(paths) == 1 && paths[0] != "-" {
+		info, err := os.Stat(paths[0])
+		if err == nil && info.Mode().IsRegular() && !slices.Contains(files.Extensions(), filepath.Ext(paths[0])) {
+			return built{paths[0]}
+		}
+	}
+	d := newDocuments(paths, stdin, toServe)
+	d.emptyIsMeant = emptyIsMeant
+	return d
+}
+
+// stopwatch returns a function that ends a step: it appends the time since the
+// step before.
+func stopwatch(steps *[]status.Step) func(name string) {
+	last := time.Now()
+	return func(name string) {
+		now := time.Now()
+		*steps = append(*steps, status.Step{Name: name, Duration: snapshot.Duration(now.Sub(last).Round(time.Microsecond))})
+		last = now
+	}
+}
+
+// stepsText writes steps as "read 1.2ms, validate 3ms".
+func stepsText(steps []status.Step) string {
+	parts := make([]string, len(steps))
+	for i, s := range steps {
+		parts[i] = fmt.Sprintf("%s %s", s.Name, time.Duration(s.Duration))
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,255 @@
+//go:build linux
+
+package behaviour
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// Case is one archive.
+type Case struct {
+	Name string
+	// Nodes are the proxies that run, "gateway" or MESH.NAME.
+	Nodes []string
+
+	path     string
+	archive  *txtar.Archive
+	tree     string // folder that is the input, or ""
+	backends []declaration
+	steps    []step
+}
+
+type declaration struct{ name, address, kind string }
+
+// step is one section of the transcript.
+type step struct {
+	section int // index in the archive, for updates and messages
+	verb    string
+	args    []string
+	text    string
+}
+
+// arguments tells how many words may follow each verb: at least, at most.
+var arguments = map[string][2]int{
+	"reply": {1, 1}, "connect": {1, 1}, "send": {0, 0}, "half-close": {0, 0}, "receive": {1, 2},
+	"silent": {1, 1}, "release": {1, 1}, "answer": {0, 1}, "body": {0, 0}, "read": {0, 0},
+	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0},
+}
+
+// ReadCases reads every archive of a folder, in the order of their names.
+func ReadCases(dir string) ([]*Case, error) {
+	paths, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
+	if err != nil {
+		return nil, err
+	}
+	if len(paths) == 0 {
+		return nil, fmt.Errorf("no cases in %s", dir)
+	}
+	var cases []*Case
+	for _, path := range paths {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		c, err := ParseCase(path, data)
+		if err != nil {
+			return nil, err
+		}
+		cases = append(cases, c)
+	}
+	return cases, nil
+}
+
+// ParseCase reads one archive; path names it in messages.
+func ParseCase(path string, data []byte) (*Case, error) {
+	c := &Case{
+		Name:    strings.TrimSuffix(filepath.Base(path), ".txtar"),
+		path:    path,
+		archive: txtar.Parse(data),
+	}
+	for i, f := range c.archive.Files {
+		if err := c.section(i, f.Name, string(f.Data)); err != nil {
+			return nil, fmt.Errorf("%s: section %q: %w", path, f.Name, err)
+		}
+	}
+	if len(c.Nodes) == 0 {
+		c.Nodes = []string{"gateway"}
+	}
+	if len(c.steps) == 0 {
+		return nil, fmt.Errorf("%s: no transcript", path)
+	}
+	return c, nil
+}
+
+func (c *Case) section(i int, name, text string) error {
+	if strings.HasPrefix(name, "files/") {
+		return nil
+	}
+	words := strings.Fields(name)
+	if len(words) == 0 {
+		return fmt.Errorf("no name")
+	}
+	verb, args := words[0], words[1:]
+	switch verb {
+	case "tree":
+		if len(args) != 1 {
+			return fmt.Errorf("want one folder")
+		}
+		c.tree = args[0]
+		return nil
+	case "nodes":
+		c.Nodes = strings.Fields(text)
+		return nil
+	case "backends":
+		for line := range strings.Lines(text) {
+			f := strings.Fields(line)
+			if len(f) == 0 {
+				continue
+			}
+			if len(f) != 3 || f[2] != "http" && f[2] != "tcp" {
+				return fmt.Errorf("%q is not NAME ADDRESS:PORT http|tcp", strings.TrimSpace(line))
+			}
+			c.backends = append(c.backends, declaration{f[0], f[1], f[2]})
+		}
+		return nil
+	}
+	limits, ok := arguments[verb]
+	if !ok {
+		return fmt.Errorf("no such step")
+	}
+	if len(args) < limits[0] || len(args) > limits[1] {
+		return fmt.Errorf("%d words after %s, want %d to %d", len(args), verb, limits[0], limits[1])
+	}
+	if err := c.checkArguments(verb, args); err != nil {
+		return err
+	}
+	switch verb {
+	case "reply", "send", "read", "repeat":
+		if _, err := parseWire(text); err != nil {
+			return err
+		}
+	}
+	c.steps = append(c.steps, step{i, verb, args, text})
+	return nil
+}
+
+func (c *Case) checkArguments(verb string, args []string) error {
+	switch verb {
+	case "reply", "receive", "silent", "release":
+		if !slices.ContainsFunc(c.backends, func(d declaration) bool { return d.name == args[0] }) {
+			return fmt.Errorf("no backend is called %q", args[0])
+		}
+		if len(args) == 2 && args[1] != "head" {
+			return fmt.Errorf("%q where only head may stand", args[1])
+		}
+	case "answer":
+		if len(args) == 1 && args[0] != "head" {
+			return fmt.Errorf("%q where only head may stand", args[0])
+		}
+	case "connect":
+		if args[0] != "gateway" {
+			if _, _, err := net.SplitHostPort(args[0]); err != nil {
+				return err
+			}
+		}
+	case "repeat":
+		if n, err := strconv.Atoi(args[0]); err != nil || n < 1 {
+			return fmt.Errorf("%q is not a number of times", args[0])
+		}
+		if len(args) == 2 && args[1] != "fresh" && args[1] != "tcp" {
+			return fmt.Errorf("%q where only fresh or tcp may stand", args[1])
+		}
+	}
+	return nil
+}
+
+// WriteTree writes the input files of the case under dir.
+func (c *Case) WriteTree(dir string) error {
+	if c.tree != "" {
+		if err := os.CopyFS(dir, os.DirFS(c.tree)); err != nil {
+			return err
+		}
+	}
+	for _, f := range c.archive.Files {
+		name, ok := strings.CutPrefix(f.Name, "files/")
+		if !ok {
+			continue
+		}
+		path := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		if err := os.WriteFile(path, f.Data, 0o644); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// update replaces the text of a step's section in the archive.
+func (c *Case) update(s step, text string) { c.archive.Files[s.section].Data = []byte(text) }
+
+// save writes the archive back to its file.
+func (c *Case) save() error { return os.WriteFile(c.path, txtar.Format(c.archive), 0o644) }
+
+// operation is a piece of what goes on the wire: bytes, or a directive.
+type operation struct {
+	data      []byte
+	directive string // without the @
+}
+
+// parseWire reads the lines of a section that goes on the wire.
+func parseWire(text string) ([]operation, error) {
+	var ops []operation
+	for line := range strings.Lines(text) {
+		line = strings.TrimSuffix(line, "\n")
+		switch {
+		case strings.HasPrefix(line, `"`):
+			s, err := strconv.Unquote(line)
+			if err != nil {
+				return nil, fmt.Errorf("%s: not a Go string literal", line)
+			}
+			ops = append(ops, operation{data: []byte(s)})
+		case strings.HasPrefix(line, "@bytes "):
+			n, err := strconv.Atoi(line[len("@bytes "):])
+			if err != nil || n < 0 {
+				return nil, fmt.Errorf("%s: not a number of bytes", line)
+			}
+			ops = append(ops, operation{data: pattern(n)})
+		case strings.HasPrefix(line, "@"):
+			switch d := line[1:]; d {
+			case "before-body", "gate", "echo", "close", "reset":
+				ops = append(ops, operation{directive: d})
+			default:
+				return nil, fmt.Errorf("%s: no such directive", line)
+			}
+		default:
+			ops = append(ops, operation{data: []byte(line + "\r\n")})
+		}
+	}
+	return ops, nil
+}
+
+// wireBytes is what a section sends, for sections without directives.
+func wireBytes(text string) ([]byte, error) {
+	ops, err := parseWire(text)
+	if err != nil {
+		return nil, err
+	}
+	var b []byte
+	for _, op := range ops {
+		if op.directive != "" {
+			return nil, fmt.Errorf("@%s can stand only in a reply", op.directive)
+		}
+		b = append(b, op.data...)
+	}
+	return b, nil
+}

@@ -1,0 +1,50 @@
+//go:build linux
+
+// Package behaviour drives real traffic through both data planes of meshc, the
+// built-in proxy and a real Envoy, and compares what each did with one
+// expectation. It is imported by tests alone.
+//
+// A case is a txtar archive; cmd/meshc/testdata/behaviour holds them. Its
+// sections are, in any number:
+//
+//	files/PATH           a file of the input tree
+//	tree PATH            an existing folder as the input tree, relative to the test's
+//	nodes                the proxies to run, one a line; "gateway" when left out
+//	backends             NAME ADDRESS:PORT http|tcp, one a line
+//
+// and then a transcript, carried out in the order written:
+//
+//	reply NAME           what backend NAME sends back for its next request
+//	connect TARGET       open a connection to "gateway" or ADDRESS:PORT
+//	send                 bytes from the client; connects to the gateway if nothing is open
+//	half-close           the client will send no more
+//	receive NAME [head]  what backend NAME got, whole or only as far as its head
+//	silent NAME          backend NAME got nothing that no receive has named
+//	release NAME         let backend NAME pass the @gate it waits at
+//	answer [head]        the response, whole or only as far as its head
+//	body                 this much of the response's body, as it arrives
+//	read                 exactly these bytes, from a connection that is not HTTP (any more)
+//	closed               the connection was closed by the other side
+//	repeat N [fresh|tcp] send the request N times: on one connection, each on a
+//	                     fresh one, or as raw bytes each on a fresh one
+//	counts               how many of the repeated requests each backend served:
+//	                     "NAME N", "NAME LOW..HIGH", or "NAME|NAME N" where only
+//	                     one of them may serve any
+//
+// Lines that go on the wire (reply, send, read, repeat) end in CRLF, unless
+// they are one of these: a Go string literal, written as it says; "@bytes N", N
+// bytes of a fixed pattern; in a reply also "@before-body" as the first line
+// (do not wait for the request's body), "@gate" (wait for release), "@echo"
+// (send back what comes until the end), "@close" and "@reset".
+//
+// Lines about messages (receive, answer) are the start line, the fields as
+// they were on the wire with their names in lower case, then the body, the
+// trailers, and "until close" for a body that ended with the connection.
+// allowed.txt is the one list of what may differ between the two data planes.
+// An http backend without a reply answers 200 with its name in x-backend, and
+// as the body what it got, or else its name; a tcp backend first sends its name
+// and a line end, and then what it gets.
+//
+// With MESHC_UPDATE=envoy (or proxy) the expectations are rewritten with what
+// that data plane did. Read the difference as you would read code.
+package behaviour

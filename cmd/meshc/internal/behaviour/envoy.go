@@ -1,0 +1,72 @@
+//go:build linux
+
+package behaviour
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// Envoy is a running Envoy.
+type Envoy struct {
+	*process
+	Admin string
+}
+
+// envoyPath is where .ci/tools puts it.
+const envoyPath = "../../.tools/envoy"
+
+// StartEnvoy runs a real Envoy as node, configured over ADS by the server at
+// xds, and waits until its first configuration is in force. api is DELTA_GRPC or
+// GRPC (state of the world). admin is the port of its admin interface.
+func StartEnvoy(t testing.TB, node, xds, api string, admin int) *Envoy {
+	t.Helper()
+	return startEnvoy(t, node, bootstrap(node, xds, api, admin), admin)
+}
+
+func startEnvoy(t testing.TB, node, config string, admin int) *Envoy {
+	t.Helper()
+	if _, err := os.Stat(envoyPath); err != nil {
+		t.Fatalf("%v; .ci/tools fetches it", err)
+	}
+	// Without hot restart any number of Envoys run side by side; with one
+	// worker no two connections of it see different configurations.
+	cmd := exec.Command(envoyPath, "--config-yaml", config, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
+	e := &Envoy{Admin: fmt.Sprintf("127.0.0.1:%d", admin)}
+	e.process = start(t, cmd, "envoy "+node, nil)
+	e.await(t, "its first configuration", func() bool {
+		return strings.HasPrefix(get("http://"+e.Admin+"/ready"), "LIVE") && get("http://"+e.Admin+"/listeners") != ""
+	})
+	return e
+}
+
+func bootstrap(node, xds, api string, admin int) string {
+	host, port, _ := strings.Cut(xds, ":")
+	return fmt.Sprintf(`
+node: {id: %q, cluster: meshc-test}
+admin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}
+dynamic_resources:
+  ads_config:
+    api_type: %s
+    transport_api_version: V3
+    set_node_on_first_message_only: true
+    grpc_services: [{envoy_grpc: {cluster_name: xds}}]
+  lds_config: {resource_api_version: V3, ads: {}}
+  cds_config: {resource_api_version: V3, ads: {}}
+static_resources:
+  clusters:
+  - name: xds
+    type: STATIC
+    connect_timeout: 5s
+    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: {http2_protocol_options: {}}
+    load_assignment:
+      cluster_name: xds
+      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %s, port_value: %s}}}}]}]
+`, node, admin, api, host, port)
+}

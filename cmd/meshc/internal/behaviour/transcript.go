@@ -1,0 +1,391 @@
+//go:build linux
+
+package behaviour
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// patience bounds every single wait for something that must come.
+const patience = 15 * time.Second
+
+// transcript carries out the steps of a case against one data plane.
+type transcript struct {
+	c        *Case
+	gateway  string // address of the gateway listener
+	backends map[string]*Backend
+	rules    *Rules
+	// report takes each step that did not go as written; update, when set,
+	// takes what really happened instead.
+	report func(s step, problem string)
+	update func(s step, got string)
+
+	conn   net.Conn
+	r      *bufio.Reader
+	method []string  // of requests not yet answered
+	reply  *Message  // whose body is being read
+	body   io.Reader // the rest of it
+	counts map[string]int
+}
+
+func (t *transcript) run() {
+	defer t.hangUp()
+	for _, s := range t.c.steps {
+		if err := t.step(s); err != nil {
+			t.report(s, err.Error())
+			return
+		}
+	}
+}
+
+func (t *transcript) hangUp() {
+	if t.conn != nil {
+		t.conn.Close()
+	}
+	t.conn, t.r, t.method, t.reply, t.body = nil, nil, nil, nil, nil
+}
+
+// step returns an error where going on makes no sense; an expectation that is
+// not met is only reported.
+func (t *transcript) step(s step) error {
+	switch s.verb {
+	case "reply":
+		ops, err := parseWire(s.text)
+		b := t.backends[s.args[0]]
+		b.change(func() { b.replies = append(b.replies, ops) })
+		return err
+	case "connect":
+		return t.connect(s.args[0])
+	case "send":
+		return t.send(s)
+	case "half-close":
+		return t.conn.(*net.TCPConn).CloseWrite()
+	case "receive":
+		b := t.backends[s.args[0]]
+		queue := &b.whole
+		if len(s.args) == 2 {
+			queue = &b.heads
+		}
+		got, err := b.next(queue, time.Now().Add(patience))
+		if err != nil {
+			return err
+		}
+		t.compare(s, got)
+	case "silent":
+		b := t.backends[s.args[0]]
+		b.mu.Lock()
+		defer b.mu.Unlock()
+		if len(b.whole) > 0 {
+			t.report(s, "it received:\n"+b.whole[0])
+		}
+	case "release":
+		t.backends[s.args[0]].gate <- struct{}{}
+	case "answer":
+		return t.answer(s)
+	case "body", "read":
+		return t.read(s)
+	case "closed":
+		return t.closed(s)
+	case "repeat":
+		return t.repeat(s)
+	case "counts":
+		return t.checkCounts(s)
+	}
+	return nil
+}
+
+// compare holds an expectation against what happened.
+func (t *transcript) compare(s step, got string) {
+	if t.update != nil {
+		t.update(s, got+"\n")
+		return
+	}
+	if want := strings.TrimRight(s.text, "\n"); strings.TrimRight(got, "\n") != want {
+		t.report(s, difference(want, strings.TrimRight(got, "\n")))
+	}
+}
+
+// difference shows two texts line by line.
+func difference(want, got string) string {
+	var b strings.Builder
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	b.WriteString("  want (-), got (+):\n")
+	for i, j := 0, 0; i < len(w) || j < len(g); {
+		switch {
+		case i < len(w) && j < len(g) && w[i] == g[j]:
+			b.WriteString("    " + w[i] + "\n")
+			i, j = i+1, j+1
+		case i < len(w) && (j >= len(g) || !slices.Contains(g[j:], w[i])):
+			b.WriteString("  - " + w[i] + "\n")
+			i++
+		default:
+			b.WriteString("  + " + g[j] + "\n")
+			j++
+		}
+	}
+	return b.String()
+}
+
+// dial connects, waiting for a listener that is about to open.
+func dial(address string) (net.Conn, error) {
+	deadline := time.Now().Add(patience)
+	for {
+		c, err := net.DialTimeout("tcp", address, patience)
+		if err == nil || !errors.Is(err, syscall.ECONNREFUSED) || time.Now().After(deadline) {
+			return c, err
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (t *transcript) target(name string) string {
+	if name == "gateway" {
+		return t.gateway
+	}
+	return name
+}
+
+func (t *transcript) connect(target string) error {
+	t.hangUp()
+	for _, b := range t.backends {
+		b.forget()
+	}
+	c, err := dial(t.target(target))
+	if err != nil {
+		return err
+	}
+	t.conn, t.r = c, bufio.NewReaderSize(c, 64<<10)
+	return nil
+}
+
+func (t *transcript) send(s step) error {
+	data, err := wireBytes(s.text)
+	if err != nil {
+		return err
+	}
+	if t.conn == nil {
+		if err := t.connect("gateway"); err != nil {
+			return err
+		}
+	}
+	t.method = append(t.method, methods(data)...)
+	t.conn.SetWriteDeadline(time.Now().Add(patience))
+	// A data plane may refuse and close before it has read everything; what
+	// it answers is then the next step's to judge.
+	if _, err = t.conn.Write(data); errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return nil
+	}
+	return err
+}
+
+// methods finds the methods of the requests in data, by their request lines.
+func methods(data []byte) []string {
+	var found []string
+	for line := range bytes.Lines(data) {
+		if before, ok := bytes.CutSuffix(line, []byte("\r\n")); ok && bytes.Contains(before, []byte(" HTTP/")) {
+			method, _, _ := bytes.Cut(before, []byte(" "))
+			found = append(found, string(method))
+		}
+	}
+	return found
+}
+
+// answer reads the next response: every 1xx before it, and the rest of one
+// whose head was asked for before.
+func (t *transcript) answer(s step) error {
+	if t.conn == nil {
+		return errors.New("no connection is open")
+	}
+	t.conn.SetReadDeadline(time.Now().Add(patience))
+	method := ""
+	if len(t.method) > 0 {
+		method = t.method[0]
+	}
+	interim := ""
+	if t.reply == nil {
+		for {
+			m, err := readHead(t.r)
+			if err != nil {
+				return fmt.Errorf("reading the response: %w", err)
+			}
+			if code := m.status(); code >= 200 || code == 101 {
+				t.reply = m
+				break
+			}
+			interim += t.rules.answer(m) + "\n"
+		}
+		if len(t.method) > 0 {
+			t.method = t.method[1:]
+		}
+		body, err := t.reply.body(t.r, true, method)
+		if err != nil {
+			t.report(s, err.Error())
+			return err
+		}
+		t.body = body
+		if len(s.args) == 1 {
+			head := *t.reply
+			head.UntilClose = false // not yet known
+			t.compare(s, interim+t.rules.answer(&head))
+			return nil
+		}
+	}
+	m := t.reply
+	rest, err := io.ReadAll(t.body)
+	m.Body = rest
+	got := interim + t.rules.answer(m)
+	if err != nil {
+		got += "cut off\n"
+	}
+	t.reply, t.body = nil, nil
+	t.compare(s, got)
+	return nil
+}
+
+// read expects exact bytes, of the body being read or of the connection.
+func (t *transcript) read(s step) error {
+	want, err := wireBytes(s.text)
+	if err != nil {
+		return err
+	}
+	if t.conn == nil || s.verb == "body" && t.body == nil {
+		return errors.New("there is nothing to read from")
+	}
+	var from io.Reader = t.r
+	if s.verb == "body" {
+		from = t.body
+	}
+	got := make([]byte, len(want))
+	t.conn.SetReadDeadline(time.Now().Add(patience))
+	n, err := io.ReadFull(from, got)
+	if err != nil || !bytes.Equal(got, want) {
+		return fmt.Errorf("want %d bytes, got %d that begin with %q: %w", len(want), n, clip(got[:n]), err)
+	}
+	return nil
+}
+
+func clip(b []byte) []byte { return b[:min(len(b), longestShown)] }
+
+// closed wants the end of the connection and nothing before it.
+func (t *transcript) closed(s step) error {
+	if t.conn == nil {
+		return errors.New("no connection is open")
+	}
+	t.conn.SetReadDeadline(time.Now().Add(patience))
+	rest, err := io.ReadAll(t.r)
+	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
+		t.report(s, "it stays open: "+err.Error())
+	}
+	if len(rest) > 0 {
+		t.report(s, fmt.Sprintf("%q came first", clip(rest)))
+	}
+	t.hangUp()
+	return nil
+}
+
+func (t *transcript) repeat(s step) error {
+	data, err := wireBytes(s.text)
+	if err != nil {
+		return err
+	}
+	times, _ := strconv.Atoi(s.args[0])
+	how := ""
+	if len(s.args) == 2 {
+		how = s.args[1]
+	}
+	target := t.gateway
+	if t.conn != nil {
+		target = t.conn.RemoteAddr().String()
+	}
+	t.counts = map[string]int{}
+	for i := range times {
+		if t.conn == nil || how != "" {
+			if err := t.connect(target); err != nil {
+				return err
+			}
+		}
+		who, err := t.once(data, how == "tcp")
+		if err != nil {
+			return fmt.Errorf("time %d: %w", i+1, err)
+		}
+		t.counts[who]++
+	}
+	for _, b := range t.backends {
+		b.forget()
+	}
+	return nil
+}
+
+// once sends one request and says which backend served it.
+func (t *transcript) once(data []byte, tcp bool) (string, error) {
+	t.conn.SetDeadline(time.Now().Add(patience))
+	if _, err := t.conn.Write(data); err != nil {
+		return "", err
+	}
+	if tcp {
+		who, err := t.r.ReadString('\n')
+		return strings.TrimSuffix(who, "\n"), err
+	}
+	m, err := readHead(t.r)
+	if err != nil {
+		return "", err
+	}
+	if err := m.readBody(t.r, true, ""); err != nil {
+		return "", err
+	}
+	if m.status() != 200 || m.get("x-backend") == "" {
+		return "", fmt.Errorf("no backend answered:\n%s", m)
+	}
+	return m.get("x-backend"), nil
+}
+
+// checkCounts reads lines "NAME[|NAME]… COUNT[..COUNT]"; no other backend may
+// have served.
+func (t *transcript) checkCounts(s step) error {
+	left := map[string]int{}
+	for name, n := range t.counts {
+		left[name] = n
+	}
+	for line := range strings.Lines(s.text) {
+		f := strings.Fields(line)
+		if len(f) == 0 {
+			continue
+		}
+		if len(f) != 2 {
+			return fmt.Errorf("%q is not NAME COUNT", strings.TrimSpace(line))
+		}
+		low, high, isRange := strings.Cut(f[1], "..")
+		if !isRange {
+			high = low
+		}
+		lo, err1 := strconv.Atoi(low)
+		hi, err2 := strconv.Atoi(high)
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		sum, servers := 0, 0
+		for name := range strings.SplitSeq(f[0], "|") {
+			if left[name] > 0 {
+				sum, servers = sum+left[name], servers+1
+			}
+			delete(left, name)
+		}
+		if sum < lo || sum > hi || servers > 1 {
+			t.report(s, fmt.Sprintf("%s: want %s, got %v", f[0], f[1], t.counts))
+		}
+	}
+	if len(left) > 0 {
+		t.report(s, fmt.Sprintf("served by others: %v", left))
+	}
+	return nil
+}

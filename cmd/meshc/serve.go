@@ -1,0 +1,275 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+	"github.com/urfave/cli/v2"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/plugins/builtin"
+	"github.com/meshc/meshc/runtime/filter"
+	"github.com/meshc/meshc/runtime/proxy"
+	"github.com/meshc/meshc/runtime/publish"
+	"github.com/meshc/meshc/runtime/rest"
+	"github.com/meshc/meshc/runtime/status"
+	"github.com/meshc/meshc/runtime/xds"
+)
+
+// The addresses that serve uses when no flag says otherwise.
+const (
+	defaultProxy        = "127.0.0.1:8080"
+	defaultEnvoyGateway = "127.0.0.1:8081" // beside the built-in proxy's own
+	defaultXDS          = "127.0.0.1:5678"
+	defaultREST         = "127.0.0.1:5681"
+)
+
+func serveCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "serve",
+		Usage:     "run documents or a built snapshot: proxy, xDS and REST",
+		ArgsUsage: "[PATH…]",
+		Description: `PATH is a file or directory of documents, - for standard input, or one file that meshc build wrote. A change of the
+input is put into effect as soon as it is whole and right; until then the last good state serves. SIGHUP reloads at once.
+SIGINT or SIGTERM ends what is in flight and stops; a second one stops at once.
+Exit code: 0 stopped by a signal, 1 the input has errors and there is no last good state, 2 serving is not possible.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "proxy-addr", Value: defaultProxy, Usage: "address of the gateway listener"},
+			&cli.StringFlag{Name: "xds-addr", Value: defaultXDS, Usage: "address of the xDS server; empty for none"},
+			&cli.StringFlag{Name: "rest-addr", Value: defaultREST, Usage: "address of the REST view; empty for none"},
+			&cli.StringSliceFlag{Name: "dataplane", Usage: "serve this dataplane instead of the gateway: MESH.NAME, MESH.* or '*'; repeatable, and gateway may be one of them"},
+			&cli.BoolFlag{Name: "no-proxy", Usage: "run no built-in proxy; Envoy's gateway listener then binds --proxy-addr"},
+			&cli.StringFlag{Name: "xds-gateway-addr", Usage: "address that Envoy's gateway listener binds beside the built-in proxy (default: " + defaultEnvoyGateway + ")"},
+			&cli.StringFlag{Name: "state-dir", Usage: "directory that keeps the last good snapshot over restarts"},
+			&cli.BoolFlag{Name: "watch", Value: true, Usage: "reload when the input changes"},
+			&cli.DurationFlag{Name: "poll", Usage: "look for changes at this interval, where file events do not arrive"},
+			&cli.BoolFlag{Name: "allow-empty", Usage: "an input that falls to no documents at all is meant"},
+			&cli.DurationFlag{Name: "drain-timeout", Value: 10 * time.Second, Usage: "how long requests in flight may take to end at shutdown"},
+			&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json"},
+			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error"},
+			// Flags of a feature that this build does not have: refused, not ignored.
+			&cli.BoolFlag{Name: "node-ports", Hidden: true},
+			&cli.StringFlag{Name: "node", Hidden: true},
+			&cli.StringSliceFlag{Name: "node-label", Hidden: true},
+		},
+		Action: func(c *cli.Context) error {
+			for _, name := range []string{"node-ports", "node", "node-label"} {
+				if c.IsSet(name) {
+					return failed("--%s: this build of meshc opens no node ports", name)
+				}
+			}
+			log, err := newLogger(c)
+			if err != nil {
+				return failed("%v", err)
+			}
+			s := &server{c: c, log: log, in: openInput(c.Args().Slice(), c.App.Reader, c.Bool("allow-empty"))}
+			return s.run(c.Context)
+		},
+	}
+}
+
+func newLogger(c *cli.Context) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.String("log-level"))); err != nil {
+		return nil, errors.New("--log-level must be debug, info, warn or error")
+	}
+	o := &slog.HandlerOptions{Level: level}
+	switch c.String("log-format") {
+	case "text":
+		return slog.New(slog.NewTextHandler(c.App.ErrWriter, o)), nil
+	case "json":
+		return slog.New(slog.NewJSONHandler(c.App.ErrWriter, o)), nil
+	}
+	return nil, errors.New("--log-format must be text or json")
+}
+
+// server is one run of meshc serve.
+type server struct {
+	c     *cli.Context
+	log   *slog.Logger
+	in    input
+	board status.Board
+
+	proxy *proxy.Proxy // nil with --no-proxy
+	xds   *xds.Server  // nil without an address
+	rest  *http.Server // nil without an address
+
+	publisher *publish.Publisher
+}
+
+// run serves until ctx ends.
+func (s *server) run(ctx context.Context) error {
+	failures := make(chan error, 2)
+	addresses, err := s.start(failures)
+	if err != nil {
+		s.stop()
+		return failed("%v", err)
+	}
+	// The watch stands before the first read, so that no change falls between.
+	reload, err := newReloader(ctx, s)
+	if err != nil {
+		s.stop()
+		return failed("%v", err)
+	}
+	defer reload.close()
+	if err := reload.first(ctx); err != nil {
+		s.stop()
+		return err
+	}
+	if s.proxy != nil {
+		if a, ok := s.proxy.Addresses()[snapshot.GatewayID]; ok {
+			addresses = append([]any{"proxy", a.String()}, addresses...)
+		}
+	}
+	s.log.Info("serving", addresses...)
+	done := make(chan struct{})
+	loopCtx, cancel := context.WithCancel(ctx)
+	go func() {
+		defer close(done)
+		reload.loop(loopCtx)
+	}()
+	select {
+	case <-ctx.Done():
+		s.log.Info("stopping: ending what is in flight", "at most", s.c.Duration("drain-timeout"))
+	case err = <-failures:
+	}
+	cancel()
+	<-done
+	s.stop()
+	if err != nil {
+		return failed("%v", err)
+	}
+	return nil
+}
+
+// start opens the listening sockets of the servers and begins to serve on
+// them; it returns their addresses as log attributes.
+func (s *server) start(failures chan<- error) ([]any, error) {
+	var consumers []publish.Consumer
+	var addresses []any
+	metrics := prometheus.NewRegistry()
+	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+
+	envoyGateway := s.c.String("xds-gateway-addr")
+	if envoyGateway == "" {
+		envoyGateway = defaultEnvoyGateway
+		if s.c.Bool("no-proxy") {
+			envoyGateway = s.c.String("proxy-addr")
+		}
+	}
+	if !s.c.Bool("no-proxy") {
+		serve := servedBy(s.c.StringSlice("dataplane"))
+		gateway := s.c.String("proxy-addr")
+		if !serve(snapshot.GatewayID) {
+			gateway = ""
+		}
+		s.proxy = proxy.New(proxy.Config{
+			Gateway: gateway, Serve: serve, NewFilter: newFilter,
+			Log: s.log, DrainTimeout: s.c.Duration("drain-timeout"),
+		})
+		metrics.MustRegister(s.proxy.Metrics())
+		consumers = append(consumers, s.proxy)
+	}
+	if addr := s.c.String("xds-addr"); addr != "" {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		addresses = append(addresses, "xds", l.Addr().String())
+		s.xds = xds.New(xds.Config{
+			GatewayAddr: envoyGateway, Board: &s.board, Log: s.log,
+			// For the test that shows what the barriers are for.
+			Unordered: os.Getenv("MESHC_XDS_UNORDERED") != "",
+		})
+		metrics.MustRegister(s.xds)
+		consumers = append(consumers, s.xds)
+		go func() {
+			if err := s.xds.Serve(l); err != nil {
+				failures <- err
+			}
+		}()
+	}
+	if addr := s.c.String("rest-addr"); addr != "" {
+		l, err := net.Listen("tcp", addr)
+		if err != nil {
+			return nil, err
+		}
+		addresses = append(addresses, "rest", l.Addr().String())
+		view := rest.New(rest.Config{
+			Board: &s.board, Log: s.log, Version: version(),
+			Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+		})
+		s.rest = view.HTTPServer()
+		consumers = append(consumers, view)
+		go func() {
+			if err := s.rest.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+				failures <- err
+			}
+		}()
+	}
+	s.publisher = publish.New(consumers...)
+	return addresses, nil
+}
+
+// stop ends the servers in the order in which nobody is cut off: the proxy
+// first, for its clients wait; then those who only look on.
+func (s *server) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), s.c.Duration("drain-timeout"))
+	defer cancel()
+	if s.proxy != nil {
+		if err := s.proxy.Shutdown(ctx); err != nil {
+			s.log.Warn("requests were cut off at shutdown", "error", err)
+		}
+	}
+	if s.xds != nil {
+		if err := s.xds.Shutdown(ctx); err != nil {
+			s.log.Warn("xDS streams were cut off at shutdown", "error", err)
+		}
+	}
+	if s.rest != nil {
+		if err := s.rest.Shutdown(ctx); err != nil {
+			s.log.Warn("REST requests were cut off at shutdown", "error", err)
+		}
+	}
+}
+
+// servedBy returns which proxies of the snapshot this process runs: the
+// gateway, or the dataplanes that the patterns name.
+func servedBy(patterns []string) func(id string) bool {
+	if len(patterns) == 0 {
+		patterns = []string{snapshot.GatewayID}
+	}
+	return func(id string) bool {
+		for _, p := range patterns {
+			prefix, wild := strings.CutSuffix(p, "*")
+			switch {
+			case id == p:
+				return true
+			case id == snapshot.GatewayID:
+				continue // only its own name means the gateway
+			case wild && (prefix == "" || strings.HasSuffix(prefix, ".") && strings.HasPrefix(id, prefix)):
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// newFilter makes the filters of a policy kind.
+func newFilter(kind, config string) (filter.Factory, error) {
+	for _, k := range builtin.Kinds {
+		if k.Name == kind && k.New != nil {
+			return k.New(config)
+		}
+	}
+	return nil, errors.New("this build has no policy kind " + kind)
+}
