@@ -92,7 +92,7 @@ func (b *build) attachDataplane(d *schema.Document) {
 	for i, in := range dp.Networking.Inbound {
 		id.tags = append(id.tags, in.Tags)
 		if dp.Networking.Ingress != nil {
-			continue // a zone ingress routes by SNI: findUnsupported tells
+			continue // a zone ingress routes by SNI: unsupported tells
 		}
 		l := listener{
 			direction: snapshot.Inbound, protocol: snapshot.TCP,

@@ -18,13 +18,15 @@ import (
 // compile to the next: the cost follows the size of the change, and the result
 // is that of a cold compile. It is for one goroutine at a time.
 type Compiler struct {
-	documents memo[snapshot.Document]
-	services  memo[[]*service]
-	clusters  memo[*lowered]
-	hosts     memo[snapshot.VirtualHost]
-	proxies   memo[snapshot.Proxy]
-	// unsupported is what findUnsupported says of one document.
-	unsupported memo[[]diag.Diagnostic]
+	documents    memo[*schema.Document, *single]
+	services     memo[*schema.Document, []*service] // of one Kubernetes or Kong document
+	kumaServices memo[serviceKey, *service]
+	clusters     memo[clusterKey, *lowered]
+	hosts        memo[*service, snapshot.VirtualHost]
+	proxies      memo[string, snapshot.Proxy]
+	// The order of names changes only when the set of names does.
+	serviceOrder []serviceKey
+	clusterOrder []string
 	// claims are the hosts of the gateway in the last compile, if no host was
 	// claimed twice in it.
 	claims []claim
@@ -50,23 +52,22 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	b := &build{
 		c: c, input: docs,
 		meshes:   map[string]*schema.Document{"default": nil},
-		services: map[serviceKey]*service{},
+		services: make(map[serviceKey]*service, len(c.serviceOrder)),
 	}
 	for _, pass := range []func(*build){
 		resolve,
 		attach,
 		order,
 		lower,
-		findUnsupported,
 	} {
 		pass(b)
 	}
 	c.documents.endCompile()
 	c.services.endCompile()
+	c.kumaServices.endCompile()
 	c.clusters.endCompile()
 	c.hosts.endCompile()
 	c.proxies.endCompile()
-	c.unsupported.endCompile()
 	diag.Sort(b.diags)
 	diag.Sort(b.unsupported)
 	return Result{Snapshot: b.out, Diagnostics: b.diags, Unsupported: b.unsupported}
@@ -81,7 +82,7 @@ type build struct {
 	docs       []*schema.Document          // input without duplicates
 	meshes     map[string]*schema.Document // nil for a default nobody wrote
 	services   map[serviceKey]*service
-	sorted     []*service // services by mesh and name
+	sorted     []*service // services by mesh and name, their order everywhere
 	dataplanes []*schema.Document
 	routes     []*schema.Document // TrafficRoutes
 

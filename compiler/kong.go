@@ -14,7 +14,7 @@ import (
 // kongServices makes a service of mesh default of each Kong Service.
 func (b *build) kongServices(docs []*schema.Document) {
 	for _, d := range docs {
-		for _, s := range b.c.services.get(d.ID(), []any{d}, func() []*service { return []*service{kongService(d)} }) {
+		for _, s := range b.c.services.get(d, nil, func() []*service { return []*service{kongService(d)} }) {
 			b.define(s)
 		}
 	}

@@ -16,12 +16,7 @@ import (
 // kubernetesServices makes a service of each TCP port of each Service.
 func (b *build) kubernetesServices(byKind map[string][]*schema.Document) {
 	type object struct{ namespace, name string }
-	all := byKind["kubernetes/Endpoints"]
-	endpoints := make(map[object][]*schema.Document, len(all))
-	for i, d := range all {
-		endpoints[object{d.Namespace, d.Name}] = all[i : i+1 : i+1]
-	}
-	slices_ := map[object][]*schema.Document{}
+	slicesOf := map[object][]*schema.Document{}
 	for _, d := range byKind["kubernetes/EndpointSlice"] {
 		owner := d.Body.(*kubernetes.EndpointSlice).Metadata.Labels[kubernetes.ServiceNameLabel]
 		if owner == "" {
@@ -30,26 +25,37 @@ func (b *build) kubernetesServices(byKind map[string][]*schema.Document) {
 				"set the label "+kubernetes.ServiceNameLabel+" to the name of a Service")
 			continue
 		}
-		slices_[object{d.Namespace, owner}] = append(slices_[object{d.Namespace, owner}], d)
+		slicesOf[object{d.Namespace, owner}] = append(slicesOf[object{d.Namespace, owner}], d)
 	}
 	var inputs []any
+	endpoints := byKind["kubernetes/Endpoints"] // in the order of the Services
 	for _, d := range byKind["kubernetes/Service"] {
 		o := object{d.Namespace, d.Name}
+		for len(endpoints) > 0 && objectName(endpoints[0]) < objectName(d) {
+			endpoints = endpoints[1:]
+		}
 		// Clusters export both: Endpoints and the slices mirrored from it. The
 		// slices are the newer form and kube-proxy reads only them.
-		from := slices_[o]
+		from := slicesOf[o]
 		if len(from) == 0 {
-			from = endpoints[o]
+			if len(endpoints) > 0 && objectName(endpoints[0]) == objectName(d) {
+				from = endpoints[:1:1]
+			}
 		}
-		inputs = append(inputs[:0], d)
+		inputs = inputs[:0]
 		for _, f := range from {
 			inputs = append(inputs, f)
 		}
-		for _, s := range b.c.services.get(d.ID(), inputs, func() []*service { return kubernetesPorts(d, from) }) {
+		for _, s := range b.c.services.get(d, inputs, func() []*service { return kubernetesPorts(d, from) }) {
 			b.define(s)
 		}
 		b.checkBacking(d, len(from) > 0)
 	}
+}
+
+// objectName is NAMESPACE/NAME, by which the documents of a kind are sorted.
+func objectName(d *schema.Document) string {
+	return d.ID()[len(schema.Kubernetes)+len("/")+len(d.Kind)+len("/"):]
 }
 
 // checkBacking reports a Service that nothing gives addresses.
@@ -83,7 +89,7 @@ func kubernetesPorts(doc *schema.Document, from []*schema.Document) []*service {
 	var out []*service
 	for i, p := range ports {
 		if p.Protocol != "TCP" {
-			continue // UDP and SCTP: findUnsupported tells
+			continue // UDP and SCTP: unsupported tells
 		}
 		s := &service{
 			serviceKey:     serviceKey{mesh, fmt.Sprintf("%s_%s_svc_%d", doc.Name, doc.Namespace, p.Port)},

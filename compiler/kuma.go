@@ -38,9 +38,7 @@ func (b *build) kumaServices(dataplanes, externals []*schema.Document) {
 		for i := range docs {
 			inputs[i] = docs[i]
 		}
-		for _, s := range b.c.services.get("kuma/"+k.mesh+"/"+k.name, inputs, func() []*service { return []*service{kumaService(k, docs)} }) {
-			b.define(s)
-		}
+		b.define(b.c.kumaServices.get(k, inputs, func() *service { return kumaService(k, docs) }))
 	}
 }
 

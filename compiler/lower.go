@@ -3,17 +3,24 @@ package compiler
 import (
 	"cmp"
 	"fmt"
-	"maps"
 	"slices"
+	"strings"
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
 )
 
 // lowered is a cluster with its endpoints.
 type lowered struct {
 	cluster   snapshot.Cluster
 	endpoints snapshot.EndpointSet
+}
+
+// single is what one document gives whatever the others say.
+type single struct {
+	document    snapshot.Document
+	unsupported []diag.Diagnostic
 }
 
 // lower writes the snapshot.
@@ -27,19 +34,19 @@ func lower(b *build) {
 	out.Proxies = snapshot.ListOf(proxies...)
 
 	clusters := b.lowerClusters()
-	cs, es := make([]snapshot.Cluster, len(clusters)), make([]snapshot.EndpointSet, len(clusters))
-	for i, l := range clusters {
-		cs[i], es[i] = l.cluster, l.endpoints
-	}
-	out.Clusters, out.Endpoints = snapshot.ListOf(cs...), snapshot.ListOf(es...)
+	out.Clusters = snapshot.ListOfFunc(len(clusters), func(i int) snapshot.Cluster { return clusters[i].cluster })
+	out.Endpoints = snapshot.ListOfFunc(len(clusters), func(i int) snapshot.EndpointSet { return clusters[i].endpoints })
 
-	documents, origins := make([]snapshot.Document, 0, len(b.docs)), make([]snapshot.Origin, 0, len(b.docs))
-	for _, d := range b.docs {
-		id := d.ID()
-		documents = append(documents, b.c.documents.get(id, []any{d}, func() snapshot.Document { return lowerDocument(d) }))
-		origins = append(origins, snapshot.Origin{ID: id, File: d.Origin, Line: d.Tree.Pos.Line, Column: d.Tree.Pos.Column})
-	}
-	out.Documents, out.Origins = snapshot.ListOf(documents...), snapshot.ListOf(origins...)
+	out.Documents = snapshot.ListOfFunc(len(b.docs), func(i int) snapshot.Document {
+		d := b.docs[i]
+		one := b.c.documents.get(d, nil, func() *single { return &single{lowerDocument(d), unsupported(d)} })
+		b.unsupported = append(b.unsupported, one.unsupported...)
+		return one.document
+	})
+	out.Origins = snapshot.ListOfFunc(len(b.docs), func(i int) snapshot.Origin {
+		d := b.docs[i]
+		return snapshot.Origin{ID: d.ID(), File: d.Origin, Line: d.Tree.Pos.Line, Column: d.Tree.Pos.Column}
+	})
 	b.out = snapshot.Seal(out)
 }
 
@@ -55,18 +62,20 @@ func lowerDocument(d *schema.Document) snapshot.Document {
 
 // lowerGateway makes the proxy that routes by host to every HTTP service.
 func (b *build) lowerGateway() snapshot.Proxy {
-	hosts := make([]snapshot.VirtualHost, len(b.hosts))
 	var inputs []any
-	for i, h := range b.hosts {
-		inputs = appendArms(append(inputs[:0], h.service, h.kept), h.route, h.arms)
-		hosts[i] = b.c.hosts.get(h.service.whole, inputs, func() snapshot.VirtualHost {
-			return lowerHost(h.service.whole, h.domains, h.arms, sources(h.route, h.service.docs...))
-		})
-	}
-	slices.SortFunc(hosts, func(x, y snapshot.VirtualHost) int { return cmp.Compare(x.Name, y.Name) })
+	slices.SortFunc(b.hosts, func(x, y *gatewayHost) int { return cmp.Compare(x.service.whole, y.service.whole) })
 	l := snapshot.Listener{
 		Name: snapshot.GatewayID, Direction: snapshot.Gateway, Protocol: snapshot.HTTP,
-		VirtualHosts: snapshot.ListOf(hosts...),
+		VirtualHosts: snapshot.ListOfFunc(len(b.hosts), func(i int) snapshot.VirtualHost {
+			h := b.hosts[i]
+			inputs = inputs[:0]
+			if h.route != nil || h.kept != "" { // else all lies in the service
+				inputs = appendArms(append(inputs, h.kept), h.route, h.arms)
+			}
+			return b.c.hosts.get(h.service, inputs, func() snapshot.VirtualHost {
+				return lowerHost(h.service.whole, h.domains, h.arms, sources(h.route, h.service.docs...))
+			})
+		}),
 	}
 	l.Digest = l.Sum()
 	p := snapshot.Proxy{ID: snapshot.GatewayID, Listeners: snapshot.ListOf(l)}
@@ -148,7 +157,7 @@ func targets(arms []arm) []snapshot.Target {
 // lowerClusters makes every cluster that a listener refers to, sorted by name.
 func (b *build) lowerClusters() []*lowered {
 	uses := make(map[string]clusterUse, len(b.hosts))
-	locals := map[string]*lowered{}
+	all := make(map[string]*lowered, len(b.hosts))
 	for _, h := range b.hosts {
 		for _, a := range h.arms {
 			uses[a.name()] = a.clusterUse
@@ -161,15 +170,18 @@ func (b *build) lowerClusters() []*lowered {
 			}
 			if l.direction == snapshot.Inbound {
 				name := localName(l.local)
-				locals[name] = lowerLocal(name, l, v.doc, locals[name])
+				all[name] = lowerLocal(name, l, v.doc, all[name])
 			}
 		}
 	}
-	out := slices.AppendSeq(make([]*lowered, 0, len(uses)+len(locals)), maps.Values(locals))
 	for name, u := range uses {
-		out = append(out, b.c.clusters.get(name, []any{u.service}, func() *lowered { return lowerCluster(name, u) }))
+		all[name] = b.c.clusters.get(clusterKey{u.service, name}, nil, func() *lowered { return lowerCluster(name, u) })
 	}
-	slices.SortFunc(out, func(x, y *lowered) int { return cmp.Compare(x.cluster.Name, y.cluster.Name) })
+	b.c.clusterOrder = inOrder(b.c.clusterOrder, all, strings.Compare)
+	out := make([]*lowered, len(all))
+	for i, name := range b.c.clusterOrder {
+		out[i] = all[name]
+	}
 	return out
 }
 

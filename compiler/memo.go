@@ -2,12 +2,12 @@ package compiler
 
 import "slices"
 
-// memo keeps what was made from the same inputs in the compile before. Inputs
-// are pointers to values that never change (or small comparable values), so
-// equal inputs mean equal content; an entry that a compile did not ask for is
+// memo keeps what was made from the same key and inputs in the compile before.
+// Both are pointers to values that never change (or small comparable values),
+// so equal ones mean equal content; an entry that a compile did not ask for is
 // dropped at its end.
-type memo[T any] struct {
-	entries map[string]*memoEntry[T]
+type memo[K comparable, T any] struct {
+	entries map[K]*memoEntry[T]
 	round   uint64
 	used    int // entries asked for in this round
 }
@@ -19,11 +19,11 @@ type memoEntry[T any] struct {
 }
 
 // get returns the value for key, calling build only when key is new or its inputs changed.
-func (m *memo[T]) get(key string, inputs []any, build func() T) T {
+func (m *memo[K, T]) get(key K, inputs []any, build func() T) T {
 	e := m.entries[key]
 	if e == nil {
 		if m.entries == nil {
-			m.entries = map[string]*memoEntry[T]{}
+			m.entries = map[K]*memoEntry[T]{}
 		}
 		e = &memoEntry[T]{inputs: slices.Clone(inputs), value: build(), round: m.round - 1}
 		m.entries[key] = e
@@ -38,7 +38,7 @@ func (m *memo[T]) get(key string, inputs []any, build func() T) T {
 }
 
 // endCompile forgets what the compile now ending did not use.
-func (m *memo[T]) endCompile() {
+func (m *memo[K, T]) endCompile() {
 	if m.used < len(m.entries) {
 		for k, e := range m.entries {
 			if e.round != m.round {

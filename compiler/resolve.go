@@ -3,6 +3,7 @@ package compiler
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/meshc/meshc/schema"
@@ -33,13 +34,22 @@ func resolve(b *build) {
 	b.kongServices(byKind["kong/Service"])
 	b.kumaServices(b.dataplanes, byKind["kuma/ExternalService"])
 
-	b.sorted = make([]*service, 0, len(b.services))
-	for _, s := range b.services {
-		b.sorted = append(b.sorted, s)
-	}
-	slices.SortFunc(b.sorted, func(x, y *service) int {
+	b.c.serviceOrder = inOrder(b.c.serviceOrder, b.services, func(x, y serviceKey) int {
 		return cmp.Or(cmp.Compare(x.mesh, y.mesh), cmp.Compare(x.name, y.name))
 	})
+	b.sorted = make([]*service, len(b.services))
+	for i, k := range b.c.serviceOrder {
+		b.sorted[i] = b.services[k]
+	}
+}
+
+// inOrder returns the keys of m in order; before are the keys of an earlier
+// map, which are the answer if m has the same.
+func inOrder[K comparable, V any](before []K, m map[K]V, compare func(K, K) int) []K {
+	if len(before) == len(m) && !slices.ContainsFunc(before, func(k K) bool { _, ok := m[k]; return !ok }) {
+		return before
+	}
+	return slices.SortedFunc(maps.Keys(m), compare)
 }
 
 // dropDuplicates keeps the first document of each name. The input is sorted by

@@ -68,6 +68,12 @@ type clusterUse struct {
 	tags    map[string]string
 }
 
+// clusterKey identifies a use: uses of one service differ by their name.
+type clusterKey struct {
+	service *service
+	name    string
+}
+
 // name returns the cluster's name: the service's, in braces the tags of the
 // subset, in front the mesh unless it is default. A slash or a brace can be in
 // no service name, so no two uses share a name.

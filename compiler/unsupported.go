@@ -10,16 +10,9 @@ import (
 	"github.com/meshc/meshc/schema/kuma"
 )
 
-// findUnsupported tells what the documents ask for and this build does not do.
+// unsupported says what a document asks for and this build does not do.
 // Nothing of the kind is passed over in silence: a permission that nobody
 // enforces is a lie. Each entry goes away with the work that adds the feature.
-func findUnsupported(b *build) {
-	for _, d := range b.docs {
-		b.unsupported = append(b.unsupported, b.c.unsupported.get(d.ID(), []any{d}, func() []diag.Diagnostic { return unsupported(d) })...)
-	}
-}
-
-// unsupported says what one document asks for in vain.
 func unsupported(d *schema.Document) []diag.Diagnostic {
 	w := wishes{doc: d}
 	switch r := d.Body.(type) {

@@ -61,6 +61,9 @@ func (r *reloader) first(ctx context.Context) error {
 	if r.ok {
 		return nil
 	}
+	if ctx.Err() != nil {
+		return failed("stopped before it served")
+	}
 	if inputIsGood {
 		return &exitError{code: exitFailed} // what is wrong has been logged
 	}

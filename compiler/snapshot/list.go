@@ -23,6 +23,19 @@ func ListOf[T any](items ...T) List[T] {
 	return List[T]{items: slices.Clone(items)}
 }
 
+// ListOfFunc returns a List of n items, each made by item once, in order. It
+// saves the copy that ListOf makes.
+func ListOfFunc[T any](n int, item func(i int) T) List[T] {
+	if n == 0 {
+		return List[T]{}
+	}
+	l := List[T]{items: make([]T, n)}
+	for i := range l.items {
+		l.items[i] = item(i)
+	}
+	return l
+}
+
 // Len returns the number of items.
 func (l List[T]) Len() int { return len(l.items) }
 
