@@ -86,15 +86,16 @@ func (r *reloader) first(ctx context.Context) error {
 }
 
 // loop reloads at every change until ctx ends. A change that arrives while one
-// is being put into effect cancels that and starts anew.
+// is being put into effect cancels that and starts anew; but never two times
+// in a row, or an input that never rests would never be served.
 func (r *reloader) loop(ctx context.Context) {
 	var changes <-chan string
 	if r.watcher != nil {
 		changes = r.watcher.Changes()
 	}
-	cancel := func() {}
-	done := make(chan struct{})
+	cancel, done := context.CancelFunc(func() {}), make(chan struct{})
 	close(done)
+	cancelled := false
 	for {
 		var trigger string
 		select {
@@ -106,8 +107,17 @@ func (r *reloader) loop(ctx context.Context) {
 		case <-r.signals:
 			trigger = "signal"
 		}
+		select {
+		case <-done:
+			cancelled = false
+		default:
+			if !cancelled {
+				cancel()
+			}
+			cancelled = !cancelled
+			<-done
+		}
 		cancel()
-		<-done
 		var attempt context.Context
 		attempt, cancel = context.WithCancel(ctx)
 		done = make(chan struct{})

@@ -1,0 +1,67 @@
+package xds
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/xds/envoy"
+)
+
+// Resources returns all that an Envoy with the node id proxyID gets of snap,
+// with its gateway listener at gatewayAddr, which is as in Config. They are
+// read back from the bytes that a Server would send.
+func Resources(snap snapshot.Snapshot, proxyID, gatewayAddr string) (envoy.Set, error) {
+	var set envoy.Set
+	gateway, err := envoy.ParseGatewayAddr(gatewayAddr)
+	if err != nil {
+		return set, err
+	}
+	p, ok := byName(snap.Proxies, proxyID, func(p snapshot.Proxy) string { return p.ID })
+	if !ok {
+		return set, fmt.Errorf("the snapshot has no proxy %q", proxyID)
+	}
+	snap.Proxies = snapshot.ListOf(p)
+	g, err := build(context.Background(), snap, gateway, &generation{})
+	if err != nil {
+		return set, err
+	}
+	v := g.views[proxyID]
+	var errs [kinds]error
+	set.Clusters, errs[cluster] = decode[clusterv3.Cluster](g, v, cluster)
+	set.Endpoints, errs[endpoint] = decode[endpointv3.ClusterLoadAssignment](g, v, endpoint)
+	set.Listeners, errs[listener] = decode[listenerv3.Listener](g, v, listener)
+	set.Routes, errs[route] = decode[routev3.RouteConfiguration](g, v, route)
+	return set, errors.Join(errs[:]...)
+}
+
+// decode returns v's resources of kind k, whose messages are of type M.
+func decode[M any, P interface {
+	*M
+	proto.Message
+}](g *generation, v *view, k kind) ([]*M, error) {
+	var out []*M
+	for _, name := range v.names(k) {
+		r := g.lookup(v, k, name)
+		if r == nil {
+			continue // a cluster that holds its endpoints itself
+		}
+		a, m := &anypb.Any{}, P(new(M))
+		if err := proto.Unmarshal(r.any, a); err != nil {
+			return nil, err
+		}
+		if err := a.UnmarshalTo(m); err != nil {
+			return nil, err
+		}
+		out = append(out, (*M)(m))
+	}
+	return out, nil
+}

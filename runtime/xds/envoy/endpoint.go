@@ -1,0 +1,40 @@
+package envoy
+
+import (
+	"fmt"
+	"net/netip"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+)
+
+// ClusterLoadAssignment returns the EDS resource of e, the endpoints of a
+// cluster with the given discovery. It keeps e's order, which is sorted.
+func ClusterLoadAssignment(e snapshot.EndpointSet, d snapshot.Discovery) (*endpointv3.ClusterLoadAssignment, error) {
+	// gRPC clients pass over a locality that is not set or weighs nothing.
+	locality := &endpointv3.LocalityLbEndpoints{
+		Locality:            &corev3.Locality{},
+		LoadBalancingWeight: wrapperspb.UInt32(1),
+	}
+	for _, ep := range e.Endpoints.All() {
+		if _, err := netip.ParseAddr(ep.Address); err != nil && d != snapshot.DNS {
+			return nil, fmt.Errorf("endpoint address %q is not an IP address", ep.Address)
+		}
+		if ep.Port == 0 {
+			return nil, fmt.Errorf("endpoint %s: port must be 1 to 65535, not 0", ep.Address)
+		}
+		locality.LbEndpoints = append(locality.LbEndpoints, &endpointv3.LbEndpoint{
+			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
+				Address:  socketAddress(ep.Address, ep.Port),
+				Hostname: ep.Hostname,
+			}},
+		})
+	}
+	return checked(&endpointv3.ClusterLoadAssignment{
+		ClusterName: e.Name,
+		Endpoints:   []*endpointv3.LocalityLbEndpoints{locality},
+	})
+}

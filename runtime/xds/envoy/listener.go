@@ -1,0 +1,196 @@
+package envoy
+
+import (
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
+	routerv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/router/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	xffv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/http/original_ip_detection/xff/v3"
+	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+)
+
+// Listener returns the LDS resource of l. gateway is where the gateway
+// listener binds; other listeners say it themselves. HTTP routes come over
+// RDS under the listener's name.
+func Listener(l snapshot.Listener, gateway netip.AddrPort) (*listenerv3.Listener, error) {
+	if l.Filters.Len() > 0 {
+		return nil, fmt.Errorf("policy kind %q has no form in Envoy", l.Filters.At(0).Kind)
+	}
+	address, err := bindAddress(l, gateway)
+	if err != nil {
+		return nil, err
+	}
+	var filter *listenerv3.Filter
+	switch l.Protocol {
+	case snapshot.HTTP:
+		filter, err = connectionManager(l)
+	case snapshot.TCP:
+		filter, err = tcpProxy(l)
+	default:
+		err = fmt.Errorf("protocol %q has no form in Envoy", l.Protocol)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return checked(&listenerv3.Listener{
+		Name:             l.Name,
+		Address:          address,
+		FilterChains:     []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{filter}}},
+		TrafficDirection: trafficDirection(l.Direction),
+	})
+}
+
+// ParseGatewayAddr reads HOST:PORT. HOST is an IP literal, "localhost", or
+// empty for every address of the machine.
+func ParseGatewayAddr(s string) (netip.AddrPort, error) {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("gateway address %q is not HOST:PORT: %w", s, err)
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("gateway address %q: port must be 0 to 65535", s)
+	}
+	switch host {
+	case "":
+		host = "::"
+	case "localhost":
+		host = "127.0.0.1"
+	}
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return netip.AddrPort{}, fmt.Errorf("gateway address %q: host must be an IP address", s)
+	}
+	return netip.AddrPortFrom(ip, uint16(n)), nil
+}
+
+func bindAddress(l snapshot.Listener, gateway netip.AddrPort) (*corev3.Address, error) {
+	if l.Direction == snapshot.Gateway && l.Address == "" {
+		return socketAddress(gateway.Addr().String(), gateway.Port()), nil
+	}
+	if _, err := netip.ParseAddr(l.Address); err != nil {
+		return nil, fmt.Errorf("address %q is not an IP address", l.Address)
+	}
+	if l.Port == 0 {
+		return nil, fmt.Errorf("port must be 1 to 65535, not 0")
+	}
+	return socketAddress(l.Address, l.Port), nil
+}
+
+func trafficDirection(d snapshot.Direction) corev3.TrafficDirection {
+	switch d {
+	case snapshot.Inbound:
+		return corev3.TrafficDirection_INBOUND
+	case snapshot.Outbound:
+		return corev3.TrafficDirection_OUTBOUND
+	default:
+		return corev3.TrafficDirection_UNSPECIFIED
+	}
+}
+
+// statPrefix makes a listener's name fit for a metric.
+var statPrefix = strings.NewReplacer(":", "_", ".", "_", "[", "_", "]", "_")
+
+func connectionManager(l snapshot.Listener) (*listenerv3.Filter, error) {
+	router, err := pack(&routerv3.Router{SuppressEnvoyHeaders: true})
+	if err != nil {
+		return nil, err
+	}
+	peerOnly, err := pack(neverTrustForwardedFor())
+	if err != nil {
+		return nil, err
+	}
+	config, err := pack(&hcmv3.HttpConnectionManager{
+		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
+			ConfigSource:    overADS(),
+			RouteConfigName: l.Name,
+		}},
+		CodecType:  hcmv3.HttpConnectionManager_HTTP1,
+		StatPrefix: statPrefix.Replace(l.Name),
+		HttpFilters: []*hcmv3.HttpFilter{{
+			Name:       "envoy.filters.http.router",
+			ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: router},
+		}},
+		HttpProtocolOptions: &corev3.Http1ProtocolOptions{
+			AcceptHttp_10:  true,
+			EnableTrailers: true,
+		},
+		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
+			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_ALLOW,
+		},
+		ServerHeaderTransformation: hcmv3.HttpConnectionManager_PASS_THROUGH,
+		UseRemoteAddress:           wrapperspb.Bool(false),
+		SkipXffAppend:              true,
+		OriginalIpDetectionExtensions: []*corev3.TypedExtensionConfig{{
+			Name:        "envoy.http.original_ip_detection.xff",
+			TypedConfig: peerOnly,
+		}},
+		NormalizePath:                wrapperspb.Bool(false),
+		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
+		StreamIdleTimeout:            durationpb.New(0),
+		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &listenerv3.Filter{
+		Name:       "envoy.filters.network.http_connection_manager",
+		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: config},
+	}, nil
+}
+
+// neverTrustForwardedFor keeps a client from choosing the address that it is
+// balanced by: without use_remote_address Envoy believes x-forwarded-for, and
+// with it Envoy adds headers of its own. No request passes so many proxies.
+func neverTrustForwardedFor() *xffv3.XffConfig {
+	return &xffv3.XffConfig{
+		XffNumTrustedHops: math.MaxUint32,
+		SkipXffAppend:     wrapperspb.Bool(true),
+	}
+}
+
+func tcpProxy(l snapshot.Listener) (*listenerv3.Filter, error) {
+	p := &tcpv3.TcpProxy{
+		StatPrefix: statPrefix.Replace(l.Name),
+		// A connection may be silent for as long as its ends like.
+		IdleTimeout: durationpb.New(0),
+		HashPolicy: []*typev3.HashPolicy{{
+			PolicySpecifier: &typev3.HashPolicy_SourceIp_{SourceIp: &typev3.HashPolicy_SourceIp{}},
+		}},
+	}
+	switch l.Targets.Len() {
+	case 0:
+		p.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: NoEndpoints}
+	case 1:
+		p.ClusterSpecifier = &tcpv3.TcpProxy_Cluster{Cluster: l.Targets.At(0).Cluster}
+	default:
+		if err := checkWeights(l.Targets); err != nil {
+			return nil, err
+		}
+		w := &tcpv3.TcpProxy_WeightedCluster{}
+		for _, t := range l.Targets.All() {
+			w.Clusters = append(w.Clusters, &tcpv3.TcpProxy_WeightedCluster_ClusterWeight{Name: t.Cluster, Weight: t.Weight})
+		}
+		p.ClusterSpecifier = &tcpv3.TcpProxy_WeightedClusters{WeightedClusters: w}
+	}
+	config, err := pack(p)
+	if err != nil {
+		return nil, err
+	}
+	return &listenerv3.Filter{
+		Name:       "envoy.filters.network.tcp_proxy",
+		ConfigType: &listenerv3.Filter_TypedConfig{TypedConfig: config},
+	}, nil
+}

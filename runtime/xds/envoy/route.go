@@ -1,0 +1,118 @@
+package envoy
+
+import (
+	"fmt"
+	"math"
+	"strings"
+
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/durationpb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+)
+
+// noHealthyUpstream is what Envoy itself says of a cluster without endpoints.
+const noHealthyUpstream = "no healthy upstream"
+
+// VirtualHost returns v as a part of a RouteConfiguration.
+func VirtualHost(v snapshot.VirtualHost) (*routev3.VirtualHost, error) {
+	out := &routev3.VirtualHost{Name: v.Name, Domains: v.Domains.Slice()}
+	for _, d := range out.Domains {
+		// Envoy would read the star as a wildcard, which the snapshot has not.
+		if d != "*" && strings.Contains(d, "*") {
+			return nil, fmt.Errorf("domain %q: a star may only stand alone", d)
+		}
+	}
+	for _, r := range v.Routes.All() {
+		route, err := httpRoute(r)
+		if err != nil {
+			return nil, fmt.Errorf("route %q: %w", r.Name, err)
+		}
+		out.Routes = append(out.Routes, route)
+	}
+	return checked(out)
+}
+
+func httpRoute(r snapshot.Route) (*routev3.Route, error) {
+	out := &routev3.Route{
+		Name:  r.Name,
+		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: r.PathPrefix}},
+	}
+	if r.Targets.Len() == 0 {
+		// Envoy cannot route to nothing.
+		out.Action = &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
+			Status: 503,
+			Body: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{
+				InlineString: noHealthyUpstream,
+			}},
+		}}
+		return out, nil
+	}
+	action := &routev3.RouteAction{
+		Timeout:     durationpb.New(0), // none; unset would mean 15 s
+		RetryPolicy: retryOnce(),
+		// It counts only where the cluster balances by hash. Set on each
+		// route, it keeps routes independent of their clusters' settings.
+		HashPolicy: []*routev3.RouteAction_HashPolicy{{
+			PolicySpecifier: &routev3.RouteAction_HashPolicy_ConnectionProperties_{
+				ConnectionProperties: &routev3.RouteAction_HashPolicy_ConnectionProperties{SourceIp: true},
+			},
+		}},
+	}
+	if r.HostFromEndpoint {
+		action.HostRewriteSpecifier = &routev3.RouteAction_AutoHostRewrite{AutoHostRewrite: wrapperspb.Bool(true)}
+	}
+	if r.Targets.Len() == 1 {
+		action.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: r.Targets.At(0).Cluster}
+	} else {
+		if err := checkWeights(r.Targets); err != nil {
+			return nil, err
+		}
+		w := &routev3.WeightedCluster{}
+		for _, t := range r.Targets.All() {
+			w.Clusters = append(w.Clusters, &routev3.WeightedCluster_ClusterWeight{
+				Name: t.Cluster, Weight: wrapperspb.UInt32(t.Weight),
+			})
+		}
+		action.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: w}
+	}
+	out.Action = &routev3.Route_Route{Route: action}
+	return out, nil
+}
+
+// retryOnce sends a request again when its connection ended without an answer,
+// as an idle one does when the server has just closed it. Only idempotent
+// methods (RFC 9110, 9.2.2): the first try may have had its effect.
+func retryOnce() *routev3.RetryPolicy {
+	return &routev3.RetryPolicy{
+		RetryOn:    "reset",
+		NumRetries: wrapperspb.UInt32(1),
+		RetriableRequestHeaders: []*routev3.HeaderMatcher{{
+			Name: ":method",
+			HeaderMatchSpecifier: &routev3.HeaderMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+				MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: &matcherv3.RegexMatcher{
+					Regex: "GET|HEAD|OPTIONS|TRACE|PUT|DELETE",
+				}},
+			}},
+		}},
+	}
+}
+
+// checkWeights reports a split that Envoy cannot add up: a weight of 0, or a
+// sum beyond 32 bits. The field rules see each weight alone.
+func checkWeights(targets snapshot.List[snapshot.Target]) error {
+	var sum uint64
+	for _, t := range targets.All() {
+		if t.Weight == 0 {
+			return fmt.Errorf("target %q has weight 0", t.Cluster)
+		}
+		sum += uint64(t.Weight)
+	}
+	if sum > math.MaxUint32 {
+		return fmt.Errorf("the weights of the targets add up to %d; Envoy takes %d at most", sum, uint32(math.MaxUint32))
+	}
+	return nil
+}

@@ -1,0 +1,120 @@
+package xds
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"strings"
+
+	typeurl "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"google.golang.org/protobuf/encoding/protowire"
+	"google.golang.org/protobuf/proto"
+)
+
+// kind is a resource type that the server has something for.
+type kind int
+
+const (
+	cluster kind = iota
+	endpoint
+	listener
+	route
+	kinds // how many there are
+
+	otherKind = kinds // a type that there is never anything of
+)
+
+var typeURLs = [kinds]string{typeurl.ClusterType, typeurl.EndpointType, typeurl.ListenerType, typeurl.RouteType}
+
+// kindOf returns the kind of a type URL.
+func kindOf(url string) (kind, bool) {
+	i := slices.Index(typeURLs[:], url)
+	return kind(i), i >= 0
+}
+
+// String returns the word that status.Refusal uses.
+func (k kind) String() string {
+	return [...]string{"cluster", "endpoint", "listener", "route", "other"}[k]
+}
+
+// whole reports whether a state-of-the-world response of this kind lists all
+// that the client may keep, so that what is left out is removed.
+func (k kind) whole() bool { return k == cluster || k == listener }
+
+// child is the kind that a client asks for because of one of kind k.
+func (k kind) child() kind { return k + 1 }
+
+// resource is one Envoy resource, encoded. It is made once for its content
+// and then shared by every view, generation and stream; nobody writes to it.
+type resource struct {
+	name string
+	// version is a digest of the content: the same after a restart of the
+	// server and on any other server that compiled the same files.
+	version string
+	// asks is the name under which the client asks for the child of this
+	// resource: a cluster's endpoints, a listener's routes. Empty for none.
+	asks string
+	// any is the google.protobuf.Any, with the field header of a response
+	// before it in sotw, and wrapped in a discovery Resource in delta.
+	any         []byte
+	sotw, delta []byte
+}
+
+// encode returns the resource with the given content. Equal content gives
+// equal bytes.
+func encode(k kind, name, asks string, m proto.Message) (*resource, error) {
+	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	return newResource(k, name, asks, value), nil
+}
+
+// Field numbers of envoy.service.discovery.v3 and google.protobuf.Any.
+const (
+	anyTypeURL        = 1
+	anyValue          = 2
+	resourceVersion   = 1
+	resourceAny       = 2
+	resourceName      = 3
+	responseResources = 2 // in both kinds of response
+)
+
+// newResource wraps value, a message of k's type on the wire.
+func newResource(k kind, name, asks string, value []byte) *resource {
+	sum := sha256.Sum256(value)
+	r := &resource{name: name, version: hex.EncodeToString(sum[:8]), asks: asks}
+	r.any = appendBytes(nil, anyTypeURL, []byte(typeURLs[k]))
+	r.any = appendBytes(r.any, anyValue, value)
+	r.sotw = appendHeader(nil, responseResources, len(r.any))
+
+	var head []byte
+	head = appendBytes(head, resourceName, []byte(name))
+	head = appendBytes(head, resourceVersion, []byte(r.version))
+	head = appendHeader(head, resourceAny, len(r.any))
+	r.delta = append(appendHeader(nil, responseResources, len(head)+len(r.any)), head...)
+	return r
+}
+
+// size is about how many bytes r takes in a response.
+func (r *resource) size() int { return len(r.delta) + len(r.any) }
+
+func appendHeader(b []byte, field protowire.Number, size int) []byte {
+	b = protowire.AppendTag(b, field, protowire.BytesType)
+	return protowire.AppendVarint(b, uint64(size))
+}
+
+func appendBytes(b []byte, field protowire.Number, value []byte) []byte {
+	return append(appendHeader(b, field, len(value)), value...)
+}
+
+// find returns the resource called name from a list sorted by name, or nil.
+func find(sorted []*resource, name string) *resource {
+	i, ok := slices.BinarySearchFunc(sorted, name, func(r *resource, name string) int {
+		return strings.Compare(r.name, name)
+	})
+	if !ok {
+		return nil
+	}
+	return sorted[i]
+}

@@ -1,0 +1,229 @@
+package xds_test
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/envoyproxy/go-control-plane/pkg/cache/types"
+	"github.com/envoyproxy/go-control-plane/pkg/cache/v3"
+	typeurl "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
+	"github.com/rogpeppe/go-internal/txtar"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/xds"
+	"github.com/meshc/meshc/runtime/xds/envoy"
+)
+
+const gatewayAddr = "127.0.0.1:8080"
+
+// worlds are the inputs whose resources testdata/*.txtar hold.
+func worlds() map[string]snapshot.Snapshot {
+	inbound := snapshot.Listener{
+		Name: "inbound:192.0.2.7:80", Direction: snapshot.Inbound, Protocol: snapshot.HTTP,
+		Address: "192.0.2.7", Port: 80, VirtualHosts: snapshot.ListOf(host("web", []string{"*"}, "/", "inbound:80")),
+	}
+	rewritten := host("api", []string{"api.example", "api.example:80"}, "/v1/", "api")
+	route := rewritten.Routes.At(0)
+	route.HostFromEndpoint = true
+	rewritten.Routes = snapshot.ListOf(route, snapshot.Route{Name: "rest", PathPrefix: "/"})
+	return map[string]snapshot.Snapshot{
+		"gateway": world([]service{
+			{name: "web", endpoints: []snapshot.Endpoint{at("192.0.2.1", 8080), at("192.0.2.2", 8080)}},
+			{name: "sticky", clientIP: true, endpoints: []snapshot.Endpoint{at("2001:db8::1", 80)}},
+			{name: "empty"},
+			{name: "unused"},
+		}, gateway("web", "sticky", "empty")),
+		"dataplane": world([]service{
+			{name: "api", dns: true, endpoints: []snapshot.Endpoint{{Address: "api.internal", Port: 443, Hostname: "api.internal"}}},
+			{name: "v1", endpoints: []snapshot.Endpoint{{Address: "192.0.2.1", Port: 80, Hostname: "one"}}},
+			{name: "v2", endpoints: []snapshot.Endpoint{at("192.0.2.2", 80)}},
+			{name: "db", tcp: true, endpoints: []snapshot.Endpoint{at("192.0.2.3", 5432)}},
+			{name: "inbound:80", endpoints: []snapshot.Endpoint{at("127.0.0.1", 80)}},
+		}, proxy("default.web",
+			inbound,
+			outbound(10001, rewritten, host("split", []string{"*"}, "/", "v1", "v2")),
+			outboundTCP(10002, "db"),
+			outboundTCP(10003),
+			outboundTCP(10004, "db", "v1"),
+		), gateway("v1")),
+	}
+}
+
+func TestResourcesAreAsWritten(t *testing.T) {
+	for name, snap := range worlds() {
+		id := name
+		if name == "dataplane" {
+			id = "default.web"
+		}
+		t.Run(name, func(t *testing.T) {
+			set, err := xds.Resources(snap, id, gatewayAddr)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bootstrap, err := set.Bootstrap(id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resources, err := set.JSON()
+			if err != nil {
+				t.Fatal(err)
+			}
+			static, err := envoy.JSON(bootstrap)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkConsistent(t, set)
+			file := filepath.Join("testdata", name+".txtar")
+			got := txtar.Format(&txtar.Archive{
+				Comment: []byte("What a node called " + id + " gets, and the same as a file without xDS.\n"),
+				Files:   []txtar.File{{Name: "resources.json", Data: resources}, {Name: "bootstrap.json", Data: static}},
+			})
+			if os.Getenv("MESHC_UPDATE") != "" {
+				if err := os.WriteFile(file, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if string(got) != string(want) {
+				t.Errorf("resources differ from %s; MESHC_UPDATE=1 rewrites it\n%s", file, firstDifference(string(want), string(got)))
+			}
+		})
+	}
+}
+
+// checkConsistent asks go-control-plane, which counts what is referred to.
+func checkConsistent(t *testing.T, set envoy.Set) {
+	t.Helper()
+	all := map[string][]types.Resource{}
+	add := func(url string, m proto.Message) { all[url] = append(all[url], m) }
+	for _, m := range set.Clusters {
+		add(typeurl.ClusterType, m)
+	}
+	for _, m := range set.Endpoints {
+		add(typeurl.EndpointType, m)
+	}
+	for _, m := range set.Listeners {
+		add(typeurl.ListenerType, m)
+	}
+	for _, m := range set.Routes {
+		add(typeurl.RouteType, m)
+	}
+	s, err := cache.NewSnapshot("1", all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Consistent(); err != nil {
+		t.Error(err)
+	}
+}
+
+func firstDifference(want, got string) string {
+	w, g := strings.Split(want, "\n"), strings.Split(got, "\n")
+	for i := range min(len(w), len(g)) {
+		if w[i] != g[i] {
+			return "want: " + w[i] + "\ngot:  " + g[i]
+		}
+	}
+	return "one is the beginning of the other"
+}
+
+func TestResourcesOfAProxyThatIsNotThere(t *testing.T) {
+	if _, err := xds.Resources(world(nil, gateway()), "default.web", gatewayAddr); err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestPrepareRefusesAllMistakesWithTheirPlaces(t *testing.T) {
+	good := service{name: "good", endpoints: []snapshot.Endpoint{at("192.0.2.1", 80)}}
+	tests := []struct {
+		name string
+		snap snapshot.Snapshot
+		want []string // all in the error
+	}{
+		{"host name where an address belongs", world([]service{good, {name: "bad", endpoints: []snapshot.Endpoint{at("backend.internal", 80)}}}, gateway("good")),
+			[]string{`bad.yaml:3:1: cluster "bad": endpoint address "backend.internal"`}},
+		{"port 0", world([]service{{name: "bad", endpoints: []snapshot.Endpoint{at("192.0.2.1", 0)}}}, gateway()),
+			[]string{"bad.yaml:3:1", "port"}},
+		{"field rule of Envoy", world([]service{{name: "bad", timeout: -time.Second}}, gateway()),
+			[]string{"bad.yaml:3:1", "ConnectTimeout"}},
+		{"two mistakes", world([]service{{name: "one", timeout: -time.Second}, {name: "two", timeout: -time.Second}}, gateway()),
+			[]string{"one.yaml:3:1", "two.yaml:3:1"}},
+		{"route to nowhere", world([]service{good}, gateway("good", "gone")),
+			[]string{`"gone"`}},
+		{"domain twice", world([]service{good, {name: "other"}}, proxy("m.d", outbound(80, host("a", []string{"x"}, "/", "good"), host("b", []string{"x"}, "/", "other")))),
+			[]string{"other.yaml:3:1", `domain "x" is also that of virtual host "a"`}},
+		{"domain with a star in it", world([]service{good}, proxy("m.d", outbound(80, host("a", []string{"*.x"}, "/", "good")))),
+			[]string{"good.yaml:3:1", `"*.x"`}},
+		{"no domain", world([]service{good}, proxy("m.d", outbound(80, host("a", nil, "/", "good")))),
+			[]string{"good.yaml:3:1", "Domains"}},
+		{"weights beyond 32 bits", world([]service{good}, proxy("m.d", heavy(outboundTCP(80, "good", "good")))),
+			[]string{"add up to"}},
+		{"address of two listeners", world([]service{good}, proxy("m.d", outboundTCP(80, "good"), rename(outboundTCP(80, "good"), "outbound:x"))),
+			[]string{`127.0.0.1:80 is taken by listener "outbound:127.0.0.1:80"`}},
+		{"listener without an address", world([]service{good}, proxy("m.d", snapshot.Listener{Name: "outbound:", Direction: snapshot.Outbound, Protocol: snapshot.TCP})),
+			[]string{"is not an IP address"}},
+		{"filter that Envoy has not", world([]service{good}, proxy("m.d", filtered(outboundTCP(80, "good")))),
+			[]string{`policy kind "fault"`}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			server := xds.New(xds.Config{GatewayAddr: gatewayAddr})
+			_, _, err := server.Prepare(context.Background(), test.snap)
+			if err == nil {
+				t.Fatal("no error")
+			}
+			for _, want := range test.want {
+				if !strings.Contains(err.Error(), want) {
+					t.Errorf("%q is not in: %v", want, err)
+				}
+			}
+		})
+	}
+}
+
+func heavy(l snapshot.Listener) snapshot.Listener {
+	all := l.Targets.Slice()
+	for i := range all {
+		all[i].Weight = 1<<32 - 1
+	}
+	l.Targets = snapshot.ListOf(all...)
+	return l
+}
+
+func rename(l snapshot.Listener, name string) snapshot.Listener {
+	l.Name = name
+	return l
+}
+
+func filtered(l snapshot.Listener) snapshot.Listener {
+	l.Filters = snapshot.ListOf(snapshot.Filter{Kind: "fault", Config: "{}"})
+	return l
+}
+
+func TestPrepareWantsAGatewayAddress(t *testing.T) {
+	for addr, ok := range map[string]bool{
+		"127.0.0.1:80": true, "[::1]:80": true, ":80": true, "localhost:80": true, "0.0.0.0:0": true,
+		"": false, "127.0.0.1": false, "gateway.internal:80": false, "127.0.0.1:http": false, "127.0.0.1:65536": false,
+	} {
+		_, _, err := xds.New(xds.Config{GatewayAddr: addr}).Prepare(context.Background(), world(nil, gateway()))
+		if (err == nil) != ok {
+			t.Errorf("%q: error %v", addr, err)
+		}
+	}
+}
+
+func TestPrepareStopsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, _, err := xds.New(xds.Config{GatewayAddr: gatewayAddr}).Prepare(ctx, world(nil, gateway())); err == nil {
+		t.Error("no error")
+	}
+}

@@ -1,0 +1,171 @@
+package xds
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/xds/envoy"
+)
+
+// view is what one proxy gets. Of clusters it holds the names alone: their
+// content belongs to the generation, and changes far more often.
+type view struct {
+	digest    snapshot.Digest
+	parts     []*part     // one a listener, sorted by name
+	listeners []*resource // sorted by name
+	routes    []*resource // sorted by name
+	clusters  []string    // sorted, every cluster that a listener or route names
+}
+
+// part is a listener and what hangs on it.
+type part struct {
+	digest   snapshot.Digest
+	name     string
+	inbound  bool
+	listener *resource
+	routes   *resource // nil for TCP
+	clusters []string  // with duplicates
+	// hosts holds each virtual host on the wire, so that one that changes
+	// among ten thousand costs one.
+	hosts map[snapshot.Digest][]byte
+}
+
+// newView builds p's view, with the parts of old, p's view until now or nil,
+// that are still right. It returns every mistake, each with its place.
+func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway netip.AddrPort, old *view) (*view, error) {
+	v := &view{digest: p.Digest}
+	var errs []error
+	bound := map[netip.AddrPort]string{}
+	for _, l := range p.Listeners.All() {
+		part, err := newPart(snap, p.ID, l, gateway, old.part(l.Name))
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if ip, err := netip.ParseAddr(l.Address); err == nil {
+			at := netip.AddrPortFrom(ip, l.Port)
+			if other, ok := bound[at]; ok {
+				errs = append(errs, place(snap, l.Sources, fmt.Errorf("proxy %s: listener %q: %s is taken by listener %q", p.ID, l.Name, at, other)))
+			}
+			bound[at] = l.Name
+		}
+		v.parts = append(v.parts, part)
+		v.listeners = append(v.listeners, part.listener)
+		if part.routes != nil {
+			v.routes = append(v.routes, part.routes)
+		}
+		v.clusters = append(v.clusters, part.clusters...)
+	}
+	slices.SortFunc(v.parts, func(a, b *part) int { return strings.Compare(a.name, b.name) })
+	for _, list := range [][]*resource{v.listeners, v.routes} {
+		slices.SortFunc(list, func(a, b *resource) int { return strings.Compare(a.name, b.name) })
+	}
+	slices.Sort(v.clusters)
+	v.clusters = slices.Compact(v.clusters)
+	return v, errors.Join(errs...)
+}
+
+func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway netip.AddrPort, old *part) (*part, error) {
+	if old != nil && old.digest == l.Digest && !l.Digest.IsZero() {
+		return old, nil
+	}
+	fail := func(sources snapshot.List[string], err error) error {
+		return place(snap, sources, fmt.Errorf("proxy %s: listener %q: %w", proxy, l.Name, err))
+	}
+	p := &part{digest: l.Digest, name: l.Name, inbound: l.Direction == snapshot.Inbound}
+	m, err := envoy.Listener(l, gateway)
+	if err != nil {
+		return nil, fail(l.Sources, err)
+	}
+	asks := ""
+	if l.Protocol == snapshot.HTTP {
+		asks = l.Name
+	}
+	if p.listener, err = encode(listener, l.Name, asks, m); err != nil {
+		return nil, fail(l.Sources, err)
+	}
+	for _, t := range l.Targets.All() {
+		p.clusters = append(p.clusters, t.Cluster)
+	}
+	if l.Protocol == snapshot.TCP {
+		if l.Targets.Len() == 0 {
+			p.clusters = append(p.clusters, envoy.NoEndpoints)
+		}
+		return p, nil
+	}
+	wire, errs := []byte(nil), []error(nil)
+	if wire, err = proto.Marshal(&routev3.RouteConfiguration{Name: l.Name}); err != nil {
+		return nil, fail(l.Sources, err)
+	}
+	p.hosts = make(map[snapshot.Digest][]byte, l.VirtualHosts.Len())
+	domains := map[string]string{}
+	for _, h := range l.VirtualHosts.All() {
+		b, err := hostBytes(h, old)
+		if err != nil {
+			errs = append(errs, fail(h.Sources, fmt.Errorf("virtual host %q: %w", h.Name, err)))
+			continue
+		}
+		for _, d := range h.Domains.All() {
+			if other, ok := domains[d]; ok {
+				errs = append(errs, fail(h.Sources, fmt.Errorf("virtual host %q: domain %q is also that of virtual host %q", h.Name, d, other)))
+			}
+			domains[d] = h.Name
+		}
+		for _, r := range h.Routes.All() {
+			for _, t := range r.Targets.All() {
+				p.clusters = append(p.clusters, t.Cluster)
+			}
+		}
+		p.hosts[h.Digest] = b
+		// Messages of one type, one after the other, are their union.
+		wire = appendBytes(wire, routeConfigurationVirtualHosts, b)
+	}
+	p.routes = newResource(route, l.Name, "", wire)
+	return p, errors.Join(errs...)
+}
+
+const routeConfigurationVirtualHosts = 2 // the field's number
+
+// hostBytes returns h on the wire, from old where it has not changed.
+func hostBytes(h snapshot.VirtualHost, old *part) ([]byte, error) {
+	if old != nil && !h.Digest.IsZero() {
+		if b, ok := old.hosts[h.Digest]; ok {
+			return b, nil
+		}
+	}
+	m, err := envoy.VirtualHost(h)
+	if err != nil {
+		return nil, err
+	}
+	return proto.MarshalOptions{Deterministic: true}.Marshal(m)
+}
+
+// part returns v's part for a listener, or nil. v may be nil.
+func (v *view) part(listener string) *part {
+	if v == nil {
+		return nil
+	}
+	i, ok := slices.BinarySearchFunc(v.parts, listener, func(p *part, name string) int {
+		return strings.Compare(p.name, name)
+	})
+	if !ok {
+		return nil
+	}
+	return v.parts[i]
+}
+
+// has reports whether v names the cluster. v may be nil.
+func (v *view) has(cluster string) bool {
+	if v == nil {
+		return false
+	}
+	_, ok := slices.BinarySearch(v.clusters, cluster)
+	return ok
+}
