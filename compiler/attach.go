@@ -102,10 +102,7 @@ func (b *build) attachDataplane(d *schema.Document) {
 			local:   snapshot.Endpoint{Address: "127.0.0.1", Port: uint16(in.Port)},
 		}
 		if net.ParseIP(l.address) == nil {
-			b.report(diag.CodeInvalid, diag.Error, d, []any{"networking", "address"},
-				fmt.Sprintf("a listener binds an IP address, and %q is a name", l.address),
-				"set networking.inbound[].address to the IP address to listen on")
-			continue
+			continue // a listener binds an address, not a name: unsupported tells
 		}
 		if in.Tags[kuma.ProtocolTag] == "http" {
 			l.protocol = snapshot.HTTP
@@ -148,6 +145,7 @@ func (b *build) attachDataplane(d *schema.Document) {
 			}
 			b.reportUnknownService(diag.Warning, d, field, d.Mesh, name)
 		}
+		b.checkSubset(d, i, tags)
 		l.route = b.choose(candidates, name)
 		l.arms = b.split(d.Mesh, tags, l.route)
 		l.protocol = armsProtocol(l.arms)
@@ -170,8 +168,9 @@ func armsProtocol(arms []arm) snapshot.Protocol {
 }
 
 // split returns where traffic to an outbound with tags goes under route. A
-// wildcard in a destination stands for the outbound's own value, and tags of
-// the outbound that a destination does not name are added (Kuma's rule);
+// wildcard in a destination stands for the outbound's own value, or for any
+// where the outbound has none, and tags of the outbound that a destination does
+// not name are added (Kuma's rule);
 // without a route all goes to the outbound itself. Arms of weight 0 and arms
 // whose service nobody defines are left out.
 func (b *build) split(mesh string, tags map[string]string, route *schema.Document) []arm {
@@ -206,10 +205,8 @@ func (b *build) split(mesh string, tags map[string]string, route *schema.Documen
 	for _, part := range route.Body.(*kuma.TrafficRoute).Conf.Split {
 		destination := maps.Clone(tags)
 		for k, v := range part.Destination {
-			if own, ok := tags[k]; v != "*" || !ok {
+			if v != "*" {
 				destination[k] = v
-			} else {
-				destination[k] = own
 			}
 		}
 		add(destination, part.Weight)
@@ -250,6 +247,16 @@ func (b *build) checkRoutes() {
 	}
 }
 
+// checkSubset reports an outbound of d whose tags no endpoint of its service has.
+func (b *build) checkSubset(d *schema.Document, i int, tags map[string]string) {
+	s := b.services[serviceKey{d.Mesh, tags[kuma.ServiceTag]}]
+	if s != nil && len(s.endpoints) > 0 && !s.hasSubset(tags) {
+		b.report(diag.CodeMatchesNothing, diag.Warning, d, []any{"networking", "outbound", i, "tags"},
+			fmt.Sprintf("no endpoint of service %s has these tags, so traffic to this outbound gets 503", s.name),
+			"use tags that an inbound of the service carries")
+	}
+}
+
 // hasSubset reports whether an endpoint has the tags of a destination,
 // wildcards and the service's own name aside.
 func (s *service) hasSubset(destination map[string]string) bool {
@@ -264,11 +271,15 @@ func (s *service) hasSubset(destination map[string]string) bool {
 }
 
 func (b *build) reportUnknownService(sev diag.Severity, d *schema.Document, path []any, mesh, name string) {
-	known := map[string]bool{}
-	for k := range b.services {
-		if k.mesh == mesh {
-			known[k.name] = true
+	known := b.known[mesh]
+	if known == nil {
+		known = map[string]bool{}
+		for k := range b.services {
+			if k.mesh == mesh {
+				known[k.name] = true
+			}
 		}
+		b.known[mesh] = known
 	}
 	b.report(diag.CodeUnknownService, sev, d, path,
 		fmt.Sprintf("no document defines service %q in mesh %s", name, mesh),

@@ -53,6 +53,7 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 		c: c, input: docs,
 		meshes:   map[string]*schema.Document{"default": nil},
 		services: make(map[serviceKey]*service, len(c.serviceOrder)),
+		known:    map[string]map[string]bool{}, ties: map[string]bool{},
 	}
 	for _, pass := range []func(*build){
 		resolve,
@@ -92,6 +93,9 @@ type build struct {
 
 	// lower
 	out snapshot.Snapshot
+
+	known map[string]map[string]bool // names of services by mesh, for suggestions
+	ties  map[string]bool            // messages about ties that have been reported
 
 	diags       []diag.Diagnostic
 	unsupported []diag.Diagnostic

@@ -11,9 +11,12 @@ import (
 	"github.com/meshc/meshc/schema/kong"
 )
 
-// kongServices makes a service of mesh default of each Kong Service.
+// kongServices makes a service of mesh default of each Kong Service that is enabled.
 func (b *build) kongServices(docs []*schema.Document) {
 	for _, d := range docs {
+		if on := d.Body.(*kong.Service).Enabled; on != nil && !*on {
+			continue
+		}
 		for _, s := range b.c.services.get(d, nil, func() []*service { return []*service{kongService(d)} }) {
 			b.define(s)
 		}
@@ -36,10 +39,10 @@ func kongService(d *schema.Document) *service {
 	}
 	s.whole = s.serviceKey.whole()
 	host := strings.Trim(k.Host, "[]")
-	e := snapshot.Endpoint{Address: host, Port: uint16(k.Port), Hostname: k.Host}
+	e := snapshot.Endpoint{Address: host, Port: uint16(k.Port), Hostname: host}
 	if net.ParseIP(host) != nil {
 		s.discovery = snapshot.Static
-		e.Address = canonicalIP(host)
+		e.Address, e.Hostname = canonicalIP(host), hostOfIP(host)
 	}
 	if k.Port != 80 {
 		// The port is part of the Host that Kong sends unless it is the protocol's own.

@@ -13,63 +13,50 @@ import (
 	"github.com/meshc/meshc/schema/kubernetes"
 )
 
+// meshAnnotation puts a Kubernetes Service into a mesh other than default.
+const meshAnnotation = "kuma.io/mesh"
+
 // kubernetesServices makes a service of each TCP port of each Service.
 func (b *build) kubernetesServices(byKind map[string][]*schema.Document) {
-	type object struct{ namespace, name string }
-	slicesOf := map[object][]*schema.Document{}
-	for _, d := range byKind["kubernetes/EndpointSlice"] {
-		owner := d.Body.(*kubernetes.EndpointSlice).Metadata.Labels[kubernetes.ServiceNameLabel]
-		if owner == "" {
-			b.report(diag.CodeMatchesNothing, diag.Warning, d, []any{"metadata", "labels"},
-				fmt.Sprintf("EndpointSlice %s belongs to no Service", d.Name),
-				"set the label "+kubernetes.ServiceNameLabel+" to the name of a Service")
-			continue
-		}
-		slicesOf[object{d.Namespace, owner}] = append(slicesOf[object{d.Namespace, owner}], d)
-	}
+	back := newBacking(byKind)
 	var inputs []any
-	endpoints := byKind["kubernetes/Endpoints"] // in the order of the Services
 	for _, d := range byKind["kubernetes/Service"] {
-		o := object{d.Namespace, d.Name}
-		for len(endpoints) > 0 && objectName(endpoints[0]) < objectName(d) {
-			endpoints = endpoints[1:]
-		}
-		// Clusters export both: Endpoints and the slices mirrored from it. The
-		// slices are the newer form and kube-proxy reads only them.
-		from := slicesOf[o]
-		if len(from) == 0 {
-			if len(endpoints) > 0 && objectName(endpoints[0]) == objectName(d) {
-				from = endpoints[:1:1]
-			}
-		}
+		from := back.of(d)
 		inputs = inputs[:0]
 		for _, f := range from {
 			inputs = append(inputs, f)
 		}
+		ready := false
 		for _, s := range b.c.services.get(d, inputs, func() []*service { return kubernetesPorts(d, from) }) {
 			b.define(s)
+			ready = ready || len(s.endpoints) > 0
 		}
-		b.checkBacking(d, len(from) > 0)
+		b.checkService(d, len(from) > 0, ready)
 	}
+	back.report(b)
 }
 
-// objectName is NAMESPACE/NAME, by which the documents of a kind are sorted.
-func objectName(d *schema.Document) string {
-	return d.ID()[len(schema.Kubernetes)+len("/")+len(d.Kind)+len("/"):]
-}
-
-// checkBacking reports a Service that nothing gives addresses.
-func (b *build) checkBacking(d *schema.Document, backed bool) {
+// checkService reports a Service in a mesh that nobody defines, and one that
+// nothing gives addresses. backed says that it has Endpoints or slices, ready
+// that one of them holds an address to use.
+func (b *build) checkService(d *schema.Document, backed, ready bool) {
 	svc := d.Body.(*kubernetes.Service)
-	if backed || svc.Spec.Type == "ExternalName" {
+	if mesh := svc.Metadata.Annotations[meshAnnotation]; mesh != "" {
+		b.checkMesh(d, []any{"metadata", "annotations", meshAnnotation}, mesh)
+	}
+	if ready || svc.Spec.Type == "ExternalName" {
 		return
 	}
-	sev, hint := diag.Note, "meshc knows no pods, so a selector finds nothing: add an Endpoints or EndpointSlice, as kubectl get endpointslices -o yaml prints them"
-	if len(svc.Spec.Selector) == 0 {
+	sev, message := diag.Note, "Service %s has no endpoints, so requests to it get 503"
+	hint := "meshc knows no pods, so a selector finds nothing: add an Endpoints or EndpointSlice, as kubectl get endpointslices -o yaml prints them"
+	switch {
+	case backed:
+		message = "Service %s has no ready endpoint for its TCP ports, so requests to it get 503"
+		hint = "endpoints are found by the name of the port; check the names, and which addresses are ready"
+	case len(svc.Spec.Selector) == 0:
 		sev, hint = diag.Warning, "add an Endpoints of the same name, or an EndpointSlice with the label "+kubernetes.ServiceNameLabel
 	}
-	b.report(diag.CodeNoEndpoints, sev, d, []any{"metadata", "name"},
-		fmt.Sprintf("Service %s has no endpoints, so requests to it get 503", d.Name), hint)
+	b.report(diag.CodeNoEndpoints, sev, d, []any{"metadata", "name"}, fmt.Sprintf(message, d.Name), hint)
 }
 
 // kubernetesPorts returns the services that doc, a Service, defines with the
@@ -77,7 +64,7 @@ func (b *build) checkBacking(d *schema.Document, backed bool) {
 func kubernetesPorts(doc *schema.Document, from []*schema.Document) []*service {
 	docs := append([]*schema.Document{doc}, from...)
 	svc := doc.Body.(*kubernetes.Service)
-	mesh := svc.Metadata.Annotations["kuma.io/mesh"]
+	mesh := svc.Metadata.Annotations[meshAnnotation]
 	if mesh == "" {
 		mesh = "default"
 	}

@@ -118,11 +118,10 @@ func (b *build) choose(candidates []candidate, service string) *schema.Document 
 
 func (b *build) reportTie(won, lost *schema.Document, service string) {
 	message := fmt.Sprintf("TrafficRoute %s and %s match traffic to %s equally well; %s is used, for its name comes first", won.Name, lost.Name, service, won.Name)
-	for _, d := range b.diags {
-		if d.Code == diag.CodeTie && d.Message == message {
-			return // another dataplane met the same tie
-		}
+	if b.ties[message] {
+		return // another dataplane met the same tie
 	}
+	b.ties[message] = true
 	b.report(diag.CodeTie, diag.Warning, lost, []any{"name"}, message,
 		"add a tag to the selectors of the one that should win, or give it a later creationTime",
 		diag.Related{Place: won.Place("name"), Message: "the one in use"})

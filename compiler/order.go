@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/schema/diag"
 )
 
@@ -87,6 +88,26 @@ func (b *build) checkPorts(v *view) {
 			diag.Related{Place: v.doc.Place(kept[i].path...), Message: "the other listener"})
 	}
 	v.listeners = kept
+	b.checkLoops(v)
+}
+
+// checkLoops reports inbounds that hand their traffic to a listener of the
+// same proxy, where it would go round for ever.
+func (b *build) checkLoops(v *view) {
+	for _, in := range v.listeners {
+		if in.direction != snapshot.Inbound {
+			continue
+		}
+		i := slices.IndexFunc(v.listeners, func(l listener) bool { return l.port == in.local.Port && overlap(l.address, in.local.Address) })
+		if i < 0 {
+			continue
+		}
+		b.report(diag.CodeInvalid, diag.Error, v.doc, in.path,
+			fmt.Sprintf("the inbound hands its traffic to %s, where %s itself listens",
+				net.JoinHostPort(in.local.Address, fmt.Sprint(in.local.Port)), v.doc.Name),
+			"set servicePort to the port of the service beside the proxy, or address to another address than the service's",
+			diag.Related{Place: v.doc.Place(v.listeners[i].path...), Message: "the listener"})
+	}
 }
 
 func overlap(a, b string) bool {

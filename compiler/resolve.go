@@ -91,13 +91,17 @@ func describe(d *schema.Document) string {
 // checkMeshes reports documents in a mesh that nobody defines.
 func (b *build) checkMeshes() {
 	for _, d := range b.docs {
-		if d.Mesh == "" {
-			continue
+		if d.Mesh != "" {
+			b.checkMesh(d, []any{"mesh"}, d.Mesh)
 		}
-		if _, ok := b.meshes[d.Mesh]; !ok {
-			b.report(diag.CodeUnknownMesh, diag.Error, d, []any{"mesh"}, fmt.Sprintf("no Mesh is named %q", d.Mesh),
-				diag.Suggest(d.Mesh, b.meshes)+"add a document of type Mesh with that name, or use mesh default, which always exists")
-		}
+	}
+}
+
+// checkMesh reports that the mesh named at path is not defined.
+func (b *build) checkMesh(d *schema.Document, path []any, mesh string) {
+	if _, ok := b.meshes[mesh]; !ok {
+		b.report(diag.CodeUnknownMesh, diag.Error, d, path, fmt.Sprintf("no Mesh is named %q", mesh),
+			diag.Suggest(mesh, b.meshes)+"add a document of type Mesh with that name, or use mesh default, which always exists")
 	}
 }
 

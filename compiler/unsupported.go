@@ -2,6 +2,8 @@ package compiler
 
 import (
 	"fmt"
+	"net"
+	"strings"
 
 	"github.com/meshc/meshc/schema"
 	"github.com/meshc/meshc/schema/diag"
@@ -28,8 +30,6 @@ func unsupported(d *schema.Document) []diag.Diagnostic {
 		if tls := r.Networking.TLS; tls != nil && tls.Enabled {
 			w.notEnforced([]any{"networking", "tls"}, "TLS to an ExternalService", "the connection would be in the clear; remove tls to accept that")
 		}
-	case *kuma.TrafficRoute:
-		w.written("is not applied: requests are split by weight, in turn", []any{"conf", "loadBalancer"}, []any{"conf", "http"})
 	case nil:
 		w.wholeKind()
 	}
@@ -65,6 +65,10 @@ func (w *wishes) kubernetesService(svc *kubernetes.Service) {
 	if len(spec.LoadBalancerSourceRanges) > 0 {
 		w.notEnforced([]any{"spec", "loadBalancerSourceRanges"}, "loadBalancerSourceRanges", "any client could connect; remove the field to accept that")
 	}
+	const ranges = "service.beta.kubernetes.io/load-balancer-source-ranges"
+	if spec.Type == "LoadBalancer" && len(spec.LoadBalancerSourceRanges) == 0 && strings.TrimSpace(svc.Metadata.Annotations[ranges]) != "" {
+		w.notEnforced([]any{"metadata", "annotations", ranges}, "the annotation "+ranges, "any client could connect; remove the annotation to accept that")
+	}
 	if spec.Type == "NodePort" || spec.Type == "LoadBalancer" {
 		w.notApplied([]any{"spec", "type"}, fmt.Sprintf("no listener is opened for type %s: the Service is reached through the gateway and by dataplanes", spec.Type), "")
 	}
@@ -90,7 +94,7 @@ func (w *wishes) kubernetesService(svc *kubernetes.Service) {
 
 func (w *wishes) kongService(k *kong.Service) {
 	switch k.Protocol {
-	case "https", "grpcs", "tls", "tls_passthrough":
+	case "https", "grpcs", "tls", "tls_passthrough", "wss":
 		path := []any{"protocol"}
 		if !w.doc.Wrote(path...) {
 			path = []any{"url"}
@@ -121,6 +125,10 @@ func (w *wishes) dataplane(dp *kuma.Dataplane) {
 	w.written("is not served by this build", []any{"networking", "ingress"})
 	for i, in := range dp.Networking.Inbound {
 		path := []any{"networking", "inbound", i}
+		if address := inboundAddress(dp, in); net.ParseIP(address) == nil {
+			w.notApplied(append(path[:3:3], "port"), fmt.Sprintf("no listener is opened for this inbound, for %q is a name", address),
+				"set the inbound's address to the IP address to listen on")
+		}
 		w.written("has no effect in this build", append(path[:3:3], "serviceProbe"))
 		if proto := in.Tags[kuma.ProtocolTag]; proto == "http2" || proto == "grpc" {
 			w.notApplied(append(path[:3:3], "tags"), fmt.Sprintf("protocol %s is carried as bytes: balancing is by connection, not by request", proto), "")

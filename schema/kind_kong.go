@@ -98,11 +98,8 @@ var kongNested = []string{"routes", "plugins", "filter_chains"}
 // kongService takes one service, without what hangs on it.
 func (r *reader) kongService(n *tree.Node, in extent) {
 	for _, f := range n.Fields {
-		switch {
-		case slices.Contains(kongNested, f.Key):
+		if slices.Contains(kongNested, f.Key) {
 			r.kongUnapplied(f)
-		case f.Key == "enabled" && f.Value.Kind == tree.Bool && f.Value.Text == "false":
-			r.add(notApplied(f.KeyPos, "enabled", "this build of meshc does not apply enabled: false: the service is served"))
 		}
 	}
 	r.check(kongServiceKind, without(n, kongNested...), in)

@@ -14,9 +14,9 @@ import (
 )
 
 // realworld is a folder of manifests as people wrote them, with the verdicts
-// of a Kubernetes API server in manifest.json. It is not ours to pass on: the
-// test runs where the folder lies beside the checkout, and is empty elsewhere.
-const realworld = "../../../shared/realworld/kubernetes"
+// of a Kubernetes API server in manifest.json. They are not ours to pass on, so
+// the folder is named by an environment variable, which .ci/run sets.
+var realworld = os.Getenv("MESHC_REALWORLD")
 
 // disputed are objects whose recorded verdict is not followed, and why.
 var disputed = map[string]string{}
@@ -43,11 +43,10 @@ type realworldFile struct {
 // server gave, whatever else lies in the file; and that the version of what
 // was accepted does not depend on the order of documents nor on their folder.
 func TestRealworld(t *testing.T) {
-	data, err := os.ReadFile(filepath.Join(realworld, "manifest.json"))
-	if os.IsNotExist(err) {
-		t.Log("the collected manifests are not here")
-		return
+	if realworld == "" {
+		return // .ci/check says so
 	}
+	data, err := os.ReadFile(filepath.Join(realworld, "manifest.json"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -29,7 +29,11 @@ type reloader struct {
 	serving snapshot.Snapshot // what was published last
 	ok      bool              // something was
 	had     int               // documents that the last good input had
+	unmet   string            // --dataplane patterns that matched nothing then
 }
+
+// errStopped says that a signal came before there was anything to serve.
+var errStopped = &exitError{code: exitOK}
 
 func newReloader(ctx context.Context, s *server) (*reloader, error) {
 	r := &reloader{server: s, signals: make(chan os.Signal, 1)}
@@ -62,7 +66,7 @@ func (r *reloader) first(ctx context.Context) error {
 		return nil
 	}
 	if ctx.Err() != nil {
-		return failed("stopped before it served")
+		return errStopped
 	}
 	if inputIsGood {
 		return &exitError{code: exitFailed} // what is wrong has been logged
@@ -166,6 +170,7 @@ func (r *reloader) attempt(ctx context.Context, trigger string) (inputIsGood boo
 		r.log.Info("snapshot serves", "version", l.snapshot.Version.Short(), "trigger", trigger, "documents", l.documents,
 			"changed", summary(changed), "took", stepsText(record.Steps))
 	}
+	r.warnUnmet()
 	if err := r.saveState(l.snapshot); err != nil {
 		r.log.Warn("keeping the last good snapshot", "error", err)
 	}
@@ -211,6 +216,27 @@ func (r *reloader) logFailure(err error, l loaded) {
 		return
 	}
 	r.log.Error("cannot serve: " + err.Error())
+}
+
+// warnUnmet tells of --dataplane patterns that no proxy of the snapshot meets,
+// once until that changes.
+func (r *reloader) warnUnmet() {
+	var unmet []string
+	for _, p := range r.c.StringSlice("dataplane") {
+		serve, met := servedBy([]string{p}), false
+		for _, px := range r.serving.Proxies.All() {
+			met = met || serve(px.ID)
+		}
+		if !met {
+			unmet = append(unmet, p)
+		}
+	}
+	if now := strings.Join(unmet, " "); now != r.unmet {
+		r.unmet = now
+		if now != "" {
+			r.log.Warn("no dataplane of the input is named so", "dataplane", now)
+		}
+	}
 }
 
 // summary names the first few of what changed.

@@ -185,10 +185,14 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 			return nil, err
 		}
 		addresses = append(addresses, "xds", l.Addr().String())
+		// For the test that shows what the barriers are for.
+		unordered := os.Getenv("MESHC_XDS_UNORDERED") != ""
+		if unordered {
+			s.log.Warn("MESHC_XDS_UNORDERED is set: Envoys will lose requests when the configuration changes")
+		}
 		s.xds = xds.New(xds.Config{
 			GatewayAddr: envoyGateway, Board: &s.board, Log: s.log,
-			// For the test that shows what the barriers are for.
-			Unordered: os.Getenv("MESHC_XDS_UNORDERED") != "",
+			Unordered: unordered,
 		})
 		metrics.MustRegister(s.xds)
 		consumers = append(consumers, s.xds)

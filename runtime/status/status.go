@@ -29,7 +29,7 @@ type Reload struct {
 	// OK says that the new snapshot serves; otherwise the old one stays.
 	OK      bool            `json:"ok"`
 	Version snapshot.Digest `json:"version"` // what serves after the attempt
-	Trigger string          `json:"trigger"` // "start", "watch", "poll", "signal"
+	Trigger string          `json:"trigger"` // "start", "state-dir", "watch", "poll", "signal"
 	// Changed lists what differs from the version before, by name.
 	Changed []string `json:"changed,omitempty"`
 	Error   string   `json:"error,omitempty"`

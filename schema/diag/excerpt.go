@@ -21,6 +21,8 @@ type source struct {
 	// The place found last, where the search for the next one begins: findings
 	// come in order, and a file may be one line of many megabytes.
 	line, column, offset int
+	// The line looked at last for secrets, and how much of it may be shown.
+	checked, harmless int
 }
 
 // newSource returns file as o gives it; nil where it gives none.
@@ -70,6 +72,11 @@ func (s *source) excerpt(line, column int) (text, caret string, ok bool) {
 	if !ok {
 		return "", "", false
 	}
+	if line != s.checked {
+		s.checked, s.harmless = line, secretFrom(s.lines[:line-1], raw)
+	}
+	hidden := s.harmless < len(raw)
+	raw, offset = raw[:s.harmless], min(offset, s.harmless)
 	start, end := offset, offset
 	caretCell := 0
 	for ; start > 0 && caretCell < excerptWidth; caretCell++ {
@@ -95,8 +102,11 @@ func (s *source) excerpt(line, column int) (text, caret string, ok bool) {
 		b.WriteString(c.text)
 	}
 	at += columns(cells[first:caretCell])
-	if last < len(cells) || end < len(raw) {
+	switch {
+	case last < len(cells) || end < len(raw):
 		b.WriteString("…")
+	case hidden:
+		b.WriteString("[redacted]")
 	}
 	return strings.TrimRight(b.String(), " "), strings.Repeat(" ", at) + "^", true
 }

@@ -15,6 +15,8 @@ type Service struct {
 	WriteTimeout   int32    `json:"write_timeout"`
 	ReadTimeout    int32    `json:"read_timeout"`
 	Tags           []string `json:"tags"`
+	// Enabled is nil where nobody said, which means true.
+	Enabled *bool `json:"enabled"`
 	// ClientCertificate is nil where none is set.
 	ClientCertificate *struct {
 		ID string `json:"id"`
