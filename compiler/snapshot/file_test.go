@@ -185,6 +185,31 @@ func TestReadRefusesWhatWriteDidNotWrite(t *testing.T) {
 	}
 }
 
+func TestReadRefusesWhatIsNotSorted(t *testing.T) {
+	s := sample()
+	for name, wrong := range map[string]func(*snapshot.Snapshot){
+		"proxies": func(s *snapshot.Snapshot) {
+			s.Proxies = snapshot.ListOf(snapshot.Proxy{ID: "b"}, snapshot.Proxy{ID: "a"})
+		},
+		"clusters": func(s *snapshot.Snapshot) { s.Clusters = snapshot.ListOf(s.Clusters.At(0), s.Clusters.At(0)) },
+		"endpoints": func(s *snapshot.Snapshot) {
+			s.Endpoints = snapshot.ListOf(s.Endpoints.At(0), snapshot.EndpointSet{Name: "a"})
+		},
+		"documents": func(s *snapshot.Snapshot) {
+			s.Documents = snapshot.ListOf(s.Documents.At(0), snapshot.Document{ID: "a"})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := s
+			wrong(&s)
+			_, err := snapshot.Read(bytes.NewReader(write(t, snapshot.Seal(s))))
+			if err == nil || !strings.Contains(err.Error(), name+" are not sorted") {
+				t.Errorf("error %v", err)
+			}
+		})
+	}
+}
+
 func cutClusters(t *testing.T, body string) string {
 	t.Helper()
 	var m map[string]json.RawMessage

@@ -103,7 +103,8 @@ func unmarshalStrict(b []byte, v any) error {
 	return nil
 }
 
-// verify computes all digests of s again, from the inside out.
+// verify computes all digests of s again, from the inside out, and looks
+// whether what should be sorted is: consumers search in it.
 func (s Snapshot) verify() error {
 	for _, p := range s.Proxies.All() {
 		for _, l := range p.Listeners.All() {
@@ -120,6 +121,21 @@ func (s Snapshot) verify() error {
 	}
 	if s.Version != s.Sum() {
 		return errors.New("damaged: the content does not match the version")
+	}
+	return cmp.Or(
+		ascending("proxies", s.Proxies, func(p Proxy) string { return p.ID }),
+		ascending("clusters", s.Clusters, func(c Cluster) string { return c.Name }),
+		ascending("endpoints", s.Endpoints, func(e EndpointSet) string { return e.Name }),
+		ascending("documents", s.Documents, func(d Document) string { return d.ID }),
+	)
+}
+
+// ascending gives an error unless each key in l is greater than the one before.
+func ascending[T any](what string, l List[T], key func(T) string) error {
+	for i := 1; i < l.Len(); i++ {
+		if key(l.At(i-1)) >= key(l.At(i)) {
+			return fmt.Errorf("damaged: %s are not sorted: %s follows %s", what, quote(key(l.At(i))), quote(key(l.At(i-1))))
+		}
 	}
 	return nil
 }

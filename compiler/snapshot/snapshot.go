@@ -155,7 +155,7 @@ const (
 
 // Cluster is a set of endpoints that are spoken to in one way.
 type Cluster struct {
-	// Name is the service, with a hash of the tags where it is a subset of it.
+	// Name is the service, with the tags in braces where it is a subset of it.
 	// It is also the name of its EndpointSet and its Envoy EDS name.
 	Name      string    `json:"name"`
 	Service   string    `json:"service"`

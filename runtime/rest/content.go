@@ -128,28 +128,19 @@ func text(s string) json.RawMessage {
 // secret reports whether a document's data may not be shown.
 func secret(d snapshot.Document) bool { return d.Kind == "Secret" || d.Kind == "GlobalSecret" }
 
-// withoutSecrets returns s with the data of its secrets left out. The compiler
-// has redacted it, but what a snapshot file holds is not in our hands.
-func withoutSecrets(s snapshot.Snapshot) snapshot.Snapshot {
-	var changed []snapshot.Document
-	for i, d := range s.Documents.All() {
-		if !secret(d) {
-			continue
-		}
-		if changed == nil {
-			changed = s.Documents.Slice()
-		}
-		var m fields
-		if json.Unmarshal([]byte(d.JSON), &m) != nil || m == nil {
-			m = fields{} // newState reports what is not JSON for other kinds; of a secret not even that
-		}
-		delete(m, "data")
-		changed[i].JSON = string(appendObject(nil, m))
+// withoutData returns d, if it is a secret without its data. The compiler has
+// redacted it, but what a snapshot file holds is not in our hands.
+func withoutData(d snapshot.Document) snapshot.Document {
+	if !secret(d) {
+		return d
 	}
-	if changed != nil {
-		s.Documents = snapshot.ListOf(changed...)
+	var m fields
+	if json.Unmarshal([]byte(d.JSON), &m) != nil || m == nil {
+		m = fields{} // newState reports what is not JSON for other kinds; of a secret not even that
 	}
-	return s
+	delete(m, "data")
+	d.JSON = string(appendObject(nil, m))
+	return d
 }
 
 // uid makes a UUID (version 8, RFC 9562) of a document's ID, the same in every

@@ -98,6 +98,8 @@ type whole struct{ plain, gzip []byte }
 // ever ask.
 func wholeOf(s snapshot.Snapshot) func() whole {
 	return sync.OnceValue(func() whole {
+		documents := s.Documents
+		s.Documents = snapshot.ListOfFunc(documents.Len(), func(i int) snapshot.Document { return withoutData(documents.At(i)) })
 		body := marshal(s)
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)

@@ -1,6 +1,7 @@
 package rest_test
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -33,6 +35,7 @@ func doc(dialect, kind, scope, name, body string) snapshot.Document {
 }
 
 func sealed(docs ...snapshot.Document) snapshot.Snapshot {
+	docs = slices.SortedFunc(slices.Values(docs), func(a, b snapshot.Document) int { return cmp.Compare(a.ID, b.ID) })
 	return snapshot.Seal(snapshot.Snapshot{Documents: snapshot.ListOf(docs...)})
 }
 

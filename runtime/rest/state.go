@@ -3,8 +3,12 @@ package rest
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"iter"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/meshc/meshc/compiler/snapshot"
@@ -13,11 +17,11 @@ import (
 // state is a snapshot and the indexes that requests are answered from. It does
 // not change once it is built.
 type state struct {
-	snapshot snapshot.Snapshot // without the data of secrets
+	snapshot snapshot.Snapshot
 	// revision counts the versions that were committed; it is the
 	// resourceVersion of lists.
 	revision uint64
-	objects  map[string]*object // by document ID
+	objects  []*object // sorted by document ID
 	kinds    map[kind]*collection
 	whole    func() whole // the answer of /meshc/snapshot
 }
@@ -25,10 +29,28 @@ type state struct {
 // kind names a sort of documents.
 type kind struct{ dialect, kind string }
 
-// collection is the documents of one kind.
+// collection is the documents of one kind. States share it while none of
+// these changes.
 type collection struct {
-	all    []*object            // in the order in which lists show them
-	scopes map[string][]*object // by namespace or mesh, in the same order
+	objects []*object // sorted by document ID
+	lists   func() lists
+}
+
+// lists are the objects of a collection in the order in which lists show them.
+type lists struct {
+	all    []*object
+	scopes map[string][]*object // by namespace or mesh
+}
+
+// newCollection leaves the lists to the first request for one.
+func newCollection(dialect string, objects []*object) *collection {
+	return &collection{objects, sync.OnceValue(func() lists {
+		l := lists{all: slices.SortedFunc(slices.Values(objects), order(dialect)), scopes: map[string][]*object{}}
+		for _, o := range l.all {
+			l.scopes[o.scope()] = append(l.scopes[o.scope()], o)
+		}
+		return l
+	})}
 }
 
 // object is a document and what this view knows of it beyond the document.
@@ -41,6 +63,8 @@ type object struct {
 	content  content
 }
 
+func (o *object) kind() kind { return kind{o.Dialect, o.Kind} }
+
 // scope is the namespace or mesh; empty for kinds that have neither.
 func (o *object) scope() string { return o.Namespace + o.Mesh }
 
@@ -49,65 +73,102 @@ var defaultMesh = snapshot.Seal(snapshot.Snapshot{Documents: snapshot.ListOf(sna
 	ID: "kuma/Mesh//default", Dialect: "kuma", Kind: "Mesh", Name: "default", JSON: `{"name":"default","type":"Mesh"}`,
 })}).Documents.At(0)
 
-// newState indexes next. Objects whose document did not change since before,
-// which is nil at first, are carried over.
+// newState indexes next. What did not change since before, which is nil at
+// first, is carried over.
 func newState(ctx context.Context, before *state, next snapshot.Snapshot, now time.Time) (*state, error) {
-	st := &state{snapshot: withoutSecrets(next), revision: 1, objects: map[string]*object{}, kinds: map[kind]*collection{}}
-	if before != nil {
-		st.revision = before.revision
-		if next.Version != before.snapshot.Version {
-			st.revision++
+	if before == nil {
+		before = &state{}
+	}
+	st := &state{
+		snapshot: next, revision: before.revision, whole: wholeOf(next),
+		objects: make([]*object, 0, next.Documents.Len()+1), kinds: map[kind]*collection{},
+	}
+	if next.Version != before.snapshot.Version {
+		st.revision++
+	}
+	var fresh []*object
+	rest := before.objects
+	for d := range withDefaultMesh(next.Documents) {
+		for len(rest) > 0 && rest[0].ID < d.ID {
+			rest = rest[1:]
+		}
+		known := len(rest) > 0 && rest[0].ID == d.ID
+		if known && rest[0].Digest == d.Digest {
+			st.objects = append(st.objects, rest[0])
+			continue
+		}
+		o := &object{Document: withoutData(d), uid: uid(d.ID), revision: st.revision, created: now, modified: now}
+		if known {
+			o.created = rest[0].created
+		}
+		st.objects, fresh = append(st.objects, o), append(fresh, o)
+	}
+	if err := makeContents(ctx, fresh); err != nil {
+		return nil, err
+	}
+	objects := map[kind][]*object{}
+	for rest := st.objects; len(rest) > 0; { // those of a kind stand together, as their IDs do
+		k, n := rest[0].kind(), 1
+		for n < len(rest) && rest[n].kind() == k {
+			n++
+		}
+		objects[k] = append(objects[k], rest[:n]...)
+		rest = rest[n:]
+	}
+	for k, objects := range objects {
+		if c := before.kinds[k]; c != nil && slices.Equal(c.objects, objects) {
+			st.kinds[k] = c
+		} else {
+			st.kinds[k] = newCollection(k.dialect, objects)
 		}
 	}
-	for i, d := range st.snapshot.Documents.All() {
-		if i%1024 == 0 && ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		if err := st.add(before, d, now); err != nil {
-			return nil, err
-		}
-	}
-	if st.objects[defaultMesh.ID] == nil {
-		if err := st.add(before, defaultMesh, now); err != nil {
-			return nil, err
-		}
-	}
-	for k, c := range st.kinds {
-		slices.SortFunc(c.all, order(k.dialect))
-		for _, o := range c.all {
-			c.scopes[o.scope()] = append(c.scopes[o.scope()], o)
-		}
-	}
-	st.whole = wholeOf(st.snapshot)
 	return st, nil
 }
 
-// add makes the object of d.
-func (st *state) add(before *state, d snapshot.Document, now time.Time) error {
-	var old *object
-	if before != nil {
-		old = before.objects[d.ID]
-	}
-	o := old
-	if old == nil || old.Digest != d.Digest {
-		o = &object{Document: d, uid: uid(d.ID), revision: st.revision, created: now, modified: now}
-		if old != nil {
-			o.created = old.created
+// withDefaultMesh iterates over documents, which are sorted by ID, and the
+// default mesh in its place where they lack it.
+func withDefaultMesh(documents snapshot.List[snapshot.Document]) iter.Seq[snapshot.Document] {
+	return func(yield func(snapshot.Document) bool) {
+		missing := true
+		for _, d := range documents.All() {
+			if missing && d.ID >= defaultMesh.ID {
+				missing = false
+				if d.ID != defaultMesh.ID && !yield(defaultMesh) {
+					return
+				}
+			}
+			if !yield(d) {
+				return
+			}
 		}
-		var err error
-		if o.content, err = contentOf(o); err != nil {
-			return fmt.Errorf("document %s: %w", d.ID, err)
+		if missing {
+			yield(defaultMesh)
 		}
 	}
-	st.objects[d.ID] = o
-	k := kind{d.Dialect, d.Kind}
-	c := st.kinds[k]
-	if c == nil {
-		c = &collection{scopes: map[string][]*object{}}
-		st.kinds[k] = c
+}
+
+// makeContents makes the contents of objects, on all processors: at the start
+// these are all there are.
+func makeContents(ctx context.Context, objects []*object) error {
+	const least = 256 // objects for which one goroutine more is worth it
+	var workers sync.WaitGroup
+	parts := slices.Collect(slices.Chunk(objects, max(least, len(objects)/runtime.GOMAXPROCS(0)+1)))
+	errs := make([]error, len(parts))
+	for i, part := range parts {
+		workers.Go(func() {
+			for _, o := range part {
+				var err error
+				if o.content, err = contentOf(o); err != nil {
+					errs[i] = fmt.Errorf("document %s: %w", o.ID, err)
+				}
+				if err != nil || ctx.Err() != nil {
+					return
+				}
+			}
+		})
 	}
-	c.all = append(c.all, o)
-	return nil
+	workers.Wait()
+	return cmp.Or(ctx.Err(), errors.Join(errs...))
 }
 
 // order is how a dialect's lists are sorted. The API server goes by the bytes
@@ -126,16 +187,17 @@ func (st *state) list(dialect, kindName, scope string) []*object {
 	case c == nil:
 		return nil
 	case scope == "":
-		return c.all
+		return c.lists().all
 	}
-	return c.scopes[scope]
+	return c.lists().scopes[scope]
 }
 
 // get returns one object, or nil. scope is empty for a kind without scopes.
 func (st *state) get(dialect, kindName, scope, name string) *object {
-	o := st.objects[dialect+"/"+kindName+"/"+scope+"/"+name]
-	if o == nil || o.scope() != scope || o.Name != name { // a slash in scope or name
+	id := dialect + "/" + kindName + "/" + scope + "/" + name
+	i, ok := slices.BinarySearchFunc(st.objects, id, func(o *object, id string) int { return cmp.Compare(o.ID, id) })
+	if !ok || st.objects[i].scope() != scope || st.objects[i].Name != name { // a slash in scope or name
 		return nil
 	}
-	return o
+	return st.objects[i]
 }
