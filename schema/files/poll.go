@@ -25,8 +25,9 @@ func takeFingerprint(ctx context.Context, s *scanner) (fingerprint, error) {
 	if err != nil {
 		return nil, err
 	}
-	marks := make(fingerprint, len(found.files))
-	inParallel(len(marks), func(i int) { marks[i] = lookAt(found.files[i]) })
+	look := append(found.files, found.others...)
+	marks := make(fingerprint, len(look))
+	inParallel(len(marks), func(i int) { marks[i] = lookAt(look[i]) })
 	for _, d := range found.findings {
 		marks = append(marks, mark{problem: problem{code: d.Code, message: d.File + ": " + d.Message}})
 	}

@@ -59,6 +59,7 @@ type candidate struct {
 // found is the outcome of a scan.
 type found struct {
 	files    []candidate
+	others   []candidate // roots that are no input files; polling looks at them all the same
 	findings []diag.Diagnostic
 	vanished bool
 	stdin    bool
@@ -172,6 +173,7 @@ func (w *walk) walkRoot(r root) {
 	case info.Mode().IsRegular() && !isInput(r.typed):
 		w.find(r.typed, problem{code: diag.CodeExtension, message: "has no extension that says what it holds",
 			hint: "name it .yaml, .yml, .json or .cue"})
+		w.out.others = append(w.out.others, candidate{place: place{filepath.Base(r.abs), r.typed, real}})
 	default:
 		w.out.files = append(w.out.files, candidate{place: place{filepath.Base(r.abs), r.typed, real}})
 	}

@@ -361,3 +361,20 @@ func edit(random *rand.Rand, top string, round int) string {
 	_ = os.RemoveAll(top + "/new")
 	return strings.ReplaceAll(fmt.Sprintf("%s %s %s %q: %v", op, path, other, data, err), top+"/", "")
 }
+
+// A root that holds no documents, as a built snapshot does not, is watched.
+func TestWatchWhatIsNoInput(t *testing.T) {
+	for mode := range modes {
+		t.Run(mode, func(t *testing.T) {
+			dir := t.TempDir()
+			must(t, put("built.meshc", "1")(dir))
+			f := follow(t, mode, dir+"/built.meshc")
+			for _, content := range []string{"22", "333"} {
+				must(t, put("built.meshc", content)(dir))
+				if !f.told() {
+					t.Fatalf("no change noticed after %s", content)
+				}
+			}
+		})
+	}
+}
