@@ -43,6 +43,7 @@ type Loader struct {
 	rules  *plan.Schema
 	kept   map[fileKey]*fileResult
 	sorted []entry // the documents of the last load
+	cue    *evaluator
 }
 
 // fileKey is what a result depends on.
@@ -77,13 +78,13 @@ func NewLoader() *Loader {
 	if err != nil {
 		panic("schema: " + err.Error())
 	}
-	return &Loader{rules: s, kept: map[fileKey]*fileResult{}}
+	return &Loader{rules: s, kept: map[fileKey]*fileResult{}, cue: newEvaluator(cueBudget)}
 }
 
 // job is a piece of work that gives the results of one file, or of the .cue
 // files of one directory.
 type job struct {
-	run   func(*job)
+	run   func(context.Context, *job)
 	files []files.File
 	at    []int // the places of files in the tree
 	out   []*fileResult
@@ -159,7 +160,7 @@ func work(ctx context.Context, jobs []*job) {
 		wg.Go(func() {
 			for j := range todo {
 				if ctx.Err() == nil {
-					j.run(j)
+					j.run(ctx, j)
 				}
 			}
 		})
@@ -241,7 +242,7 @@ func cueDigest(in []files.File) [sha256.Size]byte {
 }
 
 // loadFile loads a YAML or JSON file.
-func (l *Loader) loadFile(j *job) {
+func (l *Loader) loadFile(_ context.Context, j *job) {
 	f := j.files[0]
 	read := parse.YAML
 	if isJSON(f) {
@@ -274,7 +275,7 @@ func isJSON(f files.File) bool {
 }
 
 // loadCUE loads the .cue files of one directory.
-func (l *Loader) loadCUE(j *job) {
+func (l *Loader) loadCUE(ctx context.Context, j *job) {
 	readers := make([]*reader, len(j.files))
 	j.out = make([]*fileResult, len(j.files))
 	in := make([]parse.CUEFile, len(j.files))
@@ -287,7 +288,7 @@ func (l *Loader) loadCUE(j *job) {
 		}
 		in[i] = parse.CUEFile{Path: path, Data: f.Data}
 	}
-	docs, problems := parse.CUE(filepath.Dir(in[0].Path), in, rules.FS)
+	docs, problems := l.cue.evaluate(ctx, in)
 	for _, p := range problems {
 		readers[p.File].add(p.Diagnostic)
 	}
