@@ -13,37 +13,38 @@ import (
 
 // byType are the kinds that a document names in its field type.
 var byType = map[string]*kind{
-	"Mesh":            {definition: "#Mesh", body: func() any { return new(kuma.Mesh) }},
-	"Dataplane":       {definition: "#Dataplane", body: func() any { return new(kuma.Dataplane) }},
-	"ExternalService": {definition: "#ExternalService", body: func() any { return new(kuma.ExternalService) }},
-	"TrafficRoute":    {definition: "#TrafficRoute", body: func() any { return new(kuma.TrafficRoute) }},
-	"Zone":            {definition: "#KumaGlobal"},
-	"GlobalSecret":    {definition: "#KumaGlobal", secrets: [][]string{{"data"}}},
-	"Secret":          {definition: "#KumaResource", secrets: [][]string{{"data"}}},
-	"WasmPlugin":      {dialect: Meshc, definition: "#KumaResource"},
+	"Mesh":            {body: func() any { return new(kuma.Mesh) }},
+	"Dataplane":       {body: func() any { return new(kuma.Dataplane) }},
+	"ExternalService": {body: func() any { return new(kuma.ExternalService) }},
+	"TrafficRoute":    {body: func() any { return new(kuma.TrafficRoute) }},
+
+	// This build does not act on these.
+	"TrafficPermission": {}, "TrafficLog": {}, "TrafficTrace": {}, "HealthCheck": {}, "FaultInjection": {}, "Retry": {}, "Timeout": {},
+	"CircuitBreaker": {}, "ProxyTemplate": {}, "Zone": {}, "Secret": {}, "GlobalSecret": {},
+	"WasmPlugin": {dialect: Meshc, definition: "#KumaResource"},
 }
 
+// kumaGlobal are the kinds that belong to no mesh.
+var kumaGlobal = []string{"Mesh", "Zone", "GlobalSecret"}
+
 func init() {
-	for _, name := range []string{
-		"HealthCheck", "ProxyTemplate", "TrafficPermission", "TrafficLog", "TrafficTrace", "FaultInjection", "Retry", "Timeout", "CircuitBreaker",
-	} {
-		byType[name] = &kind{definition: "#KumaResource"}
-	}
 	for name, k := range byType {
 		k.name = name
 		if k.dialect == "" {
-			k.dialect = Kuma
+			k.dialect, k.definition = Kuma, "#"+name
 		}
-		global := k.definition == "#KumaGlobal" || name == "Mesh"
+		global := slices.Contains(kumaGlobal, name)
 		k.identify = func(d *Document) {
 			d.Name = d.Tree.Get("name").Str()
 			if !global {
 				d.Mesh = d.Tree.Get("mesh").Str()
 			}
 		}
-		if tags, numbers := kumaTags[name], kumaNumbers[name]; len(tags) > 0 || len(numbers) > 0 {
-			k.normalise = func(r *reader, n *tree.Node) *tree.Node { return r.kumaNormal(n, tags, numbers) }
+		if tags, values := kumaTags[name], kumaScalars[name]; len(tags) > 0 || len(values) > 0 {
+			k.normalise = func(r *reader, n *tree.Node) *tree.Node { return r.kumaNormal(n, tags, values) }
 			k.restore = func(written, checked *tree.Node) *tree.Node { return shortTags(written, checked, tags) }
+		}
+		if k.dialect == Kuma {
 			k.fieldPath = func(f plan.Finding) string { return kumaPath(name, f) }
 		}
 	}
@@ -51,38 +52,108 @@ func init() {
 		{"mtls", "backends", "*", "conf", "key", "inline"}, {"mtls", "backends", "*", "conf", "key", "inlineString"},
 	}
 	byType["ExternalService"].secrets = [][]string{{"networking", "tls", "clientKey", "inline"}, {"networking", "tls", "clientKey", "inlineString"}}
+	byType["Secret"].secrets = [][]string{{"data"}}
+	byType["GlobalSecret"].secrets = [][]string{{"data"}}
 	byType["TrafficRoute"].unapplied = []unapplied{{[]string{"conf", "loadBalancer"}, "requests are balanced round robin"}}
 	byType["Dataplane"].unapplied = []unapplied{
 		{[]string{"metrics"}, "no metrics listener is opened"}, {[]string{"probes"}, "no listener for probes is opened"},
 	}
 }
 
-// kumaTags are the places of tags, and kumaNumbers those of integers, which
-// Kuma's JSON takes as text, too.
+// fromTo are the tags of the policies about traffic between services.
+var fromTo = [][]string{{"sources", "*", "match"}, {"destinations", "*", "match"}}
+
+// kumaTags are the places of tags.
 var kumaTags = map[string][][]string{
 	"Dataplane": {
 		{"networking", "inbound", "*", "tags"}, {"networking", "outbound", "*", "tags"}, {"networking", "gateway", "tags"},
 		{"networking", "ingress", "availableServices", "*", "tags"},
 	},
-	"ExternalService": {{"tags"}},
-	"TrafficRoute":    {{"sources", "*", "match"}, {"destinations", "*", "match"}, {"conf", "split", "*", "destination"}},
-	"Mesh":            {{"metrics", "backends", "*", "conf", "tags"}},
+	"ExternalService":   {{"tags"}},
+	"TrafficRoute":      {fromTo[0], fromTo[1], {"conf", "split", "*", "destination"}},
+	"Mesh":              {{"metrics", "backends", "*", "conf", "tags"}},
+	"TrafficPermission": fromTo,
+	"TrafficLog":        fromTo,
+	"HealthCheck":       fromTo,
+	"FaultInjection":    fromTo,
+	"Retry":             fromTo,
+	"Timeout":           fromTo,
+	"CircuitBreaker":    fromTo,
+	"TrafficTrace":      {{"selectors", "*", "match"}},
+	"ProxyTemplate":     {{"selectors", "*", "match"}},
 }
 
-var kumaNumbers = map[string][][]string{
-	"Dataplane": {
+// kumaScalars are the places of values that Kuma's JSON takes in two ways:
+// numbers, which may stand in quotes, and names of an enumeration, for which
+// their number may stand.
+var kumaScalars = map[string][]scalars{
+	"Mesh": {{read: number, at: [][]string{{"tracing", "backends", "*", "sampling"}}}},
+	"Dataplane": {{read: number, at: [][]string{
 		{"networking", "inbound", "*", "port"}, {"networking", "inbound", "*", "servicePort"}, {"networking", "outbound", "*", "port"},
 		{"networking", "ingress", "publicPort"}, {"networking", "ingress", "availableServices", "*", "instances"},
+	}}},
+	"TrafficRoute": {{read: number, at: [][]string{{"conf", "split", "*", "weight"}}}},
+	"HealthCheck": {{read: number, at: [][]string{
+		{"conf", "unhealthyThreshold"}, {"conf", "healthyThreshold"}, {"conf", "http", "expectedStatuses", "*"},
+		{"conf", "intervalJitterPercent"}, {"conf", "healthyPanicThreshold"},
+	}}},
+	"FaultInjection": {{read: number, at: [][]string{
+		{"conf", "delay", "percentage"}, {"conf", "abort", "percentage"}, {"conf", "abort", "httpStatus"}, {"conf", "responseBandwidth", "percentage"},
+	}}},
+	"Retry": {
+		{read: number, at: [][]string{
+			{"conf", "http", "numRetries"}, {"conf", "http", "retriableStatusCodes", "*"}, {"conf", "grpc", "numRetries"}, {"conf", "tcp", "maxConnectAttempts"},
+		}},
+		{read: retryOn, at: [][]string{{"conf", "grpc", "retryOn", "*"}}},
 	},
-	"TrafficRoute": {{"conf", "split", "*", "weight"}},
+	"CircuitBreaker": {{read: number, at: [][]string{
+		{"conf", "maxEjectionPercent"},
+		{"conf", "detectors", "totalErrors", "consecutive"}, {"conf", "detectors", "gatewayErrors", "consecutive"}, {"conf", "detectors", "localErrors", "consecutive"},
+		{"conf", "detectors", "standardDeviation", "requestVolume"}, {"conf", "detectors", "standardDeviation", "minimumHosts"}, {"conf", "detectors", "standardDeviation", "factor"},
+		{"conf", "detectors", "failure", "requestVolume"}, {"conf", "detectors", "failure", "minimumHosts"}, {"conf", "detectors", "failure", "threshold"},
+		{"conf", "thresholds", "maxConnections"}, {"conf", "thresholds", "maxPendingRequests"}, {"conf", "thresholds", "maxRetries"}, {"conf", "thresholds", "maxRequests"},
+	}}},
+}
+
+// scalars are values at some places, and how to read one.
+type scalars struct {
+	read func(v *tree.Node) *tree.Node
+	at   [][]string
+}
+
+var decimal = regexp.MustCompile(`^-?(0|[1-9][0-9]*)(\.[0-9]+)?$`)
+
+// number returns text that is a number as one, and anything else as it is.
+func number(v *tree.Node) *tree.Node {
+	if v.Kind != tree.String || !decimal.MatchString(v.Text) {
+		return v
+	}
+	out := *v
+	out.Kind = tree.Int
+	if strings.Contains(v.Text, ".") {
+		out.Kind = tree.Float
+	}
+	return &out
+}
+
+// retryOn returns the name that goes with a number, and anything else as it is.
+func retryOn(v *tree.Node) *tree.Node {
+	names := []string{"cancelled", "deadline_exceeded", "internal", "resource_exhausted", "unavailable"}
+	i, ok := v.Int64()
+	if !ok || i < 0 || i >= int64(len(names)) {
+		return v
+	}
+	out := *v
+	out.Kind, out.Text = tree.String, names[i]
+	return &out
 }
 
 // shortTag are the tags that older documents write without their prefix.
 var shortTag = map[string]string{"service": kuma.ServiceTag, "protocol": kuma.ProtocolTag}
 
 // kumaNormal gives tags their full names, with one note for the document, and
-// makes integers of text that is one.
-func (r *reader) kumaNormal(n *tree.Node, tags, numbers [][]string) *tree.Node {
+// scalars the form that the rules know.
+func (r *reader) kumaNormal(n *tree.Node, tags [][]string, values []scalars) *tree.Node {
 	var first tree.Field
 	for _, p := range tags {
 		n = rewrite(n, p, func(m *tree.Node) *tree.Node {
@@ -102,20 +173,13 @@ func (r *reader) kumaNormal(n *tree.Node, tags, numbers [][]string) *tree.Node {
 		r.add(finding(diag.Note, diag.CodeAlias, first.KeyPos, "",
 			"short tags are read as "+kuma.ServiceTag+" and "+kuma.ProtocolTag, "write "+shortTag[first.Key]))
 	}
-	for _, p := range numbers {
-		n = rewrite(n, p, func(v *tree.Node) *tree.Node {
-			if v.Kind != tree.String || !decimal.MatchString(v.Text) {
-				return v
-			}
-			number := *v
-			number.Kind = tree.Int
-			return &number
-		})
+	for _, v := range values {
+		for _, p := range v.at {
+			n = rewrite(n, p, v.read)
+		}
 	}
 	return n
 }
-
-var decimal = regexp.MustCompile(`^(0|[1-9][0-9]*)$`)
 
 // shortTags undoes kumaNormal's renaming in checked: JSON shows what was written.
 func shortTags(written, checked *tree.Node, tags [][]string) *tree.Node {
@@ -164,13 +228,14 @@ func renameFields(m *tree.Node, name func(tree.Field) string) *tree.Node {
 
 var (
 	tagPath     = regexp.MustCompile(`^(.*\.)?(tags|match|destination)\.(.*)$`)
-	missingTag  = regexp.MustCompile(`^(.*(?:match|destination))\["kuma\.io/service"\]$`)
+	missingTag  = regexp.MustCompile(`^(.*(?:match|destination))\["kuma\.io/(?:service|protocol)"\]$`)
+	repeated    = regexp.MustCompile(`^(.*\.retryOn)\[\d+\]$`)
 	backendConf = regexp.MustCompile(`^((?:mtls|tracing|logging)\.backends\[\d+\])\.conf\b`)
 )
 
 // kumaPath writes a field path as Kuma does: a tag in brackets, a tag that a
-// selector lacks at the selector, and with the names that Kuma's own messages
-// have for some fields.
+// selector lacks at the selector, an item that is there twice at its list, and
+// with the names that Kuma's own messages have for some fields.
 func kumaPath(kind string, f plan.Finding) string {
 	path := f.Path
 	if m := tagPath.FindStringSubmatch(path); m != nil {
@@ -183,6 +248,10 @@ func kumaPath(kind string, f plan.Finding) string {
 		path = m[1]
 	}
 	switch kind {
+	case "Retry":
+		if f.Code == diag.CodeDuplicate {
+			path = repeated.ReplaceAllString(path, "$1")
+		}
 	case "Mesh":
 		path = backendConf.ReplaceAllString(path, "$1.config")
 	case "Dataplane":

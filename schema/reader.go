@@ -157,8 +157,14 @@ func (k *kind) diagnostic(f plan.Finding) diag.Diagnostic {
 			Place: diag.Place{Line: rel.Pos.Line, Column: rel.Pos.Column}, Message: rel.Message,
 		})
 	}
-	if isSecret(k.secrets, f.Path) {
-		d.Message = "the value does not fit" // a message must not quote it
+	if isSecret(k.secrets, f.Path) { // a message must not quote it
+		switch f.Code {
+		case diag.CodeRequired:
+		case diag.CodeType:
+			d.Message, d.Hint = "the value has the wrong type", "write it in quotes"
+		default:
+			d.Message = "the value does not fit"
+		}
 	}
 	if k.fieldPath != nil {
 		d.Path = k.fieldPath(f)

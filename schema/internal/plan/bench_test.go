@@ -132,6 +132,148 @@ conf:
   - weight: 10
     destination: {kuma.io/service: backend, version: v2}
 `,
+	"TrafficPermission": `
+type: TrafficPermission
+mesh: default
+name: web-to-backend
+sources:
+- match: {kuma.io/service: web}
+destinations:
+- match: {kuma.io/service: backend, version: v1}
+`,
+	"TrafficLog": `
+type: TrafficLog
+mesh: default
+name: log
+sources:
+- match: {kuma.io/service: "*"}
+destinations:
+- match: {kuma.io/service: backend}
+conf: {backend: file}
+`,
+	"TrafficTrace": `
+type: TrafficTrace
+mesh: default
+name: trace
+selectors:
+- match: {kuma.io/service: "*"}
+conf: {backend: zipkin}
+`,
+	"HealthCheck": `
+type: HealthCheck
+mesh: default
+name: backend
+sources:
+- match: {kuma.io/service: web}
+destinations:
+- match: {kuma.io/service: backend}
+conf:
+  interval: 10s
+  timeout: 2s
+  unhealthyThreshold: 3
+  healthyThreshold: 1
+  healthyPanicThreshold: 50.5
+  http:
+    path: /health
+    useHttp1: true
+    requestHeadersToAdd:
+    - append: false
+      header: {key: Accept, value: text/plain}
+    expectedStatuses: [200, 201]
+`,
+	"FaultInjection": `
+type: FaultInjection
+mesh: default
+name: slow
+sources:
+- match: {kuma.io/service: web}
+destinations:
+- match: {kuma.io/service: backend, kuma.io/protocol: http}
+conf:
+  delay: {percentage: 50.5, value: 5s}
+  abort: {percentage: 50, httpStatus: 500}
+`,
+	"Retry": `
+type: Retry
+mesh: default
+name: backend
+sources:
+- match: {kuma.io/service: web}
+destinations:
+- match: {kuma.io/service: backend}
+conf:
+  http:
+    numRetries: 5
+    perTryTimeout: 200ms
+    backOff: {baseInterval: 20ms, maxInterval: 1s}
+    retriableStatusCodes: [500, 504]
+  grpc:
+    retryOn: [cancelled, unavailable]
+  tcp: {maxConnectAttempts: 3}
+`,
+	"Timeout": `
+type: Timeout
+mesh: default
+name: backend
+sources:
+- match: {kuma.io/service: web}
+destinations:
+- match: {kuma.io/service: backend}
+conf:
+  connectTimeout: 10s
+  tcp: {idleTimeout: 1h}
+  http: {requestTimeout: 5s, idleTimeout: 1h}
+  grpc: {streamIdleTimeout: 5m, maxStreamDuration: 30m}
+`,
+	"CircuitBreaker": `
+type: CircuitBreaker
+mesh: default
+name: backend
+sources:
+- match: {kuma.io/service: web}
+destinations:
+- match: {kuma.io/service: backend}
+conf:
+  interval: 1s
+  baseEjectionTime: 30s
+  maxEjectionPercent: 20
+  detectors:
+    totalErrors: {consecutive: 20}
+    standardDeviation: {requestVolume: 10, minimumHosts: 5, factor: 1.9}
+  thresholds: {maxConnections: 2, maxRequests: 5}
+`,
+	"ProxyTemplate": `
+type: ProxyTemplate
+mesh: default
+name: extra
+selectors:
+- match: {kuma.io/service: backend}
+conf:
+  imports: [default-proxy]
+  resources:
+  - name: extra
+    version: v1
+    resource: |
+      "@type": type.googleapis.com/envoy.config.cluster.v3.Cluster
+      name: extra
+`,
+	"Zone": `
+type: Zone
+name: east
+enabled: true
+ingress: {address: "192.0.2.7:31172"}
+`,
+	"Secret": `
+type: Secret
+mesh: default
+name: key
+data: dGVzdAo=
+`,
+	"GlobalSecret": `
+type: GlobalSecret
+name: key
+file: /run/secrets/key
+`,
 }
 
 func BenchmarkCheck(b *testing.B) {

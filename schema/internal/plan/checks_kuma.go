@@ -2,8 +2,10 @@ package plan
 
 import (
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/tree"
@@ -17,6 +19,9 @@ func init() {
 	Checks["kuma-unique-names"] = kumaUniqueNames
 	Checks["kuma-enabled-backend"] = kumaBackend("enabledBackend")
 	Checks["kuma-default-backend"] = kumaBackend("defaultBackend")
+	Checks["kuma-duration"] = kumaDuration
+	Checks["kuma-back-off"] = kumaBackOff
+	Checks["kuma-log-format"] = kumaLogFormat
 }
 
 // kumaIP wants an IPv4 or IPv6 address without a zone; "" counts as not set.
@@ -107,5 +112,69 @@ func kumaBackend(key string) Check {
 			At: []any{key}, Code: diag.CodeInvalid,
 			Message: "no backend is named " + strconv.Quote(want), Hint: didYouMean(want, names),
 		})
+	}
+}
+
+// kumaDuration wants a duration that is counted in nanoseconds: neither too
+// long for that, nor so short that it comes to nothing.
+func kumaDuration(n *tree.Node, report func(Fault)) {
+	if n.Kind != tree.String {
+		return
+	}
+	switch d, err := time.ParseDuration(n.Text); {
+	case err != nil:
+		report(Fault{Code: diag.CodeInvalid, Message: show(n) + " is too long", Hint: "the longest duration is 2562047h, some 292 years"})
+	case d == 0 && strings.ContainsAny(n.Text, "123456789"):
+		report(Fault{Code: diag.CodeInvalid, Message: show(n) + " is less than a nanosecond", Hint: "the shortest duration is 1ns"})
+	}
+}
+
+// kumaBackOff wants the intervals of a back-off to grow. Kuma does not look,
+// and Envoy then refuses the whole listener.
+func kumaBackOff(n *tree.Node, report func(Fault)) {
+	base, highest := n.Get("baseInterval"), n.Get("maxInterval")
+	from, err1 := time.ParseDuration(base.Str())
+	to, err2 := time.ParseDuration(highest.Str())
+	if err1 == nil && err2 == nil && 0 < to && to < from {
+		report(Fault{
+			At: []any{"maxInterval"}, Code: diag.CodeInvalid, Message: show(highest) + " is less than baseInterval",
+			Hint: "write at least " + base.Text, Related: []Related{{base.Pos, "baseInterval"}},
+		})
+	}
+}
+
+// What the commands of an access log format take, as Kuma's parser has it: those
+// that are not named here take nothing.
+var (
+	logCommand = regexp.MustCompile(`%([A-Z0-9_]+)(\([^)]*\))?(:[0-9]+)?%`)
+	logHeader  = regexp.MustCompile(`^\([^?\x00\r\n]*(\?[^?\x00\r\n]*)?\)$`)
+	logNewline = regexp.MustCompile(`%[-_0^#]*[1-9]*n`)
+)
+
+// kumaLogFormat wants every command of an access log format to have the
+// arguments that it needs, and no others.
+func kumaLogFormat(n *tree.Node, report func(Fault)) {
+	if n.Kind != tree.String {
+		return
+	}
+	for _, m := range logCommand.FindAllStringSubmatch(n.Text, -1) {
+		command, argument, length := m[1], m[2], m[3]
+		wrong, hint := false, "write it as %"+command
+		switch command {
+		case "REQ", "RESP", "TRAILER":
+			wrong, hint = !logHeader.MatchString(argument), hint+"(HEADER)%, %"+command+"(HEADER?ANOTHER)% or %"+command+"(HEADER):LENGTH%"
+		case "DYNAMIC_METADATA":
+			wrong, hint = argument == "", hint+"(NAMESPACE:KEY)%"
+		case "FILTER_STATE":
+			wrong, hint = len(argument) < len("(k)"), hint+"(KEY)%"
+		case "START_TIME":
+			wrong, hint = logNewline.MatchString(argument), "leave the line break (%n) out"
+		default:
+			wrong, hint = argument != "" || length != "", hint+"%: it takes no argument and no length"
+		}
+		if wrong {
+			report(Fault{Code: diag.CodeInvalid, Message: show(&tree.Node{Kind: tree.String, Text: m[0]}) + " is not a command of an access log format", Hint: hint})
+			return
+		}
 	}
 }

@@ -223,6 +223,8 @@ func (c *compiler) call(x *ast.CallExpr, at context) (constraint, error) {
 			return nil, c.errorf(x, "%v", err)
 		}
 		switch name {
+		case "struct.MinFields":
+			return &minFields{n, at.rule}, nil
 		case "list.MinItems":
 			return &size{n, -1, at.rule}, nil
 		case "list.MaxItems":

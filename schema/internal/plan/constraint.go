@@ -79,7 +79,7 @@ func (c *conj) fill(r *run, e int) *tree.Node {
 
 func (c *conj) check(r *run, e int, n *tree.Node) *tree.Node {
 	if !c.set.has(n.Kind) {
-		r.wrongType(n, c.set)
+		r.wrongType(n, c.set, c.parts...)
 		return n
 	}
 	for _, p := range c.parts {
@@ -123,9 +123,49 @@ func (c *scalarConj) wants() string {
 }
 
 // wrongType reports that n has another type. The remedy of a rule about the
-// value would not help here, so no rule is involved.
-func (r *run) wrongType(n *tree.Node, want kinds) {
-	r.add(Finding{Code: diag.CodeType, Message: "got " + got(n) + ", want " + want.String(), Hint: typeHint(n, want), Pos: r.place(n)}, nil)
+// value would not help here, unless n in quotes would break one of the parts.
+func (r *run) wrongType(n *tree.Node, want kinds, parts ...constraint) {
+	hint := typeHint(n, want)
+	if show(n) != "" && n.Kind != tree.Null && n.Kind != tree.String {
+		if better, broken := hintInQuotes(&tree.Node{Kind: tree.String, Text: n.Text}, parts); broken {
+			hint = better
+		}
+	}
+	r.add(Finding{Code: diag.CodeType, Message: "got " + got(n) + ", want " + want.String(), Hint: hint, Pos: r.place(n)}, nil)
+}
+
+// hintInQuotes returns the remedy of the first part that a string breaks.
+func hintInQuotes(quoted *tree.Node, parts []constraint) (hint string, broken bool) {
+	for _, p := range parts {
+		switch p := p.(type) {
+		case *predicate:
+			if p.set.has(tree.String) && !p.test(quoted) {
+				if p.rule != nil {
+					hint = p.rule.hint
+				}
+				return hint, true
+			}
+		case *scalarDisj:
+			if p.set.has(tree.String) && !p.holds(quoted) {
+				var words []string
+				for _, s := range p.meant {
+					if s.kinds().has(tree.String) {
+						words = append(words, s.wants())
+					}
+				}
+				return "write " + orList(words), true
+			}
+		case *scalarConj:
+			if hint, broken = hintInQuotes(quoted, p.parts); broken {
+				return hint, true
+			}
+		case *checked:
+			if hint, broken = hintInQuotes(quoted, []constraint{p.constraint}); broken {
+				return hint, true
+			}
+		}
+	}
+	return "", false
 }
 
 // definition is a named rule that others refer to. It may refer to itself.

@@ -14,7 +14,6 @@ import (
 	"testing"
 	"testing/fstest"
 
-	rules "github.com/meshc/meshc/schema/cue"
 	"github.com/meshc/meshc/schema/internal/plan"
 	"github.com/meshc/meshc/schema/tree"
 )
@@ -26,15 +25,7 @@ var notCUE = regexp.MustCompile(`@(check|zero|null|drop)\([^)]*\)`)
 func pureCUE(t testing.TB) fs.FS {
 	t.Helper()
 	out := fstest.MapFS{}
-	paths, err := fs.Glob(rules.FS, "*.cue")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range paths {
-		src, err := fs.ReadFile(rules.FS, p)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for p, src := range sources(t) {
 		out[p] = &fstest.MapFile{Data: notCUE.ReplaceAll(src, nil)}
 	}
 	return out
@@ -54,7 +45,7 @@ func TestSameAsCUE(t *testing.T) {
 			t.Parallel()
 			o := newOracle(t, fsys)
 			base := parseYAML(t, documents[kind])
-			m := mutator{rand.New(rand.NewPCG(1, uint64(len(kind)))), words(base)}
+			m := mutator{rand.New(rand.NewPCG(1, uint64(len(kind)))), words(t)}
 			accepted := 0
 			for range perKind {
 				n := base
@@ -122,17 +113,17 @@ type mutator struct {
 var edges = []string{
 	"", "a", "A", "-a", "a-", "a.b", "a/b", "10.0.0.1", "127.0.0.1", "fe80::1", "None", "NodePort", "LoadBalancer", "ExternalName",
 	"ClientIP", "Local", "Cluster", "UDP", "tcp", "http", "grpc", "https", "kafka", "example.com", "example.com.", "/x", "x y", "*", "80",
+	"10s", "0s", "-5s", "1h30m", ".5s", "10", "50 mbps", "mbps", "dGVzdAo=", "dGVzdAo", "unavailable", "default-proxy", "/envoy.api.v2.Cluster",
 }
 
-var numbers = []int{-1, 0, 1, 80, 65535, 65536, 86400, 86401, 1 << 40}
+var numbers = []int{-1, 0, 1, 80, 100, 101, 299, 500, 600, 65535, 65536, 86400, 86401, 1 << 40}
 
 // Keys of the rules, so that ones that the document lacks are tried as well.
 var ruleKeys = regexp.MustCompile(`(?m)\b([a-z][A-Za-z_]*)[?!]?:`)
 
-func words(n *tree.Node) []string {
+func words(t testing.TB) []string {
 	found := map[string]bool{"bogus": true}
-	for _, p := range []string{"kubernetes.cue", "kong.cue", "kuma.cue"} {
-		src, _ := fs.ReadFile(rules.FS, p)
+	for _, src := range sources(t) {
 		for _, m := range ruleKeys.FindAllSubmatch(src, -1) {
 			found[string(m[1])] = true
 		}

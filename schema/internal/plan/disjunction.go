@@ -212,7 +212,7 @@ func (d *scalarDisj) check(r *run, e int, n *tree.Node) *tree.Node {
 		return n
 	}
 	if !d.set.has(n.Kind) {
-		r.wrongType(n, d.set)
+		r.wrongType(n, d.set, d)
 		return n
 	}
 	// Only arms of n's kind can have been meant.

@@ -6,7 +6,6 @@ import (
 	"sync"
 	"testing"
 
-	rules "github.com/meshc/meshc/schema/cue"
 	"github.com/meshc/meshc/schema/internal/plan"
 	"github.com/meshc/meshc/schema/kubernetes"
 	"github.com/meshc/meshc/schema/tree"
@@ -86,11 +85,7 @@ func TestAcceptedDocumentsDecode(t *testing.T) {
 
 func TestEveryCheckIsUsed(t *testing.T) {
 	var all strings.Builder
-	for _, f := range []string{"kubernetes.cue", "kong.cue", "kuma.cue"} {
-		src, err := rules.FS.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, src := range sources(t) {
 		all.Write(src)
 	}
 	for name := range plan.Checks {

@@ -82,7 +82,7 @@ func (p *predicate) wants() string             { return p.want }
 func (p *predicate) check(r *run, _ int, n *tree.Node) *tree.Node {
 	switch {
 	case !p.set.has(n.Kind):
-		r.wrongType(n, p.set)
+		r.wrongType(n, p.set, p)
 	case !p.test(n):
 		fault := p.fault
 		if fault == "" {

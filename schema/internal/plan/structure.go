@@ -377,3 +377,22 @@ func (m embed) apply(r *run, e int) {
 		r.envs[e].node, r.envs[e].owned = out, true
 	}
 }
+
+// minFields is struct.MinFields.
+type minFields struct {
+	atLeast int
+	rule    *rule
+}
+
+func (m *minFields) kinds() kinds              { return kindSet(tree.Map) }
+func (m *minFields) fill(*run, int) *tree.Node { return nil }
+
+func (m *minFields) check(r *run, _ int, n *tree.Node) *tree.Node {
+	switch count := len(n.Fields); {
+	case n.Kind != tree.Map:
+		r.wrongType(n, m.kinds())
+	case count < m.atLeast:
+		r.fail(n, diag.CodeInvalid, "has "+plural(count, "field")+", want at least "+strconv.Itoa(m.atLeast), m.rule)
+	}
+	return n
+}
