@@ -1,7 +1,10 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -40,6 +43,9 @@ gives the same bytes on any machine. Exit code: 0 written, 1 the input has error
 			}
 			if l.summary.Errors > 0 || c.Bool("strict") && l.summary.Warnings > 0 {
 				return errFindings
+			}
+			if err := l.mustNotBeInput(c.String("output")); err != nil {
+				return err
 			}
 			return writeOutput(c.String("output"), c.App.Writer, func(w io.Writer) error {
 				if c.String("emit") == "xds" {
@@ -86,10 +92,50 @@ func writeOutput(path string, stdout io.Writer, write func(io.Writer) error) err
 		}
 		return nil
 	}
-	if err := replaceFile(path, 0o644, write); err != nil {
-		return failed("%v", err)
+	real, regular, err := target(path)
+	if err != nil {
+		return failed("--output %s: %v", path, err)
+	}
+	if regular {
+		err = replaceFile(real, 0o644, write)
+	} else {
+		err = writeThrough(real, write)
+	}
+	if err != nil {
+		return failed("--output %s: %v", path, err)
 	}
 	return nil
+}
+
+// target returns where output to path goes, links followed, and whether that
+// is a regular file, there or to be. Anything else, a device or a pipe, is
+// written to and never replaced.
+func target(path string) (real string, regular bool, err error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := os.Stat(filepath.Dir(path)); err != nil {
+			return "", false, fmt.Errorf("there is no directory %s", filepath.Dir(path))
+		}
+		return path, true, nil
+	case err != nil:
+		return "", false, err
+	case info.IsDir():
+		return "", false, errors.New("it is a directory; name a file")
+	case !info.Mode().IsRegular():
+		return path, false, nil
+	}
+	real, err = filepath.EvalSymlinks(path)
+	return real, true, err
+}
+
+func writeThrough(path string, write func(io.Writer) error) error {
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	err = write(f)
+	return errors.Join(err, f.Close())
 }
 
 // replaceFile puts a new file in the place of path in one step.

@@ -36,6 +36,7 @@ type loaded struct {
 	summary  diag.Summary
 	steps    []status.Step
 	source   func(file string) []byte
+	files    []string // that were read
 }
 
 // purpose says what a load is for, which decides how heavily it weighs that
@@ -101,6 +102,9 @@ func (d *documents) load(ctx context.Context) (loaded, error) {
 	diag.Sort(l.diags)
 	l.summary.Errors, l.summary.Warnings = 0, 0
 	l.summary.Count(l.diags)
+	for _, f := range tree.Files {
+		l.files = append(l.files, f.Shown)
+	}
 	l.source = func(file string) []byte {
 		for i := range tree.Files {
 			if tree.Files[i].Shown == file {
@@ -110,6 +114,20 @@ func (d *documents) load(ctx context.Context) (loaded, error) {
 		return nil
 	}
 	return l, nil
+}
+
+// mustNotBeInput refuses to write the output over a file of the input.
+func (l *loaded) mustNotBeInput(path string) error {
+	out, err := os.Stat(path)
+	if err != nil {
+		return nil // nothing there that could be lost
+	}
+	for _, f := range l.files {
+		if in, err := os.Stat(f); err == nil && os.SameFile(in, out) {
+			return failed("--output %s is the input file %s", path, f)
+		}
+	}
+	return nil
 }
 
 // built is a snapshot file that meshc build wrote.

@@ -76,8 +76,14 @@ func (r *reloader) first(ctx context.Context) error {
 		return errFindings
 	}
 	l, err := built{path}.load(ctx)
-	if err != nil || diag.HasErrors(l.diags) {
+	switch {
+	case err != nil:
+		return failed("%v", err)
+	case l.vanished:
 		r.log.Error("the input has errors, and there is no last good snapshot", "path", path)
+		return errFindings
+	case diag.HasErrors(l.diags):
+		r.log.Error("the input has errors, and the last good snapshot cannot be used", "path", path, "error", l.diags[0].Message)
 		return errFindings
 	}
 	if err := r.publisher.Publish(ctx, l.snapshot); err != nil {
@@ -141,7 +147,13 @@ func (r *reloader) attempt(ctx context.Context, trigger string) (inputIsGood boo
 	}
 	record := status.Reload{Time: time.Now(), Trigger: trigger, Steps: l.steps}
 	if err == nil {
-		err = r.accept(l)
+		if l.documents == 0 && r.had > 0 && l.summary.Errors == 0 && !r.c.Bool("allow-empty") {
+			l.diags = append(l.diags, diag.Diagnostic{
+				Code: diag.CodeNoInput, Message: "the input has no documents left", Hint: "say --allow-empty if that is meant",
+			})
+			l.summary.Errors++
+		}
+		err = l.refused()
 	}
 	var changed []string
 	inputIsGood = err == nil
@@ -172,20 +184,18 @@ func (r *reloader) attempt(ctx context.Context, trigger string) (inputIsGood boo
 	}
 	r.warnUnmet()
 	if err := r.saveState(l.snapshot); err != nil {
-		r.log.Warn("keeping the last good snapshot", "error", err)
+		r.log.Warn("could not keep this snapshot for the next start", "error", err)
 	}
 	return true
 }
 
-// accept says why a load must not replace what serves, if so.
-func (r *reloader) accept(l loaded) error {
+// refused says why a load must not replace what serves, if so.
+func (l *loaded) refused() error {
 	switch {
 	case l.summary.Errors > 0 && l.vanished:
 		return errors.New("the input is not there")
 	case l.summary.Errors > 0:
 		return fmt.Errorf("the input has errors: %d", l.summary.Errors)
-	case l.documents == 0 && r.had > 0 && !r.c.Bool("allow-empty"):
-		return errors.New("the input has no documents left; --allow-empty says that it is meant")
 	}
 	return nil
 }

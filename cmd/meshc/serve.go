@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -43,7 +44,7 @@ input is put into effect as soon as it is whole and right; until then the last g
 SIGINT or SIGTERM ends what is in flight and stops; a second one stops at once.
 Exit code: 0 stopped by a signal, 1 the input has errors and there is no last good state, 2 serving is not possible.`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "proxy-addr", Value: defaultProxy, Usage: "address of the gateway listener"},
+			&cli.StringFlag{Name: "proxy-addr", Value: defaultProxy, Usage: "address of the gateway listener; empty for none"},
 			&cli.StringFlag{Name: "xds-addr", Value: defaultXDS, Usage: "address of the xDS server; empty for none"},
 			&cli.StringFlag{Name: "rest-addr", Value: defaultREST, Usage: "address of the REST view; empty for none"},
 			&cli.StringSliceFlag{Name: "dataplane", Usage: "serve this dataplane instead of the gateway: MESH.NAME, MESH.* or '*'; repeatable, and gateway may be one of them"},
@@ -65,6 +66,16 @@ Exit code: 0 stopped by a signal, 1 the input has errors and there is no last go
 			for _, name := range []string{"node-ports", "node", "node-label"} {
 				if c.IsSet(name) {
 					return failed("--%s: this build of meshc opens no node ports", name)
+				}
+			}
+			for _, name := range []string{"poll", "drain-timeout"} {
+				if c.Duration(name) < 0 {
+					return failed("--%s: a duration below zero", name)
+				}
+			}
+			if dir := c.String("state-dir"); dir != "" {
+				if err := os.MkdirAll(dir, 0o700); err != nil {
+					return failed("--state-dir: %v", err)
 				}
 			}
 			log, err := newLogger(c)
@@ -182,7 +193,7 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 	if addr := s.c.String("xds-addr"); addr != "" {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--xds-addr: %w", err)
 		}
 		addresses = append(addresses, "xds", l.Addr().String())
 		// For the test that shows what the barriers are for.
@@ -205,7 +216,7 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 	if addr := s.c.String("rest-addr"); addr != "" {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("--rest-addr: %w", err)
 		}
 		addresses = append(addresses, "rest", l.Addr().String())
 		view := rest.New(rest.Config{
@@ -227,6 +238,7 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 // stop ends the servers in the order in which nobody is cut off: the proxy
 // first, for its clients wait; then those who only look on.
 func (s *server) stop() {
+	s.board.Stop() // readiness ends first: who balances over us goes elsewhere
 	ctx, cancel := context.WithTimeout(context.Background(), s.c.Duration("drain-timeout"))
 	defer cancel()
 	if s.proxy != nil {

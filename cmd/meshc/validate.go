@@ -42,6 +42,9 @@ Exit code: 0 clean, 1 findings, 2 the check could not be run.`,
 			if err := diag.Write(c.App.Writer, format, l.diags, l.summary, o); err != nil {
 				return failed("writing findings: %v", err)
 			}
+			if l.vanished {
+				return &exitError{code: exitFailed} // a finding has said what is not there
+			}
 			if l.summary.Errors > 0 || c.Bool("strict") && l.summary.Warnings > 0 {
 				return errFindings
 			}

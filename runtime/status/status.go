@@ -21,6 +21,7 @@ type Board struct {
 	diagnostics []byte
 	nodes       map[string]Node
 	ready       bool
+	stopped     bool
 }
 
 // Reload is one attempt to put new input into effect.
@@ -93,11 +94,19 @@ func (b *Board) Reloads() []Reload {
 	return slices.Clone(b.reloads)
 }
 
-// Ready reports whether a whole snapshot serves.
+// Ready reports whether a whole snapshot serves and the process is to go on.
 func (b *Board) Ready() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return b.ready
+	return b.ready && !b.stopped
+}
+
+// Stop says that the process ends: it finishes what it has begun and takes
+// nothing new.
+func (b *Board) Stop() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stopped = true
 }
 
 // SetDiagnostics records the findings of the last load, as the JSON that
