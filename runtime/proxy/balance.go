@@ -5,7 +5,6 @@ import (
 	"hash/fnv"
 	"math/rand/v2"
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/meshc/meshc/compiler/snapshot"
@@ -53,13 +52,7 @@ type cluster struct {
 	endpoints      []*endpoint
 	dns            *dnsCluster // in place of endpoints
 	state          *clusterState
-	meter          *upstreamMeter
 	spec, set      snapshot.Digest // what it was made of
-}
-
-// clusterState is what a cluster keeps from one generation to the next.
-type clusterState struct {
-	next atomic.Uint64 // round robin
 }
 
 // endpoint is one address of a cluster.
@@ -71,7 +64,7 @@ type endpoint struct {
 
 func newEndpoint(p *pool, hostname string) *endpoint {
 	h := fnv.New64a()
-	h.Write([]byte(p.key.address.String()))
+	h.Write([]byte(p.text))
 	return &endpoint{pool: p, hostname: hostname, hash: h.Sum64()}
 }
 

@@ -175,28 +175,11 @@ func (d *dnsCluster) resolve(ctx context.Context) []*endpoint {
 	} else {
 		for i, e := range d.set.All() {
 			for _, a := range addresses[i] {
-				pl := d.proxy.dnsPool(d.cluster, netip.AddrPortFrom(a, e.Port))
+				pl := d.cluster.state.dnsPool(d.proxy, netip.AddrPortFrom(a, e.Port))
 				next.endpoints = append(next.endpoints, newEndpoint(pl, e.Hostname))
 			}
 		}
 	}
 	d.last.Store(next)
 	return next.endpoints
-}
-
-// dnsPool returns the pool for an address that a name has resolved to.
-func (p *Proxy) dnsPool(c *cluster, address netip.AddrPort) *pool {
-	key := poolKey{c.name, address}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	pl := p.pools[key]
-	if pl == nil {
-		pl = newPool(p, key, c.meter)
-		if p.stopped {
-			pl.closed = true
-		} else {
-			p.pools[key] = pl
-		}
-	}
-	return pl
 }

@@ -39,6 +39,7 @@ type downstream struct {
 	since atomic.Int64  // of the phase, or of the last sign of life in it
 	seq   atomic.Uint64 // of the stream, so that nobody ends the one after it
 
+	tunnel  watch // of what it was upgraded to
 	stream  stream
 	interim func(*filter.Headers) // stream.interim
 }
@@ -156,6 +157,10 @@ func (d *downstream) check(now int64) {
 		fallthrough
 	case phaseBusy:
 		if waited > cfg.StreamIdleTimeout {
+			d.stream.abort(seq, errStalled)
+		}
+	case phaseTunnel:
+		if d.tunnel.stalled(now, cfg.StreamIdleTimeout) {
 			d.stream.abort(seq, errStalled)
 		}
 	}

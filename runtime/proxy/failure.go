@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"syscall"
+	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
 	"github.com/meshc/meshc/runtime/proxy/http1"
@@ -14,6 +15,9 @@ import (
 
 // errReplied says that a filter's reply, or its reset, made the upstream superfluous.
 var errReplied = errors.New("answered here")
+
+// lastWords is how long writing to the client may go on once a stream has stalled.
+const lastWords = time.Second
 
 // connectError is an endpoint that could not be connected to.
 type connectError struct{ err error }
@@ -34,6 +38,8 @@ func (s *stream) abort(seq uint64, cause error) {
 	s.mu.Unlock()
 	if cause == errStalled {
 		s.d.nc.SetReadDeadline(past)
+		// It may be the client that takes nothing. Else there may be an answer to write.
+		s.d.nc.SetWriteDeadline(time.Now().Add(lastWords))
 	}
 	if chain != nil {
 		chain.Reset()

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
+	"github.com/meshc/meshc/runtime/proxy/http1"
 )
 
 // Why a stream was given up.
@@ -71,7 +72,9 @@ func (s *stream) serve(end bool) (keep bool) {
 		s.d.enter(phaseWaiting)
 	} else {
 		s.d.enter(phaseBusy)
-		s.readSmallBody()
+		if s.readSmallBody() != nil {
+			return false
+		}
 	}
 	if len(s.l.factories) > 0 {
 		s.filter()
@@ -257,9 +260,9 @@ func (s *stream) resolve() {
 func (s *stream) connect(o filter.Output, fresh bool) error {
 	var u *upstream
 	if !fresh {
-		// What could not be sent again is not put on a connection that the
-		// server has closed already.
-		u = s.endpoint.pool.get(!s.replayable(o))
+		// A request that leaves with the wait for its response is not sent to a
+		// server that has closed or said something; others have to ask before.
+		u = s.endpoint.pool.get(!o.End || len(o.Data) > 0 || o.Trailers != nil)
 	}
 	if u == nil {
 		ctx, done := s.cancellable(true)
@@ -319,11 +322,16 @@ func (s *stream) replayable(o filter.Output) bool {
 }
 
 // receive waits for the response headers. A connection of the pool that died
-// before the first byte of a response is replaced, once.
+// before the first byte of a response is replaced, once: for any request that
+// was not sent on it, and for one that may be sent twice.
 func (s *stream) receive(o filter.Output) (end bool, err error) {
 	u := s.up
 	end, err = u.codec.ReadHeaders(&s.response)
-	if err == nil || !u.reused || u.codec.Buffered() > 0 || !broken(err) || !s.replayable(o) || s.aborted() != nil {
+	if err == nil || s.aborted() != nil {
+		return end, err
+	}
+	again := u.reused && u.codec.Buffered() == 0 && broken(err) && s.replayable(o)
+	if !again && err != http1.ErrStale {
 		return end, err
 	}
 	s.detach()

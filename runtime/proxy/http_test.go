@@ -153,7 +153,7 @@ func TestClientIPStaysAndOnlyLostClientsMove(t *testing.T) {
 	w.cluster("a", "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80")
 	for _, e := range w.endpoints[0].Endpoints.All() {
 		ap := mustAddrPort(e)
-		c.endpoints = append(c.endpoints, newEndpoint(newPool(nil, poolKey{"a", ap}, nil), ""))
+		c.endpoints = append(c.endpoints, newEndpoint(newPool(nil, ap, nil), ""))
 	}
 	const clients = 1000
 	before := make([]*endpoint, clients)
@@ -503,7 +503,7 @@ func TestConnectionThatDiedWhileIdle(t *testing.T) {
 	for i := range 5 {
 		// What must not be sent twice is safe once the close can be seen.
 		until(t, "the idle connection is dead", func() bool {
-			for _, pl := range p.pools {
+			for _, pl := range p.current.clusters[0].state.appendPools(nil) {
 				pl.mu.Lock()
 				defer pl.mu.Unlock()
 				return len(pl.idle) == 0 || !pl.idle[0].codec.Idle()

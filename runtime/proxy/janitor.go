@@ -31,16 +31,27 @@ func (p *Proxy) sweep(now int64) {
 	for s := range p.draining {
 		sockets = append(sockets, s)
 	}
-	pools := make([]*pool, 0, len(p.pools))
-	for _, pl := range p.pools {
-		pools = append(pools, pl)
+	var clusters []*cluster
+	if p.current != nil {
+		clusters = p.current.clusters
 	}
 	p.mu.Unlock()
 	for _, s := range sockets {
 		s.each(func(c connection) { c.check(now) })
 	}
-	for _, pl := range pools {
-		pl.sweep(now - int64(p.cfg.UpstreamIdleTimeout))
+	var pools []*pool
+	oldest := now - int64(p.cfg.UpstreamIdleTimeout)
+	for _, c := range clusters {
+		pools = c.state.appendPools(pools[:0])
+		for _, pl := range pools {
+			pl.sweep(oldest)
+		}
+		if c.dns == nil {
+			continue
+		}
+		if last := c.dns.last.Load(); last != nil {
+			c.state.forget(last.endpoints, oldest)
+		}
 	}
 }
 

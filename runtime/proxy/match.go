@@ -1,11 +1,51 @@
 package proxy
 
-import "strings"
+import (
+	"slices"
+	"strings"
 
-// virtualHost is a set of routes that share their domains.
+	"github.com/meshc/meshc/compiler/snapshot"
+)
+
+// virtualHost is a set of routes that share their domains. Generations share
+// it while neither it nor any of its clusters changes.
 type virtualHost struct {
-	name   string
-	routes []route
+	name    string
+	domains snapshot.List[string]
+	routes  []route
+	digest  snapshot.Digest
+}
+
+// domains says which virtual host of a listener has a domain, by its position:
+// so generations can share them while virtual hosts change behind their domains.
+type domains struct {
+	exact    map[string]int
+	fallback int // that of "*"; -1 where there is none
+}
+
+// domainsOf returns the domains of hosts, those of old where they are the same.
+func domainsOf(hosts []*virtualHost, old *listener) *domains {
+	same := func(a, b *virtualHost) bool {
+		return a.digest == b.digest || slices.Equal(a.domains.Slice(), b.domains.Slice())
+	}
+	if old != nil && slices.EqualFunc(hosts, old.hosts, same) {
+		return old.domains
+	}
+	n := 0
+	for _, vh := range hosts {
+		n += vh.domains.Len()
+	}
+	d := &domains{exact: make(map[string]int, n), fallback: -1}
+	for i, vh := range hosts {
+		for _, domain := range vh.domains.All() {
+			if domain == "*" {
+				d.fallback = i
+			} else if _, taken := d.exact[domain]; !taken {
+				d.exact[domain] = i
+			}
+		}
+	}
+	return d
 }
 
 // route sends the requests it matches to its targets.
@@ -19,8 +59,8 @@ type route struct {
 // host returns the virtual host for a Host header, or nil. Host names do not
 // distinguish case (RFC 9110, 4.2.3).
 func (l *listener) host(authority string) *virtualHost {
-	if vh := l.hosts[authority]; vh != nil {
-		return vh
+	if i, ok := l.domains.exact[authority]; ok {
+		return l.hosts[i]
 	}
 	var lower [256]byte
 	if hasUpper(authority) && len(authority) <= len(lower) {
@@ -31,11 +71,14 @@ func (l *listener) host(authority string) *virtualHost {
 			}
 			lower[i] = c
 		}
-		if vh := l.hosts[string(lower[:len(authority)])]; vh != nil {
-			return vh
+		if i, ok := l.domains.exact[string(lower[:len(authority)])]; ok {
+			return l.hosts[i]
 		}
 	}
-	return l.fallback
+	if l.domains.fallback < 0 {
+		return nil
+	}
+	return l.hosts[l.domains.fallback]
 }
 
 func hasUpper(s string) bool {

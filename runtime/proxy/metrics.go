@@ -13,10 +13,10 @@ import (
 // its counters, found when the generation is built, so that a request costs a
 // few atomic additions and no lookup.
 type metrics struct {
-	mu        sync.Mutex
-	meters    map[meterKey]*meter
-	conns     map[string]*connMeter
-	upstreams map[string]*upstreamMeter
+	mu       sync.Mutex
+	conns    map[string]*connMeter
+	meters   map[meterKey]*meter // of the current generation
+	clusters []*cluster          // of the current generation
 }
 
 // meterKey says whose requests are counted: those of a listener for a
@@ -50,7 +50,7 @@ type connMeter struct {
 type upstreamMeter struct{ connects, failures atomic.Uint64 }
 
 func newMetrics() *metrics {
-	return &metrics{meters: map[meterKey]*meter{}, conns: map[string]*connMeter{}, upstreams: map[string]*upstreamMeter{}}
+	return &metrics{conns: map[string]*connMeter{}}
 }
 
 func (c *connMeter) opened() { c.total.Add(1); c.active.Add(1) }
@@ -89,28 +89,6 @@ func (m *meter) code(code int) *atomic.Uint64 {
 	return &m.others
 }
 
-// meter returns the counters for a listener and service, kept from before.
-func (b *builder) meter(listener, service string) *meter {
-	key := meterKey{listener, service}
-	if m := b.gen.metered[key]; m != nil {
-		return m
-	}
-	m := b.previous.metered[key]
-	if m == nil {
-		m = &meter{}
-	}
-	b.gen.metered[key] = m
-	return m
-}
-
-// upstream returns the counters for a cluster, kept from before.
-func (b *builder) upstream(cluster string) *upstreamMeter {
-	if m := b.previous.upstreams[cluster]; m != nil {
-		return m
-	}
-	return &upstreamMeter{}
-}
-
 func (m *metrics) connections(listener string) *connMeter {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -126,7 +104,7 @@ func (m *metrics) connections(listener string) *connMeter {
 func (m *metrics) keep(gen *generation) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.meters, m.upstreams = gen.metered, gen.upstreams
+	m.meters, m.clusters = gen.meters, gen.clusters
 	wanted := make(map[string]bool, len(gen.listeners))
 	for _, l := range gen.listeners {
 		wanted[l.name] = true
@@ -200,10 +178,10 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		counter(connsDesc, c.total.Load(), name)
 		ch <- prometheus.MustNewConstMetric(activeDesc, prometheus.GaugeValue, float64(c.active.Load()), name)
 	}
-	for name, u := range m.upstreams {
-		if u.connects.Load() > 0 {
-			counter(connectDesc, u.connects.Load(), name)
-			counter(failureDesc, u.failures.Load(), name)
+	for _, c := range m.clusters {
+		if u := &c.state.meter; u.connects.Load() > 0 {
+			counter(connectDesc, u.connects.Load(), c.name)
+			counter(failureDesc, u.failures.Load(), c.name)
 		}
 	}
 }

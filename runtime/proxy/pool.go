@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -11,27 +12,111 @@ import (
 	"github.com/meshc/meshc/runtime/proxy/http1"
 )
 
-// poolKey names a pool for as long as the endpoint is there.
-type poolKey struct {
-	cluster string
-	address netip.AddrPort
+// clusterState is what a cluster keeps from one generation to the next, for as
+// long as each has a cluster of that name.
+type clusterState struct {
+	next  atomic.Uint64 // round robin
+	meter upstreamMeter
+
+	mu     sync.Mutex
+	pools  map[netip.AddrPort]*pool // of the endpoints of the current generation
+	closed bool
+}
+
+// pool returns the pool for an address, or nil.
+func (s *clusterState) pool(address netip.AddrPort) *pool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.pools[address]
+}
+
+// dnsPool returns the pool for an address that a name has resolved to.
+func (s *clusterState) dnsPool(p *Proxy, address netip.AddrPort) *pool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	pl := s.pools[address]
+	if pl == nil {
+		pl = newPool(p, address, &s.meter)
+		pl.closed = s.closed
+		if s.pools == nil {
+			s.pools = map[netip.AddrPort]*pool{}
+		}
+		s.pools[address] = pl
+	}
+	pl.named = p.clock.Load()
+	return pl
+}
+
+// forget lets go the pools of a DNS cluster that have nothing in them, are
+// none of current, and were last answered for its names before oldest.
+func (s *clusterState) forget(current []*endpoint, oldest int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for address, pl := range s.pools {
+		former := pl.named < oldest && !slices.ContainsFunc(current, func(e *endpoint) bool { return e.pool == pl })
+		if former && pl.empty() {
+			delete(s.pools, address)
+			pl.close() // for what streams may yet put back
+		}
+	}
+}
+
+// keep makes c, which has state s, what serves: pools of other endpoints are
+// closed. Those of a DNS cluster stay until forget.
+func (s *clusterState) keep(c *cluster) {
+	if c.dns != nil {
+		return
+	}
+	pools := make(map[netip.AddrPort]*pool, len(c.endpoints))
+	for _, e := range c.endpoints {
+		pools[e.pool.address] = e.pool
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for address, pl := range s.pools {
+		if pools[address] != pl {
+			pl.close()
+		}
+	}
+	s.pools = pools
+}
+
+// appendPools appends the pools to list.
+func (s *clusterState) appendPools(list []*pool) []*pool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, pl := range s.pools {
+		list = append(list, pl)
+	}
+	return list
+}
+
+// close ends the idle connections to all endpoints; nothing is pooled any more.
+func (s *clusterState) close() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for _, pl := range s.pools {
+		pl.close()
+	}
 }
 
 // pool keeps the idle connections to one endpoint of one cluster. The one
 // used last is used first, so that the others can grow old.
 type pool struct {
-	proxy *Proxy
-	key   poolKey
-	text  string // of the address
-	meter *upstreamMeter
+	proxy   *Proxy
+	address netip.AddrPort
+	text    string // of the address
+	meter   *upstreamMeter
+	named   int64 // last answered for a name, by the clock; clusterState.mu guards it
 
 	mu     sync.Mutex
 	idle   []*upstream
 	closed bool
 }
 
-func newPool(p *Proxy, key poolKey, meter *upstreamMeter) *pool {
-	return &pool{proxy: p, key: key, text: key.address.String(), meter: meter}
+func newPool(p *Proxy, address netip.AddrPort, meter *upstreamMeter) *pool {
+	return &pool{proxy: p, address: address, text: address.String(), meter: meter}
 }
 
 // upstream is a connection to an endpoint, in the hands of one stream or of
@@ -48,7 +133,7 @@ type upstream struct {
 }
 
 // get returns an idle connection, or nil. With alive, it is one whose server
-// has not closed it up to now, which costs a system call.
+// has neither closed it nor said anything up to now, which costs a system call.
 func (p *pool) get(alive bool) *upstream {
 	for {
 		p.mu.Lock()
@@ -143,6 +228,12 @@ func (p *pool) sweep(oldest int64) {
 	for _, u := range stale {
 		u.codec.Close()
 	}
+}
+
+func (p *pool) empty() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.idle) == 0
 }
 
 // close ends the idle connections; those in use end with their exchange.

@@ -218,7 +218,7 @@ func connProperty(path []string, l *listener, a *arm, e *endpoint, id uint64, re
 		}
 	case "upstream.port":
 		if e != nil {
-			return int64(e.pool.key.address.Port()), true
+			return int64(e.pool.address.Port()), true
 		}
 	case "xds.cluster_name":
 		if a != nil {

@@ -48,8 +48,12 @@ type Config struct {
 	IdleTimeout time.Duration
 	// HeaderTimeout is the time for a whole header section: 10s.
 	HeaderTimeout time.Duration
-	// StreamIdleTimeout ends a request on which nothing moves: 5m, as in Envoy.
+	// StreamIdleTimeout ends a request on which nothing moves, upgraded or not:
+	// 5m, Envoy's stream_idle_timeout.
 	StreamIdleTimeout time.Duration
+	// TCPIdleTimeout ends a TCP connection on which nothing moves: 1h, the
+	// idle_timeout of Envoy's tcp_proxy.
+	TCPIdleTimeout time.Duration
 	// UpstreamIdleTimeout closes a pooled upstream connection: 60s.
 	UpstreamIdleTimeout time.Duration
 	// BufferLimit is how much body one filter may keep, in bytes: 1 MiB.
@@ -69,6 +73,7 @@ func (c Config) withDefaults() Config {
 		{&c.IdleTimeout, time.Hour},
 		{&c.HeaderTimeout, 10 * time.Second},
 		{&c.StreamIdleTimeout, 5 * time.Minute},
+		{&c.TCPIdleTimeout, time.Hour},
 		{&c.UpstreamIdleTimeout, time.Minute},
 		{&c.tick, time.Second},
 	} {
@@ -110,7 +115,6 @@ type Proxy struct {
 	current  *generation
 	sockets  map[string]*socket // by listener key
 	draining map[*socket]bool
-	pools    map[poolKey]*pool // of p.current, and what names have resolved to
 
 	stop    chan struct{}
 	workers sync.WaitGroup // janitor, accept loops
@@ -123,8 +127,7 @@ func New(cfg Config) *Proxy {
 	p := &Proxy{
 		cfg: cfg, log: cfg.Log, metrics: newMetrics(),
 		sockets: map[string]*socket{}, draining: map[*socket]bool{},
-		pools: map[poolKey]*pool{},
-		stop:  make(chan struct{}),
+		stop: make(chan struct{}),
 	}
 	p.names = newNames(p)
 	p.clock.Store(time.Now().UnixNano())
@@ -137,15 +140,16 @@ func (p *Proxy) Name() string { return "proxy" }
 
 var errStopped = errors.New("the proxy has been shut down")
 
-// Prepare builds the generation for next and opens the sockets that it needs
-// and that are not open yet. An error names the listener or filter it is about.
+// Prepare builds the generation for next, which is sealed, and opens the
+// sockets that it needs and that are not open yet. An error names the listener
+// or filter it is about, and where that was written, as next.Origins has it.
 // One publication at a time; see publish.Consumer.
 func (p *Proxy) Prepare(ctx context.Context, next snapshot.Snapshot) (commit, abort func(), err error) {
 	gen, err := p.build(ctx, next)
 	if err != nil {
 		return nil, nil, err
 	}
-	opened, err := p.open(ctx, gen)
+	opened, err := p.open(ctx, gen, next.Origins)
 	undo := func() {
 		for _, s := range opened {
 			s.close()
@@ -165,13 +169,18 @@ func (p *Proxy) Prepare(ctx context.Context, next snapshot.Snapshot) (commit, ab
 
 // open opens what gen needs beyond the sockets that are there. Its sockets do
 // not accept yet.
-func (p *Proxy) open(ctx context.Context, gen *generation) ([]*socket, error) {
+func (p *Proxy) open(ctx context.Context, gen *generation, origins snapshot.List[snapshot.Origin]) ([]*socket, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped {
 		return nil, errStopped
 	}
-	var opened []*socket
+	var opened, leaving []*socket
+	for key, s := range p.sockets {
+		if gen.byKey[key] == nil {
+			leaving = append(leaving, s)
+		}
+	}
 	var errs []error
 	for _, l := range gen.listeners {
 		if err := ctx.Err(); err != nil {
@@ -180,9 +189,9 @@ func (p *Proxy) open(ctx context.Context, gen *generation) ([]*socket, error) {
 		if p.sockets[l.key] != nil {
 			continue
 		}
-		s, err := p.listen(ctx, l)
+		s, err := p.listen(ctx, l, leaving)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("listener %s: %w", l.name, err))
+			errs = append(errs, l.taken(err, origins))
 			continue
 		}
 		opened = append(opened, s)
@@ -201,45 +210,59 @@ func (p *Proxy) commit(gen *generation, opened []*socket) bool {
 		p.sockets[s.key] = s
 	}
 	for key, s := range p.sockets {
-		if l := gen.byKey[key]; l != nil {
+		l := gen.byKey[key]
+		switch {
+		case l == nil:
+			delete(p.sockets, key)
+			s.close()
+			p.drain(s)
+		case l.protocol != s.serving.Load().protocol:
+			p.sockets[key] = s.succeed(l)
+			p.drain(s)
+		default:
 			s.serving.Store(l)
-			continue
 		}
-		// Its last listener stays for the requests that are still to come on
-		// its connections.
-		delete(p.sockets, key)
-		p.drain(s)
 	}
 	for _, s := range opened {
-		p.workers.Go(s.accept)
+		p.workers.Go(s.door.accept)
 	}
 	old := p.current
 	p.current = gen
-	p.adopt(gen)
-	if old != nil {
-		old.release()
+	p.metrics.keep(gen)
+	if old == nil {
+		adopt(nil, gen.clusters)
+		return true
 	}
+	adopt(old.clusters, gen.clusters)
+	old.release()
 	return true
 }
 
-// adopt keeps of the pools and metrics what gen uses and lets the rest go.
-func (p *Proxy) adopt(gen *generation) {
-	pools := make(map[poolKey]*pool, len(gen.pools))
-	for key, pl := range p.pools {
-		if gen.uses(key) {
-			pools[key] = pl
-		} else {
-			pl.close()
+// adopt has the states of clusters keep the pools of next and those of no
+// other generation. Both lists are sorted by name.
+func adopt(old, next []*cluster) {
+	for _, c := range next {
+		for len(old) > 0 && old[0] != c && old[0].name < c.name {
+			old[0].state.close()
+			old = old[1:]
 		}
+		if len(old) > 0 && old[0] == c {
+			old = old[1:]
+			continue
+		}
+		if len(old) > 0 && old[0].name == c.name {
+			old = old[1:]
+		}
+		c.state.keep(c)
 	}
-	for key, pl := range gen.pools {
-		pools[key] = pl
+	for _, c := range old {
+		c.state.close()
 	}
-	p.pools = pools
-	p.metrics.keep(gen)
 }
 
-// drain stops accepting on s; what goes on there may finish. p.mu is held.
+// drain lets what goes on on s, to which nothing is added, finish. Its last
+// listener stays for the requests that are still to come on its connections.
+// p.mu is held.
 func (p *Proxy) drain(s *socket) {
 	p.draining[s] = true
 	l := s.serving.Load()
@@ -266,7 +289,7 @@ func (p *Proxy) Addresses() map[string]net.Addr {
 	defer p.mu.Unlock()
 	addresses := make(map[string]net.Addr, len(p.sockets))
 	for _, s := range p.sockets {
-		addresses[s.serving.Load().name] = s.ln.Addr()
+		addresses[s.serving.Load().name] = s.door.ln.Addr()
 	}
 	return addresses
 }
@@ -286,6 +309,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.stopped = true
 	for key, s := range p.sockets {
 		delete(p.sockets, key)
+		s.close()
 		p.drain(s)
 	}
 	var all []*socket
@@ -302,11 +326,9 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	p.workers.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	for _, pl := range p.pools {
-		pl.close()
-	}
 	p.names.wait()
 	if p.current != nil {
+		adopt(p.current.clusters, nil)
 		p.current.release()
 		p.current = nil
 	}

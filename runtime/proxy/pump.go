@@ -37,26 +37,29 @@ func (b *buffer) bytes() []byte {
 }
 
 // readSmallBody reads a body that has arrived with its headers, so that it
-// needs no pump and can be sent again. It does not wait.
-func (s *stream) readSmallBody() {
+// needs no pump and can be sent again. It does not wait. An error means that
+// the client, which waited for a 100, has gone.
+func (s *stream) readSmallBody() error {
 	length, err := strconv.Atoi(s.request.Value("content-length"))
 	if err != nil || length <= 0 || length > s.d.codec.Buffered() {
-		return
+		return nil
 	}
 	b := takeBuffer()
 	if length > len(b.all) {
 		b.release()
-		return
+		return nil
 	}
 	for end := false; !end; {
 		var n int
 		if n, end, err = s.d.codec.ReadData(b.all[b.n:]); err != nil {
-			panic("proxy: body that was here cannot be read: " + err.Error())
+			b.release()
+			return err
 		}
 		b.n += n
 	}
 	s.body, s.received = b, uint64(b.n)
 	s.d.enter(phaseWaiting)
+	return nil
 }
 
 // startPump has the request body sent by a goroutine of its own: to u, or

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -81,13 +83,15 @@ func (w *world) snapshot() snapshot.Snapshot {
 	for i := range w.dataplane {
 		w.dataplane[i].Filters = snapshot.ListOf(w.filters...)
 	}
-	return snapshot.Snapshot{
+	slices.SortFunc(w.clusters, func(a, b snapshot.Cluster) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(w.endpoints, func(a, b snapshot.EndpointSet) int { return cmp.Compare(a.Name, b.Name) })
+	return snapshot.Seal(snapshot.Snapshot{
 		Proxies: snapshot.ListOf(
 			snapshot.Proxy{ID: "default.web", Listeners: snapshot.ListOf(w.dataplane...)},
 			snapshot.Proxy{ID: snapshot.GatewayID, Listeners: snapshot.ListOf(gateway)},
 		),
 		Clusters: snapshot.ListOf(w.clusters...), Endpoints: snapshot.ListOf(w.endpoints...),
-	}
+	})
 }
 
 // run starts a proxy that serves w and is shut down with the test.

@@ -12,17 +12,24 @@ import (
 	"github.com/meshc/meshc/compiler/snapshot"
 )
 
-// socket is a bound address. It outlives the generations whose listeners it
-// serves.
+// door is a bound address. What comes in is given to a socket, in whose place
+// another can be put.
+type door struct {
+	ln net.Listener
+	mu sync.Mutex // held while a connection is given away
+	to *socket
+}
+
+// socket is what came in at one door while the protocol there stayed the same.
+// It outlives the generations whose listeners it serves.
 type socket struct {
 	proxy *Proxy
 	key   string
-	ln    net.Listener
-	// serving is the current listener of this address; it is never nil once
-	// the socket accepts.
+	door  *door
+	// serving is the current listener of this address.
 	serving  atomic.Pointer[listener]
 	draining atomic.Bool
-	accepted chan struct{} // closed when accept has returned
+	accepted chan struct{} // closed when no more will be given to it
 
 	mu    sync.Mutex
 	live  map[connection]struct{}
@@ -40,21 +47,34 @@ type connection interface {
 	check(now int64)
 }
 
-func (p *Proxy) listen(ctx context.Context, l *listener) (*socket, error) {
-	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, "tcp", l.address)
+// listen opens a socket for l, in place of those in leaving.
+func (p *Proxy) listen(ctx context.Context, l *listener, leaving []*socket) (*socket, error) {
+	ln, err := bind(ctx, l.address, leaving)
 	if err != nil {
 		return nil, err
 	}
-	s := &socket{
-		proxy: p, key: l.key, ln: ln, accepted: make(chan struct{}), live: map[connection]struct{}{},
-	}
-	s.serving.Store(l)
-	return s, nil
+	d := &door{ln: ln}
+	d.to = p.newSocket(d, l)
+	return d.to, nil
 }
 
-// close closes a socket that never accepted.
-func (s *socket) close() { s.ln.Close() }
+func (p *Proxy) newSocket(d *door, l *listener) *socket {
+	s := &socket{proxy: p, key: l.key, door: d, accepted: make(chan struct{}), live: map[connection]struct{}{}}
+	s.serving.Store(l)
+	return s
+}
+
+// close closes the door.
+func (s *socket) close() { s.door.ln.Close() }
+
+// succeed puts another socket, which serves l, in the place of s.
+func (s *socket) succeed(l *listener) *socket {
+	s.door.mu.Lock()
+	defer s.door.mu.Unlock()
+	s.door.to = s.proxy.newSocket(s.door, l)
+	close(s.accepted)
+	return s.door.to
+}
 
 // acquire returns the current listener with a reference to its generation.
 func (s *socket) acquire() *listener {
@@ -67,26 +87,32 @@ func (s *socket) acquire() *listener {
 	}
 }
 
-func (s *socket) accept() {
-	defer close(s.accepted)
+// accept gives away what comes in until the door is closed.
+func (d *door) accept() {
 	var pause time.Duration
 	for {
-		nc, err := s.ln.Accept()
-		if err != nil {
-			if errors.Is(err, net.ErrClosed) {
-				return
-			}
-			// Such as too many open files: it may pass.
-			s.proxy.log.Error("accept failed", "listener", s.serving.Load().name, "error", err)
-			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
-			select {
-			case <-time.After(pause):
-			case <-s.proxy.stop:
-			}
+		nc, err := d.ln.Accept()
+		if err == nil {
+			pause = 0
+			d.mu.Lock()
+			d.to.start(nc)
+			d.mu.Unlock()
 			continue
 		}
-		pause = 0
-		s.start(nc)
+		d.mu.Lock()
+		s := d.to
+		d.mu.Unlock()
+		if errors.Is(err, net.ErrClosed) {
+			close(s.accepted)
+			return
+		}
+		// Such as too many open files: it may pass.
+		s.proxy.log.Error("accept failed", "listener", s.serving.Load().name, "error", err)
+		pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+		select {
+		case <-time.After(pause):
+		case <-s.proxy.stop:
+		}
 	}
 }
 
@@ -128,10 +154,9 @@ func (s *socket) each(f func(connection)) (n int) {
 	return len(all)
 }
 
-// drain stops accepting and ends what is idle.
+// drain ends what is idle. Nothing more comes in.
 func (s *socket) drain() {
 	s.draining.Store(true)
-	s.ln.Close()
 	s.each(connection.drain)
 }
 

@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"io"
 	"net"
 
 	"github.com/meshc/meshc/runtime/filter"
@@ -10,15 +9,15 @@ import (
 // splice carries bytes between two connections until both sides have said all
 // they have to say, and closes neither. A side that ends is told on to the
 // other as a half-close. aFirst and bFirst were read from a and b before.
-// Between TCP sockets the bytes do not leave the kernel.
-func splice(a, b net.Conn, aFirst, bFirst []byte) (fromA, fromB uint64) {
+// Between TCP sockets the bytes do not leave the kernel. w sees what moves.
+func splice(a, b net.Conn, aFirst, bFirst []byte, w *watch) (fromA, fromB uint64) {
 	done := make(chan uint64, 1)
-	go func() { done <- oneWay(b, a, aFirst) }()
-	fromB = oneWay(a, b, bFirst)
+	go func() { done <- oneWay(b, a, aFirst, &w.flows[0]) }()
+	fromB = oneWay(a, b, bFirst, &w.flows[1])
 	return <-done, fromB
 }
 
-func oneWay(dst, src net.Conn, first []byte) (n uint64) {
+func oneWay(dst, src net.Conn, first []byte, f *flow) (n uint64) {
 	if len(first) > 0 {
 		k, err := dst.Write(first)
 		n += uint64(k)
@@ -27,7 +26,7 @@ func oneWay(dst, src net.Conn, first []byte) (n uint64) {
 			return n
 		}
 	}
-	k, err := io.Copy(dst, src)
+	k, err := f.copy(dst, src)
 	if err != nil {
 		// One direction broken is both broken: a reset has no half.
 		dst.Close()
@@ -35,7 +34,7 @@ func oneWay(dst, src net.Conn, first []byte) (n uint64) {
 	} else {
 		closeWrite(dst)
 	}
-	return n + uint64(k)
+	return n + k
 }
 
 func closeWrite(c net.Conn) {
@@ -64,7 +63,7 @@ func (s *stream) tunnel(u *upstream, protocol string) {
 	up, fromServer := u.codec.Hijack()
 	defer up.Close()
 	defer down.Close()
-	received, sent := splice(down, up, fromClient, fromServer)
+	received, sent := splice(down, up, fromClient, fromServer, &s.d.tunnel)
 	s.received += received
 	s.sent += sent
 }

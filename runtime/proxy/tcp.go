@@ -27,9 +27,11 @@ type tunnel struct {
 	f        *passage // nil where there are no filters
 	received uint64
 	sent     uint64
+	watch    watch
 
 	mu     sync.Mutex // of what kill needs
 	up     net.Conn
+	chain  *filter.Chain
 	ctx    context.Context
 	cancel context.CancelFunc
 	ended  bool
@@ -45,9 +47,23 @@ func newTunnel(s *socket, l *listener, nc net.Conn) *tunnel {
 	return t
 }
 
-func (t *tunnel) drain()      {} // a TCP connection ends when its ends do
-func (t *tunnel) check(int64) {}
-func (t *tunnel) kill()       { t.Abandon() }
+func (t *tunnel) drain() {} // a TCP connection ends when its ends do
+
+func (t *tunnel) check(now int64) {
+	if t.watch.stalled(now, t.proxy.cfg.TCPIdleTimeout) {
+		t.kill()
+	}
+}
+
+func (t *tunnel) kill() {
+	t.Abandon()
+	t.mu.Lock()
+	c := t.chain
+	t.mu.Unlock()
+	if c != nil {
+		c.Reset() // a feeder may be waiting for a filter
+	}
+}
 
 // Abandon is part of filter.Host: it closes both sides.
 func (t *tunnel) Abandon() {
@@ -82,12 +98,15 @@ func (t *tunnel) serve() {
 		f := newPassage(t)
 		if f.chain = filter.NewConnChain(f, t.proxy.cfg.BufferLimit, t.l.factories); f.chain != nil {
 			t.f = f
+			t.mu.Lock()
+			t.chain = f.chain
+			t.mu.Unlock()
 			t.filtered()
 			return
 		}
 	}
 	if t.connect() {
-		t.received, t.sent = splice(t.nc, t.up, nil, nil)
+		t.received, t.sent = splice(t.nc, t.up, nil, nil, &t.watch)
 	}
 }
 
@@ -154,6 +173,7 @@ func (t *tunnel) feed(d filter.Direction, src net.Conn) (n uint64) {
 	for {
 		k, err := src.Read(b.all[:])
 		n += uint64(k)
+		t.watch.flows[d].moved.Add(uint64(k))
 		if k > 0 {
 			t.f.chain.Data(d, b.all[:k], false)
 			if !t.f.settle(d) {

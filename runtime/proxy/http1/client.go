@@ -85,7 +85,8 @@ func (c *ClientConn) Flush() error { return c.out.flush() }
 
 // ReadHeaders waits for the final response and fills h with its header
 // section; end says that there is no body. While it waits, no buffer is held.
-// The error is io.EOF where the server closed before any byte of a response,
+// The error is ErrStale where the request was left to ReadHeaders to send and
+// was not, io.EOF where the server closed before any byte of a response,
 // an *Error for a response that was refused, and else what the connection
 // reported.
 func (c *ClientConn) ReadHeaders(h *filter.Headers) (end bool, err error) {
@@ -113,6 +114,9 @@ func (c *ClientConn) readResponse(h *filter.Headers) (int, error) {
 	var out *output
 	if c.unsent {
 		out, c.unsent = &c.out, false
+		if c.in.reused && c.in.sock == nil && len(c.out.pending) > 0 && !c.Idle() {
+			return 0, ErrStale
+		}
 	}
 	if err := c.in.wait(out); err != nil {
 		return 0, err
@@ -184,6 +188,7 @@ func (c *ClientConn) Reusable() bool {
 func (c *ClientConn) Next() (reuse bool) {
 	reuse = c.Reusable()
 	c.in.next(reuse)
+	c.in.reused = true
 	c.out.next()
 	c.head, c.connect, c.asked, c.closing, c.unsent, c.keep, c.tunnel = false, false, "", false, false, false, false
 	c.msg.forget()

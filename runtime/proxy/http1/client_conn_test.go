@@ -85,6 +85,76 @@ func TestIdle(t *testing.T) {
 	}
 }
 
+// TestStale: what a server did since the last exchange is neither waited on nor
+// taken for the answer, and nothing is sent.
+func TestStale(t *testing.T) {
+	for name, do := range map[string]func(*net.TCPConn) error{
+		"half closed": func(c *net.TCPConn) error { return c.CloseWrite() },
+		"talking": func(c *net.TCPConn) error {
+			_, err := io.WriteString(c, "HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n")
+			return err
+		},
+	} {
+		for _, over := range []string{"TCP", "TLS"} {
+			t.Run(name+" over "+over, func(t *testing.T) {
+				near, far := tcpPair(t)
+				var server, client net.Conn = far, near
+				if over == "TLS" {
+					server, client = tlsPair(t, far, near)
+				}
+				s, c := http1.NewServerConn(server, http1.Limits{}), http1.NewClientConn(client, http1.Limits{})
+				served := make(chan error, 1)
+				go func() {
+					_, err := s.ReadHeaders(headers())
+					served <- errors.Join(err, s.WriteHeaders(headers(":status", "204"), true))
+				}()
+				if err := c.WriteHeaders(getHeaders("GET"), true); err != nil {
+					t.Fatal(err)
+				}
+				if m, err := readMessage(c, 10); err != nil || m.Headers != ":status: 204\n" || !c.Next() {
+					t.Fatal(m, err)
+				}
+				if err := errors.Join(<-served, do(far)); err != nil {
+					t.Fatal(err)
+				}
+				for deadline := time.Now().Add(10 * time.Second); c.Idle(); {
+					if time.Now().After(deadline) {
+						t.Fatal("still idle")
+					}
+				}
+				if err := c.WriteHeaders(getHeaders("GET"), true); err != nil {
+					t.Fatal(err)
+				}
+				if m, err := readMessage(c, 10); err != http1.ErrStale {
+					t.Errorf("%v, %v", m, err)
+				}
+				near.CloseWrite()
+				if sent, err := io.ReadAll(far); over == "TCP" && (err != nil || len(sent) > 0) {
+					t.Errorf("sent %q, %v", sent, err)
+				}
+			})
+		}
+	}
+}
+
+// TestFirstAnswerBeforeTheRequest: a server that turns a new connection away
+// need not wait for what it would be asked.
+func TestFirstAnswerBeforeTheRequest(t *testing.T) {
+	near, far := tcpPair(t)
+	c := http1.NewClientConn(near, http1.Limits{})
+	if _, err := io.WriteString(far, "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	for c.Idle() {
+	}
+	if err := c.WriteHeaders(getHeaders("GET"), true); err != nil {
+		t.Fatal(err)
+	}
+	if m, err := readMessage(c, 10); err != nil || m.Headers != ":status: 503\ncontent-length: 0\n" {
+		t.Errorf("%v, %v", m, err)
+	}
+}
+
 // TestIdleTLS asks a TLS connection after an exchange.
 func TestIdleTLS(t *testing.T) {
 	near, far := tcpPair(t)

@@ -81,5 +81,9 @@ func (e *Error) Error() string { return "http1: " + e.Reason }
 // Unwrap returns Err.
 func (e *Error) Unwrap() error { return e.Err }
 
+// ErrStale says that a server had closed a connection, or sent something, by
+// the time the next request was to be sent on it. Nothing of that was sent.
+var ErrStale = errors.New("http1: connection has ended since its last exchange")
+
 // isTimeout reports whether err is a deadline that passed.
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -27,7 +27,11 @@ type input struct {
 	r, w int
 	held *buffer
 	one  [1]byte
-	err  error // what ended reading for good
+
+	// reused is set on a client's connection that has had an exchange: what
+	// came since then is no answer to what wait is to send.
+	reused bool
+	err    error // what ended reading for good
 
 	body
 }
@@ -57,14 +61,14 @@ func (in *input) wait(out *output) error {
 	if in.sock == nil {
 		return in.waitByte()
 	}
-	b, n, unsent, err := in.sock.read(send)
+	b, n, unsent, err := in.sock.read(send, in.reused)
 	if len(send) > 0 {
 		out.sent(len(send) - len(unsent))
 		if err == nil && len(unsent) > 0 {
 			if err := out.flush(); err != nil {
 				return err
 			}
-			b, n, _, err = in.sock.read(nil)
+			b, n, _, err = in.sock.read(nil, false)
 		}
 	}
 	if err != nil {
@@ -105,7 +109,7 @@ func (in *input) fill() error {
 	in.dropEmpty()
 	switch {
 	case in.buf == nil && in.sock != nil:
-		b, n, _, err := in.sock.read(nil)
+		b, n, _, err := in.sock.read(nil, false)
 		if err != nil {
 			return in.cut(err)
 		}

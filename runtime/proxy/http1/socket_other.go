@@ -9,6 +9,6 @@ type socket struct{}
 
 func newSocket(net.Conn) *socket { return nil }
 
-func (*socket) read([]byte) (*buffer, int, []byte, error) { panic("http1: no socket") }
+func (*socket) read([]byte, bool) (*buffer, int, []byte, error) { panic("http1: no socket") }
 
 func (*socket) silent() bool { return true }

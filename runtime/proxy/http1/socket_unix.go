@@ -16,10 +16,11 @@ type socket struct {
 	ready func(fd uintptr) bool // s.step, bound once
 	ask   func(fd uintptr) bool // s.peek, bound once
 
-	send []byte  // to be sent before the wait
-	buf  *buffer // what was read
-	n    int
-	err  error
+	send  []byte  // to be sent before the wait
+	quiet bool    // and only if the peer has kept quiet
+	buf   *buffer // what was read
+	n     int
+	err   error
 }
 
 // newSocket returns nil where c is not a stream of the operating system.
@@ -45,8 +46,10 @@ func newSocket(c net.Conn) *socket {
 // read sends what is in send and then waits for bytes, within the connection's
 // read deadline. unsent is what did not fit into the socket; nothing was read
 // then. A buffer with n > 0 bytes is returned if err is nil and nothing is unsent.
-func (s *socket) read(send []byte) (b *buffer, n int, unsent []byte, err error) {
-	s.send = send
+// With quiet, nothing is sent to a peer that has closed or has sent something,
+// and the error is ErrStale.
+func (s *socket) read(send []byte, quiet bool) (b *buffer, n int, unsent []byte, err error) {
+	s.send, s.quiet = send, quiet
 	err = s.raw.Read(s.ready)
 	b, n, unsent = s.buf, s.n, s.send
 	if err == nil {
@@ -58,12 +61,17 @@ func (s *socket) read(send []byte) (b *buffer, n int, unsent []byte, err error) 
 
 // step is called at first, and then each time the socket has become readable.
 //
-// A first call that sends does not try to read. The answer cannot have come
-// before the poller was armed, which RawConn.Read did before this call, so it
-// is safe to wait, and a read that would only find nothing is saved. Where
-// nothing is sent it would not be safe: the poller is edge-triggered.
+// A first call that sends looks whether the peer has closed or sent something
+// before the poller was armed, which RawConn.Read did before this call: the
+// poller is edge-triggered and has forgotten that. If not, the answer is yet to
+// come, and the read that would only find nothing is saved.
 func (s *socket) step(fd uintptr) bool {
 	if len(s.send) > 0 {
+		silent := look(fd) == syscall.EAGAIN
+		if s.quiet && !silent {
+			s.err = ErrStale
+			return true
+		}
 		n, err := retry(func() (int, error) { return syscall.Write(int(fd), s.send) })
 		if err == syscall.EAGAIN {
 			return true
@@ -73,7 +81,9 @@ func (s *socket) step(fd uintptr) bool {
 			return true
 		}
 		s.send = s.send[n:]
-		return len(s.send) > 0
+		if silent || len(s.send) > 0 {
+			return len(s.send) > 0
+		}
 	}
 	b := take(large)
 	n, err := retry(func() (int, error) { return syscall.Read(int(fd), b.b) })
@@ -102,12 +112,18 @@ func (s *socket) silent() bool {
 }
 
 func (s *socket) peek(fd uintptr) bool {
+	s.err = look(fd)
+	return true
+}
+
+// look returns EAGAIN where the peer has neither closed nor sent anything.
+func look(fd uintptr) error {
 	var one [1]byte
-	_, s.err = retry(func() (int, error) {
+	_, err := retry(func() (int, error) {
 		n, _, err := syscall.Recvfrom(int(fd), one[:], syscall.MSG_PEEK)
 		return n, err
 	})
-	return true
+	return err
 }
 
 // retry repeats a call that a signal interrupted.

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
@@ -19,6 +20,14 @@ import (
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshc/meshc/compiler/snapshot"
+)
+
+// Envoy's defaults, said aloud because the built-in proxy keeps to the same.
+const (
+	// streamIdleTimeout ends a request on which nothing moves, upgraded or not.
+	streamIdleTimeout = 5 * time.Minute
+	// tcpIdleTimeout ends a TCP connection on which nothing moves.
+	tcpIdleTimeout = time.Hour
 )
 
 // Listener returns the LDS resource of l. gateway is where the gateway
@@ -139,7 +148,7 @@ func connectionManager(l snapshot.Listener) (*listenerv3.Filter, error) {
 		}},
 		NormalizePath:                wrapperspb.Bool(false),
 		PathWithEscapedSlashesAction: hcmv3.HttpConnectionManager_KEEP_UNCHANGED,
-		StreamIdleTimeout:            durationpb.New(0),
+		StreamIdleTimeout:            durationpb.New(streamIdleTimeout),
 		UpgradeConfigs:               []*hcmv3.HttpConnectionManager_UpgradeConfig{{UpgradeType: "websocket"}},
 	})
 	if err != nil {
@@ -163,9 +172,8 @@ func neverTrustForwardedFor() *xffv3.XffConfig {
 
 func tcpProxy(l snapshot.Listener) (*listenerv3.Filter, error) {
 	p := &tcpv3.TcpProxy{
-		StatPrefix: statPrefix.Replace(l.Name),
-		// A connection may be silent for as long as its ends like.
-		IdleTimeout: durationpb.New(0),
+		StatPrefix:  statPrefix.Replace(l.Name),
+		IdleTimeout: durationpb.New(tcpIdleTimeout),
 		HashPolicy: []*typev3.HashPolicy{{
 			PolicySpecifier: &typev3.HashPolicy_SourceIp_{SourceIp: &typev3.HashPolicy_SourceIp{}},
 		}},

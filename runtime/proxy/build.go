@@ -1,0 +1,338 @@
+package proxy
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"slices"
+	"sort"
+	"strconv"
+	"time"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+)
+
+// builder makes a generation out of the one before and a snapshot. It writes
+// to neither: all it changes is new.
+type builder struct {
+	*Proxy
+	gen      *generation
+	previous *generation // empty before the first
+	specs    finder[snapshot.Cluster]
+	sets     finder[snapshot.EndpointSet]
+
+	made     map[string]*cluster   // what previous does not have like this, by name
+	replaced map[*cluster]*cluster // those of made that take the place of one of previous
+	meters   map[meterKey]*meter   // what previous does not have
+	changed  bool                  // whether a target, or the service behind one, may be another
+}
+
+// build makes the running form of next. Nothing of it serves yet.
+func (p *Proxy) build(ctx context.Context, next snapshot.Snapshot) (*generation, error) {
+	if next.Version.IsZero() {
+		return nil, errors.New("the snapshot is not sealed")
+	}
+	g := &generation{byKey: map[string]*listener{}}
+	g.refs.Store(1)
+	b := builder{
+		Proxy: p, gen: g, previous: &generation{},
+		specs: finder[snapshot.Cluster]{list: next.Clusters, name: func(c snapshot.Cluster) string { return c.Name }},
+		sets:  finder[snapshot.EndpointSet]{list: next.Endpoints, name: func(e snapshot.EndpointSet) string { return e.Name }},
+		made:  map[string]*cluster{}, replaced: map[*cluster]*cluster{}, meters: map[meterKey]*meter{},
+	}
+	p.mu.Lock()
+	if p.current != nil {
+		b.previous = p.current
+	}
+	p.mu.Unlock()
+	b.replace()
+	var errs []error
+	for _, px := range next.Proxies.All() {
+		if px.ID == snapshot.GatewayID && p.cfg.Gateway == "" || px.ID != snapshot.GatewayID && !p.cfg.Serve(px.ID) {
+			continue
+		}
+		for _, l := range px.Listeners.All() {
+			if err := ctx.Err(); err != nil {
+				g.release()
+				return nil, err
+			}
+			if err := b.listener(px.ID, l, next.Origins); err != nil {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		g.release()
+		return nil, err
+	}
+	b.tables()
+	return g, nil
+}
+
+// replace makes anew the clusters of the previous generation that changed.
+func (b *builder) replace() {
+	for _, old := range b.previous.clusters {
+		spec, set := b.specs.find(old.name), b.sets.find(old.name)
+		if old.spec == spec.Digest && old.set == set.Digest {
+			continue
+		}
+		c := b.newCluster(old.name, spec, set, old.state)
+		b.replaced[old] = c
+		b.changed = b.changed || c.service != old.service
+	}
+}
+
+func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapshot.List[snapshot.Origin]) error {
+	l := &listener{
+		gen: b.gen, name: spec.Name, proxy: proxy, sources: spec.Sources, direction: spec.Direction, protocol: spec.Protocol, service: spec.Service, digest: spec.Digest,
+	}
+	if spec.Direction == snapshot.Gateway {
+		l.address = b.cfg.Gateway
+	} else {
+		l.address = net.JoinHostPort(spec.Address, strconv.Itoa(int(spec.Port)))
+	}
+	l.key = l.address
+	if spec.Port == 0 && spec.Direction != snapshot.Gateway {
+		l.key += " " + l.name // the system chooses a port for each
+	}
+	if other := b.gen.byKey[l.key]; other != nil {
+		return l.fault(fmt.Errorf("%s is also the address of %s; what one process serves needs addresses of its own",
+			l.address, other.title(origins)), origins)
+	}
+	l.meter = b.meter(l.name, "")
+	l.conns = b.metrics.connections(l.name)
+	if old := b.previous.byKey[l.key]; old != nil && old.digest == spec.Digest {
+		l.hosts, l.domains, l.split = b.carryHosts(l, old.hosts), old.domains, b.carrySplit(l, old.split)
+	} else {
+		b.changed = true
+		b.virtualHosts(l, spec, old)
+		l.split = b.split(l, spec.Targets)
+	}
+	for _, f := range spec.Filters.All() {
+		if b.cfg.NewFilter == nil {
+			return l.fault(fmt.Errorf("filter %s: this process has no filters", f.Kind), origins)
+		}
+		factory, err := b.cfg.NewFilter(f.Kind, f.Config)
+		if err != nil {
+			return l.fault(fmt.Errorf("filter %s: %w", f.Kind, err), origins)
+		}
+		l.factories = append(l.factories, factory)
+		b.gen.factories = append(b.gen.factories, factory)
+	}
+	b.gen.byKey[l.key] = l
+	b.gen.listeners = append(b.gen.listeners, l)
+	return nil
+}
+
+// virtualHosts makes the virtual hosts of a listener that is new or changed.
+// It takes over those of old, which may be nil, that did not change.
+func (b *builder) virtualHosts(l *listener, spec snapshot.Listener, old *listener) {
+	var before []*virtualHost
+	if old != nil && old.name == l.name { // else its meters are others
+		before = old.hosts
+	}
+	var byDigest map[snapshot.Digest]int // positions in before
+	at := 0                              // where the next is if nothing changed
+	l.hosts = make([]*virtualHost, spec.VirtualHosts.Len())
+	for i, vh := range spec.VirtualHosts.All() {
+		if at >= len(before) || before[at].digest != vh.Digest {
+			if byDigest == nil {
+				byDigest = make(map[snapshot.Digest]int, len(before))
+				for i, h := range before {
+					byDigest[h.digest] = i
+				}
+			}
+			found, ok := byDigest[vh.Digest]
+			if !ok {
+				l.hosts[i] = b.virtualHost(l, vh)
+				continue
+			}
+			at = found
+		}
+		l.hosts[i] = b.carryHost(l, before[at])
+		at++
+	}
+	l.domains = domainsOf(l.hosts, old)
+}
+
+func (b *builder) virtualHost(l *listener, spec snapshot.VirtualHost) *virtualHost {
+	vh := &virtualHost{name: spec.Name, domains: spec.Domains, routes: make([]route, spec.Routes.Len()), digest: spec.Digest}
+	for i, r := range spec.Routes.All() {
+		vh.routes[i] = route{name: r.Name, prefix: r.PathPrefix, split: b.split(l, r.Targets), hostFromEndpoint: r.HostFromEndpoint}
+	}
+	return vh
+}
+
+func (b *builder) split(l *listener, targets snapshot.List[snapshot.Target]) split {
+	s := split{arms: make([]arm, targets.Len())}
+	for i, t := range targets.All() {
+		s.total += uint64(t.Weight)
+		c := b.cluster(t.Cluster)
+		s.arms[i] = arm{cluster: c, below: s.total, meter: b.meter(l.name, c.service)}
+	}
+	return s
+}
+
+// carryHosts returns hosts, all of whose digests are as they were, with the
+// clusters of this generation.
+func (b *builder) carryHosts(l *listener, hosts []*virtualHost) []*virtualHost {
+	if len(b.replaced) == 0 {
+		return hosts
+	}
+	carried := make([]*virtualHost, len(hosts))
+	for i, vh := range hosts {
+		carried[i] = b.carryHost(l, vh)
+	}
+	return carried
+}
+
+func (b *builder) carryHost(l *listener, vh *virtualHost) *virtualHost {
+	if !slices.ContainsFunc(vh.routes, func(r route) bool { return b.stale(r.split) }) {
+		return vh
+	}
+	carried := *vh
+	carried.routes = slices.Clone(vh.routes)
+	for i := range carried.routes {
+		carried.routes[i].split = b.carrySplit(l, carried.routes[i].split)
+	}
+	return &carried
+}
+
+func (b *builder) carrySplit(l *listener, s split) split {
+	if !b.stale(s) {
+		return s
+	}
+	s.arms = slices.Clone(s.arms)
+	for i := range s.arms {
+		if c := b.replaced[s.arms[i].cluster]; c != nil {
+			s.arms[i].cluster, s.arms[i].meter = c, b.meter(l.name, c.service)
+		}
+	}
+	return s
+}
+
+// stale reports whether a cluster of s was replaced.
+func (b *builder) stale(s split) bool {
+	if len(b.replaced) == 0 {
+		return false
+	}
+	for i := range s.arms {
+		if b.replaced[s.arms[i].cluster] != nil {
+			return true
+		}
+	}
+	return false
+}
+
+// cluster returns the running form of a cluster, which a snapshot may lack:
+// then it has no endpoint.
+func (b *builder) cluster(name string) *cluster {
+	if c := b.made[name]; c != nil {
+		return c
+	}
+	if i, ok := b.previous.cluster(name); ok {
+		return b.previous.clusters[i] // as it was, or it would be in made
+	}
+	return b.newCluster(name, b.specs.find(name), b.sets.find(name), &clusterState{})
+}
+
+func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.EndpointSet, state *clusterState) *cluster {
+	c := &cluster{
+		name: name, service: cmp.Or(spec.Service, name), clientIP: spec.Balancing == snapshot.ClientIP,
+		connectTimeout: cmp.Or(time.Duration(spec.ConnectTimeout), 5*time.Second),
+		state:          state, spec: spec.Digest, set: set.Digest,
+	}
+	if spec.Discovery == snapshot.DNS {
+		c.dns = newDNSCluster(b.Proxy, c, set.Endpoints)
+	} else {
+		c.endpoints = make([]*endpoint, 0, set.Endpoints.Len())
+		for _, e := range set.Endpoints.All() {
+			ip, err := netip.ParseAddr(e.Address)
+			if err != nil {
+				b.log.Error("endpoint is not an IP address", "cluster", name, "address", e.Address)
+				continue
+			}
+			address := netip.AddrPortFrom(ip, e.Port)
+			pl := state.pool(address)
+			if pl == nil {
+				pl = newPool(b.Proxy, address, &state.meter)
+			}
+			c.endpoints = append(c.endpoints, newEndpoint(pl, e.Hostname))
+		}
+	}
+	b.made[name] = c
+	return c
+}
+
+// meter returns the counters for a listener and service, kept from before.
+func (b *builder) meter(listener, service string) *meter {
+	key := meterKey{listener, service}
+	if m := b.previous.meters[key]; m != nil {
+		return m
+	}
+	m := b.meters[key]
+	if m == nil {
+		m = &meter{}
+		b.meters[key] = m
+	}
+	return m
+}
+
+// tables fills in what the generation has besides its listeners: the clusters
+// and meters that they use. Where the targets are the same as before, so are
+// the names of both.
+func (b *builder) tables() {
+	g := b.gen
+	if !b.changed && len(g.listeners) == len(b.previous.listeners) {
+		g.meters, g.clusters = b.previous.meters, b.previous.clusters
+		if len(b.replaced) > 0 {
+			g.clusters = slices.Clone(g.clusters)
+		}
+		for _, c := range b.replaced {
+			i, _ := g.cluster(c.name)
+			g.clusters[i] = c
+		}
+		return
+	}
+	g.meters = make(map[meterKey]*meter, len(b.previous.meters))
+	clusters := make(map[string]*cluster, len(b.previous.clusters))
+	for _, l := range g.listeners {
+		g.meters[meterKey{l.name, ""}] = l.meter
+		for s := range l.splits() {
+			for _, a := range s.arms {
+				g.meters[meterKey{l.name, a.cluster.service}] = a.meter
+				clusters[a.cluster.name] = a.cluster
+			}
+		}
+	}
+	g.clusters = slices.SortedFunc(maps.Values(clusters), func(x, y *cluster) int { return cmp.Compare(x.name, y.name) })
+}
+
+// finder finds the elements of a list that is sorted by name. Asked in order,
+// as it mostly is, it need not search.
+type finder[T any] struct {
+	list snapshot.List[T]
+	name func(T) string
+	next int // the element after the last one found
+}
+
+// find returns the element called name; the zero T where there is none.
+func (f *finder[T]) find(name string) (found T) {
+	if f.next < f.list.Len() {
+		if e := f.list.At(f.next); f.name(e) == name {
+			f.next++
+			return e
+		}
+	}
+	i, ok := sort.Find(f.list.Len(), func(i int) int { return cmp.Compare(name, f.name(f.list.At(i))) })
+	f.next = i
+	if ok {
+		found = f.list.At(i)
+		f.next++
+	}
+	return found
+}
