@@ -101,7 +101,7 @@ func (r *reloading) write(name, text string) {
 	}
 }
 
-// startReloading serves generation 0 under load.
+// startReloading serves generation 0 under load, by a dataplane and the gateway.
 func startReloading(t *testing.T, plane string, env ...string) *reloading {
 	t.Helper()
 	r := &reloading{t: t, dir: filepath.Join(t.TempDir(), "input")}
@@ -113,12 +113,13 @@ func startReloading(t *testing.T, plane string, env ...string) *reloading {
 	r.serve = r.backends(0)
 	t.Cleanup(func() { r.retire(r.serve) })
 	if plane == "proxy" {
-		r.meshc = behaviour.Serve(t, r.dir, env, "--dataplane", "default.client")
+		r.meshc = behaviour.Serve(t, r.dir, env, "--dataplane", "default.client", "--dataplane", "gateway", "--proxy-addr", behaviour.GatewayAddress)
 	} else {
-		r.meshc = behaviour.Serve(t, r.dir, env, "--no-proxy")
+		r.meshc = behaviour.Serve(t, r.dir, env, "--no-proxy", "--proxy-addr", behaviour.GatewayAddress)
 		behaviour.StartEnvoy(t, "default.client", r.meshc.XDS, "DELTA_GRPC", 9901)
+		behaviour.StartEnvoy(t, "gateway", r.meshc.XDS, "DELTA_GRPC", 9902)
 	}
-	r.load = behaviour.StartLoad("127.0.0.1:10001", "127.0.0.1:10002")
+	r.load = behaviour.StartLoad("127.0.0.1:10002", "127.0.0.1:10001", behaviour.GatewayAddress)
 	t.Cleanup(r.load.Stop)
 	r.await("g0")
 	return r

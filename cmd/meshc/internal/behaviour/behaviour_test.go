@@ -271,7 +271,7 @@ func TestLoadSeesLosses(t *testing.T) {
 		return b
 	}
 	http, tcp := start("http", "127.0.0.1:0"), start("tcp", "127.0.0.1:0")
-	l := StartLoad(http.ln.Addr().String(), tcp.ln.Addr().String())
+	l := StartLoad(tcp.ln.Addr().String(), http.ln.Addr().String())
 	defer l.Stop()
 	if err := l.AwaitBackend("web"); err != nil {
 		t.Fatal(err)

@@ -14,9 +14,10 @@ import (
 	"time"
 )
 
-// Load is a stream of requests that never pauses: two clients on connections
-// that they keep, one that opens a connection for each request, one that opens
-// a TCP connection for each exchange. Each waits for the reply before it goes on.
+// Load is a stream of requests that never pauses: for each HTTP address two
+// clients on connections that they keep and one that opens a connection for
+// each request, and one that opens a TCP connection for each exchange. Each
+// waits for the reply before it goes on.
 type Load struct {
 	stop    chan struct{}
 	done    sync.WaitGroup
@@ -38,17 +39,24 @@ type loadClient struct {
 	r    *bufio.Reader
 }
 
-// StartLoad sends HTTP to one address and TCP to the other. Backends are those
-// of this package.
-func StartLoad(http, tcp string) *Load {
+// StartLoad sends TCP to one address, and HTTP for host web to the others.
+// Backends are those of this package.
+func StartLoad(tcp string, http ...string) *Load {
 	l := &Load{stop: make(chan struct{})}
-	for kind, address := range map[string]string{"keep-alive 1": http, "keep-alive 2": http, "fresh": http, "tcp": tcp} {
-		c := &loadClient{load: l, kind: kind, address: address}
-		c.last.Store(new(string))
-		l.clients = append(l.clients, c)
-		l.done.Go(c.run)
+	l.start("tcp", tcp)
+	for _, address := range http {
+		for _, kind := range []string{"keep-alive", "keep-alive", "fresh"} {
+			l.start(kind, address)
+		}
 	}
 	return l
+}
+
+func (l *Load) start(kind, address string) {
+	c := &loadClient{load: l, kind: kind, address: address}
+	c.last.Store(new(string))
+	l.clients = append(l.clients, c)
+	l.done.Go(c.run)
 }
 
 // Stop ends the load; what was sent is still answered.
@@ -98,7 +106,7 @@ func (l *Load) AwaitBackend(name string) error {
 	}, func() string {
 		var at []string
 		for _, c := range l.clients {
-			at = append(at, fmt.Sprintf("%s at %q", c.kind, *c.last.Load()))
+			at = append(at, fmt.Sprintf("%s to %s at %q", c.kind, c.address, *c.last.Load()))
 		}
 		return "waiting for " + name + ": " + strings.Join(at, ", ")
 	})
@@ -124,7 +132,7 @@ func (c *loadClient) run() {
 		who, err := c.once()
 		if err != nil {
 			c.hangUp()
-			c.load.lose(fmt.Sprintf("%s, after %q: %v", c.kind, *c.last.Load(), err))
+			c.load.lose(fmt.Sprintf("%s to %s, after %q: %v", c.kind, c.address, *c.last.Load(), err))
 		}
 		c.last.Store(&who)
 		c.load.total.Add(1)
