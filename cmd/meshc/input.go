@@ -35,8 +35,21 @@ type loaded struct {
 	diags    []diag.Diagnostic
 	summary  diag.Summary
 	steps    []status.Step
-	source   func(file string) []byte
-	files    []string // that were read
+	// files are the documents that were read, and byName finds them by the
+	// name they are shown under; made when the first excerpt asks.
+	files  []files.File
+	byName map[string][]byte
+}
+
+// source returns the content of a file of the input, or nil.
+func (l *loaded) source(file string) []byte {
+	if l.byName == nil {
+		l.byName = make(map[string][]byte, len(l.files))
+		for _, f := range l.files {
+			l.byName[f.Shown] = f.Data
+		}
+	}
+	return l.byName[file]
 }
 
 // purpose says what a load is for, which decides how heavily it weighs that
@@ -86,9 +99,10 @@ func (d *documents) load(ctx context.Context) (loaded, error) {
 	if d.emptyIsMeant {
 		l.diags = slices.DeleteFunc(l.diags, func(f diag.Diagnostic) bool { return f.Code == diag.CodeNoInput })
 	}
+	// What is missing may stand in one of the documents that have errors.
+	incomplete := diag.HasErrors(checked.Diagnostics)
 	for _, c := range compiled.Diagnostics {
-		// What is missing may stand in one of the documents that have errors.
-		if !diag.HasErrors(checked.Diagnostics) || !diag.LeadsOut(c.Code) {
+		if !incomplete || !diag.LeadsOut(c.Code) {
 			l.diags = append(l.diags, c)
 		}
 	}
@@ -102,17 +116,7 @@ func (d *documents) load(ctx context.Context) (loaded, error) {
 	diag.Sort(l.diags)
 	l.summary.Errors, l.summary.Warnings = 0, 0
 	l.summary.Count(l.diags)
-	for _, f := range tree.Files {
-		l.files = append(l.files, f.Shown)
-	}
-	l.source = func(file string) []byte {
-		for i := range tree.Files {
-			if tree.Files[i].Shown == file {
-				return tree.Files[i].Data
-			}
-		}
-		return nil
-	}
+	l.files = tree.Files
 	return l, nil
 }
 
@@ -123,8 +127,8 @@ func (l *loaded) mustNotBeInput(path string) error {
 		return nil // nothing there that could be lost
 	}
 	for _, f := range l.files {
-		if in, err := os.Stat(f); err == nil && os.SameFile(in, out) {
-			return failed("--output %s is the input file %s", path, f)
+		if in, err := os.Stat(f.Shown); err == nil && os.SameFile(in, out) {
+			return failed("--output %s is the input file %s", path, f.Shown)
 		}
 	}
 	return nil
@@ -147,7 +151,6 @@ func (b built) load(context.Context) (loaded, error) {
 	l.documents = l.snapshot.Documents.Len()
 	l.summary = diag.Summary{Files: 1, Documents: l.documents}
 	l.summary.Count(l.diags)
-	l.source = func(string) []byte { return nil }
 	return l, nil
 }
 

@@ -183,8 +183,10 @@ func (r *reloader) attempt(ctx context.Context, trigger string) (inputIsGood boo
 			"changed", summary(changed), "took", stepsText(record.Steps))
 	}
 	r.warnUnmet()
-	if err := r.saveState(l.snapshot); err != nil {
-		r.log.Warn("could not keep this snapshot for the next start", "error", err)
+	if first || len(changed) > 0 {
+		if err := r.saveState(l.snapshot); err != nil {
+			r.log.Warn("could not keep this snapshot for the next start", "error", err)
+		}
 	}
 	return true
 }

@@ -8,9 +8,6 @@ type Buffer struct {
 	own  bool // data is the buffer's own storage, not the reader's
 }
 
-// NewBuffer returns a Buffer over data, which it does not copy until it must.
-func NewBuffer(data []byte) *Buffer { return &Buffer{data: data} }
-
 // View makes b show data, without copying, until it is changed.
 func (b *Buffer) View(data []byte) { b.data, b.own = data, false }
 

@@ -94,7 +94,6 @@ func (f factory) Close()                     {}
 type rig struct {
 	chain     *filter.Chain
 	log       []string
-	mu        sync.Mutex
 	woken     [2]chan struct{}
 	abandoned bool
 	cleared   int

@@ -46,7 +46,6 @@ const (
 	CodePortTwice      = "MC0405" // one proxy binds a port twice
 	CodeHostTwice      = "MC0406" // one host at the gateway claimed twice
 	CodeNoEndpoints    = "MC0407" // a service without endpoints
-	CodeShadowed       = "MC0408" // a policy that never wins
 	CodeMatchesNothing = "MC0409" // a policy that selects nothing
 	CodeTie            = "MC0410" // policies of equal rank
 

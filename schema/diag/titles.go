@@ -42,7 +42,6 @@ var titles = map[string]string{
 	CodePortTwice:      "A proxy binds a port twice",
 	CodeHostTwice:      "A host at the gateway is claimed twice",
 	CodeNoEndpoints:    "A service has no endpoints",
-	CodeShadowed:       "A policy never wins",
 	CodeMatchesNothing: "A policy selects nothing",
 	CodeTie:            "Policies have equal rank",
 
