@@ -37,6 +37,8 @@ const (
 	CodeForbidden    = "MC0307" // a field that may not be set here
 	CodeTooLong      = "MC0308" // a value or list that is too long
 	CodeAlias        = "MC0309" // a short tag (service, protocol) read as its full name
+	CodeEnvoy        = "MC0310" // a raw resource that Envoy would not take
+	CodeCertificate  = "MC0311" // a certificate or key that cannot be used
 
 	// Between documents.
 	CodeDuplicateName  = "MC0401" // two documents of one name
@@ -48,6 +50,14 @@ const (
 	CodeNoEndpoints    = "MC0407" // a service without endpoints
 	CodeMatchesNothing = "MC0409" // a policy that selects nothing
 	CodeTie            = "MC0410" // policies of equal rank
+	CodeShadowed       = "MC0411" // a policy that another one always beats
+	CodeUnknownBackend = "MC0412" // a backend that the mesh does not have
+	CodeUnknownSecret  = "MC0413" // a secret nobody defines
+	CodeUnknownEntity  = "MC0414" // a Kong entity nobody defines
+	CodeNoFile         = "MC0415" // a file that a document names is not there
+	CodeDigest         = "MC0416" // a file whose content is not what its digest says
+	CodeNoMTLS         = "MC0417" // permissions in a mesh without mTLS
+	CodeExposedSecret  = "MC0418" // a secret in a file that everybody may read
 
 	// What this build cannot put into effect.
 	CodeNotEnforced = "MC0501" // security that would not be enforced (error)
@@ -61,7 +71,8 @@ const (
 // not in the input: what meshc validate --partial leaves out.
 func LeadsOut(code string) bool {
 	switch code {
-	case CodeUnknownService, CodeUnknownMesh, CodeNoEndpoints, CodeMatchesNothing, CodeNoInput:
+	case CodeUnknownService, CodeUnknownMesh, CodeNoEndpoints, CodeMatchesNothing, CodeNoInput,
+		CodeUnknownBackend, CodeUnknownSecret, CodeUnknownEntity, CodeNoFile, CodeNoMTLS:
 		return true
 	}
 	return false

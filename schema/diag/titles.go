@@ -34,6 +34,8 @@ var titles = map[string]string{
 	CodeForbidden:    "A field may not be set here",
 	CodeTooLong:      "A value or list is too long",
 	CodeAlias:        "A short tag is read as its full name",
+	CodeEnvoy:        "Envoy would not take a raw resource",
+	CodeCertificate:  "A certificate or key cannot be used",
 
 	CodeDuplicateName:  "Two documents have one name",
 	CodeServiceMeeting: "Two systems define one service",
@@ -44,6 +46,14 @@ var titles = map[string]string{
 	CodeNoEndpoints:    "A service has no endpoints",
 	CodeMatchesNothing: "A policy selects nothing",
 	CodeTie:            "Policies have equal rank",
+	CodeShadowed:       "A policy is always beaten by another",
+	CodeUnknownBackend: "The mesh has no such backend",
+	CodeUnknownSecret:  "Nobody defines a secret that is referred to",
+	CodeUnknownEntity:  "Nobody defines a Kong entity that is referred to",
+	CodeNoFile:         "A file that a document names is not there",
+	CodeDigest:         "A file is not the one that its digest says",
+	CodeNoMTLS:         "Permissions in a mesh without mTLS",
+	CodeExposedSecret:  "A secret lies in a file that everybody may read",
 
 	CodeNotEnforced: "Security that this build would not enforce",
 	CodeNotApplied:  "A setting without effect in this build",
