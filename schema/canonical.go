@@ -3,15 +3,22 @@ package schema
 import (
 	"slices"
 	"strings"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/meshc/meshc/schema/tree"
 )
 
+// buffers are what JSON is put together in.
+var buffers = sync.Pool{New: func() any { return new([]byte) }}
+
 // canonical writes n as JSON without blanks, keys sorted by their bytes,
 // numbers as they were written in JSON's notation.
 func canonical(n *tree.Node) string {
-	return string(appendJSON(nil, n))
+	buffer := buffers.Get().(*[]byte)
+	defer buffers.Put(buffer)
+	*buffer = appendJSON((*buffer)[:0], n)
+	return string(*buffer)
 }
 
 func appendJSON(b []byte, n *tree.Node) []byte {
@@ -32,15 +39,19 @@ func appendJSON(b []byte, n *tree.Node) []byte {
 		}
 		return append(b, ']')
 	}
-	fields := slices.Clone(n.Fields)
-	slices.SortFunc(fields, func(a, b tree.Field) int { return strings.Compare(a.Key, b.Key) })
+	var room [16]*tree.Field
+	fields := room[:0]
+	for i := range n.Fields {
+		fields = append(fields, &n.Fields[i])
+	}
+	slices.SortFunc(fields, func(a, b *tree.Field) int { return strings.Compare(a.Key, b.Key) })
 	b = append(b, '{')
-	for i := range fields {
+	for i, f := range fields {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = append(appendString(b, fields[i].Key), ':')
-		b = appendJSON(b, fields[i].Value)
+		b = append(appendString(b, f.Key), ':')
+		b = appendJSON(b, f.Value)
 	}
 	return append(b, '}')
 }
@@ -50,21 +61,40 @@ func appendJSON(b []byte, n *tree.Node) []byte {
 func appendString(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"
 	b = append(b, '"')
-	for _, r := range s {
-		switch {
-		case r == '"' || r == '\\':
-			b = append(b, '\\', byte(r))
-		case r == '\n':
-			b = append(b, '\\', 'n')
-		case r == '\r':
-			b = append(b, '\\', 'r')
-		case r == '\t':
-			b = append(b, '\\', 't')
-		case r < 0x20:
-			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
-		default:
-			b = utf8.AppendRune(b, r)
+	start := 0 // of what stays as it is
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c < utf8.RuneSelf && c != '"' && c != '\\' {
+			i++
+			continue
 		}
+		n := 1
+		if c >= utf8.RuneSelf {
+			var r rune
+			if r, n = utf8.DecodeRuneInString(s[i:]); r != utf8.RuneError || n > 1 {
+				i += n
+				continue
+			}
+		}
+		b = append(b, s[start:i]...)
+		switch c {
+		case '"', '\\':
+			b = append(b, '\\', c)
+		case '\n':
+			b = append(b, '\\', 'n')
+		case '\r':
+			b = append(b, '\\', 'r')
+		case '\t':
+			b = append(b, '\\', 't')
+		default:
+			if c >= utf8.RuneSelf {
+				b = utf8.AppendRune(b, utf8.RuneError)
+			} else {
+				b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+			}
+		}
+		i += n
+		start = i
 	}
-	return append(b, '"')
+	return append(append(b, s[start:]...), '"')
 }

@@ -130,7 +130,7 @@ func (c *cueParser) overlay(rules fs.FS) (map[string]load.Source, error) {
 		c.lines[i] = newLines(f.Data)
 		overlay[f.Path] = load.FromBytes(f.Data)
 	}
-	root, found := moduleRoot(c.dir)
+	root, found := ModuleRoot(c.dir)
 	if !found {
 		overlay[filepath.Join(root, "cue.mod", "module.cue")] =
 			load.FromString("module: \"meshc.invalid/input\"\nlanguage: version: \"v0.17.0\"\n")
@@ -149,8 +149,9 @@ func (c *cueParser) overlay(rules fs.FS) (map[string]load.Source, error) {
 	return overlay, nil
 }
 
-// moduleRoot returns the nearest directory from dir up that holds cue.mod.
-func moduleRoot(dir string) (root string, found bool) {
+// ModuleRoot returns the nearest directory from dir up that holds cue.mod,
+// else dir itself.
+func ModuleRoot(dir string) (root string, found bool) {
 	for at := dir; ; {
 		if isDir(filepath.Join(at, "cue.mod")) {
 			return at, true

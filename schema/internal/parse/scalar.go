@@ -46,7 +46,7 @@ func plain(s string) (kind tree.Kind, text string, t *trap, ok bool) {
 	case "false", "False", "FALSE":
 		return tree.Bool, "false", nil, true
 	}
-	if yaml11Bools[s] {
+	if len(s) <= len("off") && yaml11Bools[s] {
 		return tree.String, s, &trap{
 			fmt.Sprintf("%s is read as the string %q; YAML 1.1 reads a boolean", s, s),
 			fmt.Sprintf("write %q for the string, or true or false", s),
@@ -62,10 +62,16 @@ func plain(s string) (kind tree.Kind, text string, t *trap, ok bool) {
 }
 
 func number(s string) (kind tree.Kind, text string, t *trap, ok bool) {
-	digits := strings.TrimLeft(s, "+-")
+	if !numeric(s) {
+		return tree.String, s, nil, true
+	}
+	digits := s
+	for digits != "" && (digits[0] == '+' || digits[0] == '-') {
+		digits = digits[1:]
+	}
 	zero := len(digits) > 1 && digits[0] == '0' // as in 010, which may be octal
 	switch {
-	case digits != "" && strings.Trim(digits, "0123456789") == "" && !zero && len(s)-len(digits) <= 1:
+	case !zero && len(s)-len(digits) <= 1 && decimal(digits):
 		return tree.Int, integer(s, 10), nil, true
 	case yamlHex.MatchString(s) && !strings.Contains(s, "_"):
 		return intOrString(s, "0x", 16, false)
@@ -83,6 +89,33 @@ func number(s string) (kind tree.Kind, text string, t *trap, ok bool) {
 		return tree.Float, float(s), nil, true
 	}
 	return tree.String, s, nil, true
+}
+
+// decimal reports whether s is digits.
+func decimal(s string) bool {
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// numeric reports whether s is made as numbers are. It spares addresses,
+// durations and the like the closer look.
+func numeric(s string) bool {
+	dots := 0
+	for i := range len(s) {
+		switch c := s[i]; {
+		case '0' <= c && c <= '9', 'a' <= c && c <= 'f', 'A' <= c && c <= 'F':
+		case c == '+', c == '-', c == '_', c == 'x', c == 'o':
+		case c == '.':
+			dots++
+		default:
+			return false
+		}
+	}
+	return dots < 2
 }
 
 // intOrString reads s without prefix and underscores in base.

@@ -18,6 +18,15 @@ import (
 // are dropped. A mistake in the syntax costs the document it is in, not its
 // neighbours.
 func YAML(data []byte) ([]Document, []diag.Diagnostic) {
+	if docs, ok := quickYAML(data); ok {
+		return docs, nil
+	}
+	return libraryYAML(data)
+}
+
+// libraryYAML parses by the library, which knows all of YAML and says what is
+// wrong.
+func libraryYAML(data []byte) ([]Document, []diag.Diagnostic) {
 	data = mendDirectives(data)
 	p := yamlParser{lines: newLines(data), comments: bytes.Contains(data, []byte(silenceMark))}
 	if p.stream(data, 0) == nil {

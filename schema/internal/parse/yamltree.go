@@ -162,7 +162,7 @@ func (c *converter) key(k *yaml.Node) (string, bool) {
 	}
 	if k.Kind != yaml.ScalarNode {
 		hint := ""
-		if k.Style&yaml.FlowStyle != 0 && k.Kind == yaml.MappingNode {
+		if k.Style&yaml.FlowStyle != 0 && k.Kind == yaml.MappingNode && len(k.Content) == 2 && k.Content[1].Value == "" { // {{x}} is {{x: }: }
 			hint = "{{ … }} looks like a template; render it first"
 		}
 		c.report(diag.CodeKeyNotString, diag.Error, pos, "a key must be a string, not a map or list", hint)
