@@ -56,7 +56,7 @@ const (
 	CodeUnknownEntity  = "MC0414" // a Kong entity nobody defines
 	CodeNoFile         = "MC0415" // a file that a document names is not there
 	CodeDigest         = "MC0416" // a file whose content is not what its digest says
-	CodeNoMTLS         = "MC0417" // permissions in a mesh without mTLS
+	CodeNoMTLS         = "MC0417" // permissions without mTLS, or mTLS without permissions
 	CodeExposedSecret  = "MC0418" // a secret in a file that everybody may read
 
 	// What this build cannot put into effect.
@@ -68,11 +68,11 @@ const (
 )
 
 // LeadsOut reports whether a code says that something the input refers to is
-// not in the input: what meshc validate --partial leaves out.
+// not in the input, or rests on the input being whole: what meshc validate --partial leaves out.
 func LeadsOut(code string) bool {
 	switch code {
 	case CodeUnknownService, CodeUnknownMesh, CodeNoEndpoints, CodeMatchesNothing, CodeNoInput,
-		CodeUnknownBackend, CodeUnknownSecret, CodeUnknownEntity, CodeNoFile, CodeNoMTLS:
+		CodeUnknownBackend, CodeUnknownSecret, CodeUnknownEntity, CodeNoFile, CodeNoMTLS, CodeShadowed:
 		return true
 	}
 	return false

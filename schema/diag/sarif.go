@@ -28,8 +28,10 @@ type (
 		Rules []sarifRule `json:"rules"`
 	}
 	sarifRule struct { // 3.49
-		ID               string       `json:"id"`
-		ShortDescription sarifMessage `json:"shortDescription"`
+		ID               string        `json:"id"`
+		ShortDescription sarifMessage  `json:"shortDescription"`
+		FullDescription  *sarifMessage `json:"fullDescription,omitempty"`
+		Help             *sarifMessage `json:"help,omitempty"`
 	}
 	sarifResult struct { // 3.27
 		RuleID           string          `json:"ruleId"`
@@ -78,7 +80,7 @@ func marshalSARIF(ds []Diagnostic) ([]byte, error) {
 		Results:    make([]sarifResult, len(ds)),
 	}
 	for i, code := range codes {
-		run.Tool.Driver.Rules[i] = sarifRule{ID: code, ShortDescription: sarifMessage{cmp.Or(Title(code), code)}}
+		run.Tool.Driver.Rules[i] = newSARIFRule(code)
 	}
 	for i := range ds {
 		d := &ds[i]
@@ -101,6 +103,15 @@ func marshalSARIF(ds []Diagnostic) ([]byte, error) {
 		Version: "2.1.0",
 		Runs:    []sarifRun{run},
 	})
+}
+
+// newSARIFRule describes a code as its page does.
+func newSARIFRule(code string) sarifRule {
+	rule := sarifRule{ID: code, ShortDescription: sarifMessage{cmp.Or(Title(code), code)}}
+	if page, err := ReadPage(code); err == nil {
+		rule.FullDescription, rule.Help = &sarifMessage{page.firstParagraph()}, &sarifMessage{page.Prose}
+	}
+	return rule
 }
 
 // physical writes p with a URI reference: relative to where the checkout is,

@@ -8,7 +8,7 @@ import (
 // secretKey finds a key whose value may be a secret, as documents write it:
 // the data of a Secret, key material in place. Excerpts show lines of files
 // that may not even parse, so nothing better than the name of the key is known.
-var secretKey = regexp.MustCompile(`(?:^|[\s{,"'])(?:data|inline|inlineString|inline_string|key|password)["']?\s*:\s*`)
+var secretKey = regexp.MustCompile(`(?:^|[\s{,"'])(?:data|inline|inlineString|inline_string|key|key_alt|passphrase|secret|password)["']?\s*:\s*`)
 
 // blockLines is how far above a line the key of its block is looked for; a
 // certificate chain is shorter.

@@ -52,7 +52,7 @@ var titles = map[string]string{
 	CodeUnknownEntity:  "Nobody defines a Kong entity that is referred to",
 	CodeNoFile:         "A file that a document names is not there",
 	CodeDigest:         "A file is not the one that its digest says",
-	CodeNoMTLS:         "Permissions in a mesh without mTLS",
+	CodeNoMTLS:         "Permissions without mTLS, or mTLS without permissions",
 	CodeExposedSecret:  "A secret lies in a file that everybody may read",
 
 	CodeNotEnforced: "Security that this build would not enforce",

@@ -35,6 +35,8 @@ type Options struct {
 	// Source returns the content of a file, for the excerpts of Text; nil, or
 	// a nil result, means that there is no excerpt.
 	Source func(file string) []byte
+	// NoSummary leaves out what follows the findings; only Text heeds it.
+	NoSummary bool
 }
 
 // Write writes ds and s to w in format f. It writes the findings in the order

@@ -54,7 +54,7 @@ func write(t testing.TB, f diag.Format, ds []diag.Diagnostic, s diag.Summary, o 
 }
 
 // TestGolden compares each format with testdata/FORMAT.golden. The formats are
-// a public interface: change a golden file only on purpose.
+// a public interface: change a golden file only on purpose (MESHC_UPDATE=1).
 func TestGolden(t *testing.T) {
 	for file, tc := range map[string]struct {
 		format diag.Format
@@ -72,7 +72,13 @@ func TestGolden(t *testing.T) {
 			if file == "color" {
 				got = strings.ReplaceAll(got, "\x1b", "ESC")
 			}
-			want, err := os.ReadFile(filepath.Join("testdata", file+".golden"))
+			golden := filepath.Join("testdata", file+".golden")
+			if os.Getenv("MESHC_UPDATE") != "" {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
 			if err != nil {
 				t.Fatal(err)
 			}
