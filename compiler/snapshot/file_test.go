@@ -27,7 +27,12 @@ func sample() snapshot.Snapshot {
 				Address: "10.0.0.1", Port: 80, Service: "web",
 				VirtualHosts: snapshot.ListOf(snapshot.VirtualHost{
 					Name: "web", Domains: snapshot.ListOf("*"), Sources: sources,
-					Routes: snapshot.ListOf(snapshot.Route{Name: "web", PathPrefix: "/", Targets: targets, HostFromEndpoint: true}),
+					Routes: snapshot.ListOf(snapshot.Route{
+						Name: "web", PathPrefix: "/", PathExact: "/", PathRegex: "/", Methods: snapshot.ListOf("GET"),
+						Headers: snapshot.ListOf(snapshot.HeaderMatch{Name: "x", Values: snapshot.ListOf("1"), Regex: ".*"}),
+						Rewrite: snapshot.PathRewrite{Regex: "^/", Substitution: "/web/"},
+						Targets: targets, HostFromEndpoint: true,
+					}),
 				}),
 				Targets: targets,
 				Filters: snapshot.ListOf(snapshot.Filter{Kind: "faultinjection", Config: `{"a":"<&>"}`, Sources: sources}),
@@ -39,7 +44,7 @@ func sample() snapshot.Snapshot {
 			Balancing: snapshot.RoundRobin, ConnectTimeout: snapshot.Duration(5 * time.Second), Sources: sources,
 		}),
 		Endpoints: snapshot.ListOf(snapshot.EndpointSet{
-			Name: "web", Endpoints: snapshot.ListOf(snapshot.Endpoint{Address: "127.0.0.1", Port: 8080, Hostname: "web.example"}), Sources: sources,
+			Name: "web", Endpoints: snapshot.ListOf(snapshot.Endpoint{Address: "127.0.0.1", Port: 8080, Hostname: "web.example", Weight: 3}), Sources: sources,
 		}),
 		Documents: snapshot.ListOf(snapshot.Document{
 			ID: "kuma/Dataplane/default/web", Dialect: "kuma", Kind: "Dataplane", Namespace: "n", Mesh: "default", Name: "web", JSON: `{"type":"Dataplane"}`,
@@ -147,8 +152,8 @@ func TestReadRefusesWhatWriteDidNotWrite(t *testing.T) {
 		"YAML":               {[]byte("kind: Service\n"), "not a meshc snapshot", true},
 		"long text":          {bytes.Repeat([]byte("kind: Service\n"), 1000), "not a meshc snapshot", true},
 		"another archive":    {archive(t, tar.FormatUSTAR, entry{"a.txt", "a"}), "not a meshc snapshot", true},
-		"a later format":     {with(0, "1", "2"), `its format is "meshc-snapshot 2"`, false},
-		"control characters": {with(0, "1", "\x1b[31m"), `\x1b[31m`, false},
+		"a later format":     {with(0, "2", "3"), `its format is "meshc-snapshot 3"`, false},
+		"control characters": {with(0, "2", "\x1b[31m"), `\x1b[31m`, false},
 		"cut in the body":    {good[:2000], "damaged: snapshot.json", false},
 		"cut between":        {good[:1024], "damaged", false},
 		"one entry":          {archive(t, tar.FormatUSTAR, parts[0]), "ends before snapshot.json", false},

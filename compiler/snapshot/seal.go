@@ -134,12 +134,17 @@ func sealed[T element[T]](l List[T]) List[T] {
 // not set.
 func sum[T element[T]](l List[T]) Digest {
 	h := sha256.New()
-	for _, e := range l.All() {
-		d := e.digest()
+	buf := make([]byte, 0, 128*sha256.Size) // hashing one at a time costs twice as much
+	for i := range l.items {
+		d := l.items[i].digest()
 		if d.IsZero() {
-			d = e.Sum()
+			d = l.items[i].Sum()
 		}
-		h.Write(d[:])
+		if buf = append(buf, d[:]...); len(buf) == cap(buf) {
+			h.Write(buf)
+			buf = buf[:0]
+		}
 	}
+	h.Write(buf)
 	return Digest(h.Sum(nil))
 }

@@ -83,6 +83,13 @@ func TestEveryFieldButOriginsCountsForTheVersion(t *testing.T) {
 		g.Routes = snapshot.ListOf(r)
 		return hostOf(g)
 	}))
+	m := r.Headers.At(0)
+	vary(reflect.ValueOf(&m).Elem(), "HeaderMatch", check(func() snapshot.Snapshot {
+		g, other := h, r
+		other.Headers = snapshot.ListOf(m)
+		g.Routes = snapshot.ListOf(other)
+		return hostOf(g)
+	}))
 	vary(reflect.ValueOf(&f).Elem(), "Filter", check(func() snapshot.Snapshot {
 		m := l
 		m.Filters = snapshot.ListOf(f)

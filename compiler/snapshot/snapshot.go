@@ -93,8 +93,9 @@ type Listener struct {
 type VirtualHost struct {
 	// Name is unique in its listener.
 	Name string `json:"name"`
-	// Domains are lower-case and match the Host header whole, port included;
-	// "*" matches every host that no other virtual host names.
+	// Domains are lower-case. "HOST" and "HOST:PORT" match the Host header
+	// whole; "HOST:*" matches HOST with any port that no other domain names;
+	// "*" matches every Host that is left.
 	Domains List[string] `json:"domains"`
 	// Routes are tried in order; a request that none matches gets 404.
 	Routes  List[Route]  `json:"routes"`
@@ -102,17 +103,51 @@ type VirtualHost struct {
 	Digest  Digest       `json:"digest"`
 }
 
-// Route sends the requests it matches to its targets.
+// Route sends the requests it matches to its targets. Paths are matched and
+// rewritten as they were received, without the query.
 type Route struct {
 	Name string `json:"name"`
-	// PathPrefix matches the start of the path; "/" matches every request.
-	PathPrefix string `json:"pathPrefix"`
+	// PathPrefix matches the start of the path ("/" matches every request),
+	// PathExact all of it, PathRegex all of it by a regular expression
+	// (ParseRegex). Exactly one of the three is set.
+	PathPrefix string `json:"pathPrefix,omitempty"`
+	PathExact  string `json:"pathExact,omitempty"`
+	PathRegex  string `json:"pathRegex,omitempty"`
+	// Methods are the methods it matches; none means every method.
+	Methods List[string] `json:"methods,omitzero"`
+	// Headers must all match.
+	Headers List[HeaderMatch] `json:"headers,omitzero"`
+	// Rewrite changes the path that the target gets.
+	Rewrite PathRewrite `json:"rewrite,omitzero"`
 	// Targets share the requests by weight. None, or only targets without
 	// endpoints, answers 503.
 	Targets List[Target] `json:"targets"`
 	// HostFromEndpoint sends the chosen endpoint's Hostname, where it has one,
 	// as the Host header in place of the client's.
 	HostFromEndpoint bool `json:"hostFromEndpoint,omitempty"`
+}
+
+// HeaderMatch is a condition on one header of a request. Without Values and
+// Regex the header must be there; a header that is not there never matches.
+// Where it occurs more than once, one of its values is enough.
+type HeaderMatch struct {
+	// Name is lower-case, or ":authority" for the host with its port.
+	Name string `json:"name"`
+	// Values are those of which one must be the header's, letter for letter.
+	Values List[string] `json:"values,omitzero"`
+	// Regex must match all of the header's value (ParseRegex). It may not be
+	// set beside Values.
+	Regex string `json:"regex,omitempty"`
+}
+
+// PathRewrite replaces a part of the path; the query stays. The zero
+// PathRewrite leaves the path alone.
+type PathRewrite struct {
+	// Regex begins with "^", so that it matches once at most. What it matches,
+	// which need not be all of the path, is replaced by Substitution, in which
+	// \0 to \9 are the groups of the match and \\ is a backslash.
+	Regex        string `json:"regex,omitempty"`
+	Substitution string `json:"substitution,omitempty"`
 }
 
 // Target is one arm of a weighted split.
@@ -185,6 +220,9 @@ type Endpoint struct {
 	Port    uint16 `json:"port"`
 	// Hostname is what a route with HostFromEndpoint sends as Host.
 	Hostname string `json:"hostname,omitempty"`
+	// Weight is its share of the cluster's traffic, relative to its siblings';
+	// 0 means 1. Each address of a host name has it.
+	Weight uint32 `json:"weight,omitempty"`
 }
 
 // Document is one source document after checking and defaulting.

@@ -19,7 +19,7 @@ const (
 
 // formatLine changes with every change of the format that an older meshc would
 // misread.
-const formatLine = "meshc-snapshot 1\n"
+const formatLine = "meshc-snapshot 2\n"
 
 // maxEntry bounds one entry of a snapshot file, in bytes.
 const maxEntry = 1 << 30

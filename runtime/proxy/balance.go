@@ -3,8 +3,11 @@ package proxy
 import (
 	"context"
 	"hash/fnv"
+	"math"
+	"math/bits"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/meshc/meshc/compiler/snapshot"
@@ -60,12 +63,28 @@ type endpoint struct {
 	pool     *pool
 	hostname string
 	hash     uint64
+	weight   uint32
+	// below is the sum of the weights up to and with this one, where the
+	// endpoints of the cluster differ in weight; else 0.
+	below uint64
 }
 
-func newEndpoint(p *pool, hostname string) *endpoint {
+func newEndpoint(p *pool, spec snapshot.Endpoint) *endpoint {
 	h := fnv.New64a()
 	h.Write([]byte(p.text))
-	return &endpoint{pool: p, hostname: hostname, hash: h.Sum64()}
+	return &endpoint{pool: p, hostname: spec.Hostname, hash: h.Sum64(), weight: max(spec.Weight, 1)}
+}
+
+// weigh fills in what the endpoints of a cluster must know of one another.
+func weigh(endpoints []*endpoint) {
+	if !slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.weight != endpoints[0].weight }) {
+		return
+	}
+	sum := uint64(0)
+	for _, e := range endpoints {
+		sum += uint64(e.weight)
+		e.below = sum
+	}
 }
 
 // pick chooses an endpoint for client, nil where there is none. It waits only
@@ -83,17 +102,53 @@ func (c *cluster) pick(ctx context.Context, client uint64) *endpoint {
 	case c.clientIP:
 		return rendezvous(endpoints, client)
 	}
-	return endpoints[(c.state.next.Add(1)-1)%uint64(len(endpoints))]
+	turn := c.state.next.Add(1) - 1
+	if total := endpoints[len(endpoints)-1].below; total > 0 {
+		return byTurn(endpoints, total, turn)
+	}
+	return endpoints[turn%uint64(len(endpoints))]
+}
+
+// byTurn is round robin by weight. The multiples of the golden ratio, modulo
+// one, fall evenly on every part of the unit interval, however many there have
+// been: so each endpoint gets its share all the time, and the number of the
+// turn is all there is to remember.
+func byTurn(endpoints []*endpoint, total, turn uint64) *endpoint {
+	const goldenRatio = 0x9e3779b97f4a7c15 // its fractional part, times 2^64
+	point, _ := bits.Mul64(turn*goldenRatio, total)
+	i, _ := slices.BinarySearchFunc(endpoints, point, func(e *endpoint, point uint64) int {
+		if e.below <= point {
+			return -1
+		}
+		return 1
+	})
+	return endpoints[i]
 }
 
 // rendezvous chooses the endpoint whose hash, mixed with the client's, is
-// highest: when an endpoint leaves, only its own clients move.
+// highest: when an endpoint leaves, only its own clients move. Where weights
+// differ, the hash is taken for a random number u and -weight/log(u) counts.
 func rendezvous(endpoints []*endpoint, client uint64) *endpoint {
+	if endpoints[len(endpoints)-1].below > 0 {
+		return weightedRendezvous(endpoints, client)
+	}
 	var best *endpoint
 	var highest uint64
 	for _, e := range endpoints {
 		if h := mix(e.hash ^ client); best == nil || h > highest {
 			best, highest = e, h
+		}
+	}
+	return best
+}
+
+func weightedRendezvous(endpoints []*endpoint, client uint64) *endpoint {
+	var best *endpoint
+	var highest float64
+	for _, e := range endpoints {
+		u := (float64(mix(e.hash^client)>>11) + 0.5) / (1 << 53) // 0 and 1 excluded
+		if score := -float64(e.weight) / math.Log(u); best == nil || score > highest {
+			best, highest = e, score
 		}
 	}
 	return best

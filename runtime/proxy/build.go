@@ -109,7 +109,9 @@ func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapsho
 		l.hosts, l.domains, l.split = b.carryHosts(l, old.hosts), old.domains, b.carrySplit(l, old.split)
 	} else {
 		b.changed = true
-		b.virtualHosts(l, spec, old)
+		if err := b.virtualHosts(l, spec, old); err != nil {
+			return l.fault(err, origins)
+		}
 		l.split = b.split(l, spec.Targets)
 	}
 	for _, f := range spec.Filters.All() {
@@ -130,7 +132,7 @@ func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapsho
 
 // virtualHosts makes the virtual hosts of a listener that is new or changed.
 // It takes over those of old, which may be nil, that did not change.
-func (b *builder) virtualHosts(l *listener, spec snapshot.Listener, old *listener) {
+func (b *builder) virtualHosts(l *listener, spec snapshot.Listener, old *listener) error {
 	var before []*virtualHost
 	if old != nil && old.name == l.name { // else its meters are others
 		before = old.hosts
@@ -148,7 +150,10 @@ func (b *builder) virtualHosts(l *listener, spec snapshot.Listener, old *listene
 			}
 			found, ok := byDigest[vh.Digest]
 			if !ok {
-				l.hosts[i] = b.virtualHost(l, vh)
+				var err error
+				if l.hosts[i], err = b.virtualHost(l, vh); err != nil {
+					return fmt.Errorf("virtual host %q: %w", vh.Name, err)
+				}
 				continue
 			}
 			at = found
@@ -157,14 +162,26 @@ func (b *builder) virtualHosts(l *listener, spec snapshot.Listener, old *listene
 		at++
 	}
 	l.domains = domainsOf(l.hosts, old)
+	return nil
 }
 
-func (b *builder) virtualHost(l *listener, spec snapshot.VirtualHost) *virtualHost {
+func (b *builder) virtualHost(l *listener, spec snapshot.VirtualHost) (*virtualHost, error) {
 	vh := &virtualHost{name: spec.Name, domains: spec.Domains, routes: make([]route, spec.Routes.Len()), digest: spec.Digest}
 	for i, r := range spec.Routes.All() {
-		vh.routes[i] = route{name: r.Name, prefix: r.PathPrefix, split: b.split(l, r.Targets), hostFromEndpoint: r.HostFromEndpoint}
+		condition, err := newCondition(r)
+		if err != nil {
+			return nil, fmt.Errorf("route %q: %w", r.Name, err)
+		}
+		rewrite, err := newRewrite(r.Rewrite)
+		if err != nil {
+			return nil, fmt.Errorf("route %q: %w", r.Name, err)
+		}
+		vh.routes[i] = route{
+			name: r.Name, condition: condition, rewrite: rewrite,
+			split: b.split(l, r.Targets), hostFromEndpoint: r.HostFromEndpoint,
+		}
 	}
-	return vh
+	return vh, nil
 }
 
 func (b *builder) split(l *listener, targets snapshot.List[snapshot.Target]) split {
@@ -261,8 +278,9 @@ func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.En
 			if pl == nil {
 				pl = newPool(b.Proxy, address, &state.meter)
 			}
-			c.endpoints = append(c.endpoints, newEndpoint(pl, e.Hostname))
+			c.endpoints = append(c.endpoints, newEndpoint(pl, e))
 		}
+		weigh(c.endpoints)
 	}
 	b.made[name] = c
 	return c

@@ -176,9 +176,10 @@ func (d *dnsCluster) resolve(ctx context.Context) []*endpoint {
 		for i, e := range d.set.All() {
 			for _, a := range addresses[i] {
 				pl := d.cluster.state.dnsPool(d.proxy, netip.AddrPortFrom(a, e.Port))
-				next.endpoints = append(next.endpoints, newEndpoint(pl, e.Hostname))
+				next.endpoints = append(next.endpoints, newEndpoint(pl, e))
 			}
 		}
+		weigh(next.endpoints)
 	}
 	d.last.Store(next)
 	return next.endpoints

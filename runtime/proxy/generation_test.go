@@ -80,7 +80,7 @@ func (w *shifting) change() {
 		w.endpoints = slices.DeleteFunc(w.endpoints, func(e snapshot.EndpointSet) bool { return e.Name == name })
 		if n := w.IntN(4); n > 0 {
 			w.endpoints = append(w.endpoints, snapshot.EndpointSet{Name: name, Endpoints: snapshot.ListOfFunc(n, func(i int) snapshot.Endpoint {
-				return snapshot.Endpoint{Address: fmt.Sprint("127.0.0.", w.IntN(4)), Port: uint16(i), Hostname: fmt.Sprint(w.IntN(2))}
+				return snapshot.Endpoint{Address: fmt.Sprint("127.0.0.", w.IntN(4)), Port: uint16(i), Hostname: fmt.Sprint(w.IntN(2)), Weight: uint32(w.IntN(3))}
 			})})
 		}
 	case 2: // a cluster, or none
@@ -121,11 +121,16 @@ func (w *shifting) change() {
 func (w *shifting) domainsAndRoutes(i int) {
 	w.vhosts[i].Domains = snapshot.ListOfFunc(w.IntN(4), func(int) string { return pick(w.Rand, allDomains...) })
 	w.vhosts[i].Routes = snapshot.ListOfFunc(w.IntN(3), func(int) snapshot.Route {
-		return snapshot.Route{Name: fmt.Sprint("r", w.IntN(3)), PathPrefix: pick(w.Rand, "/a", "/"), Targets: w.targets(), HostFromEndpoint: w.IntN(2) == 0}
+		r := snapshot.Route{Name: fmt.Sprint("r", w.IntN(3)), Targets: w.targets(), HostFromEndpoint: w.IntN(2) == 0}
+		*pick(w.Rand, &r.PathPrefix, &r.PathExact, &r.PathRegex) = pick(w.Rand, "/a", "/")
+		r.Methods = pick(w.Rand, snapshot.List[string]{}, snapshot.ListOf("GET"))
+		r.Headers = pick(w.Rand, snapshot.List[snapshot.HeaderMatch]{}, snapshot.ListOf(snapshot.HeaderMatch{Name: "x", Regex: pick(w.Rand, "", "a+")}))
+		r.Rewrite = pick(w.Rand, snapshot.PathRewrite{}, snapshot.PathRewrite{Regex: "^/a", Substitution: pick(w.Rand, "/", "/b")})
+		return r
 	})
 }
 
-var allDomains = []string{"a", "b", "c", "d", "e", "*"}
+var allDomains = []string{"a", "b", "b:*", "c:1", "c:*", "*"}
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
 
@@ -141,7 +146,7 @@ func picture(g *generation) string {
 				fmt.Fprint(&b, c.dns.set.Slice())
 			}
 			for _, e := range c.endpoints {
-				fmt.Fprintf(&b, " %s=%s", e.pool.text, e.hostname)
+				fmt.Fprintf(&b, " %s=%s*%d<%d", e.pool.text, e.hostname, e.weight, e.below)
 			}
 			fmt.Fprintf(&b, "; metered=%t]", g.meters[meterKey{l.name, c.service}] == a.meter)
 		}
@@ -149,14 +154,19 @@ func picture(g *generation) string {
 	for _, l := range g.listeners {
 		fmt.Fprintf(&b, "%s metered=%t current=%t", l.name, g.meters[meterKey{l.name, ""}] == l.meter, l.gen == g)
 		arms(l, l.split)
-		for _, domain := range append(allDomains, "nobody", "A") {
+		for _, domain := range append(allDomains, "nobody", "A", "c", "C:1", "C:2") {
 			vh := l.host(domain)
 			if vh == nil {
 				continue
 			}
 			fmt.Fprintf(&b, "\n\t%s: %s", domain, vh.name)
 			for _, r := range vh.routes {
-				fmt.Fprintf(&b, "\n\t\t%s %s hostFromEndpoint=%t", r.name, r.prefix, r.hostFromEndpoint)
+				c := r.condition
+				fmt.Fprintf(&b, "\n\t\t%s prefix=%s exact=%s regex=%v methods=%v", r.name, c.prefix, c.exact, c.regex, c.methods)
+				for _, h := range c.headers {
+					fmt.Fprintf(&b, " %s=%v %v", h.name, h.values, h.regex)
+				}
+				fmt.Fprintf(&b, " rewrite %v to %q hostFromEndpoint=%t", r.rewrite.regex, r.rewrite.substitution, r.hostFromEndpoint)
 				arms(l, r.split)
 			}
 		}

@@ -226,7 +226,14 @@ func (s *stream) send(o filter.Output) error {
 	if s.route.hostFromEndpoint && e.hostname != "" {
 		s.sync(s.setHost)
 	}
+	if s.route.rewrite.regex != nil {
+		s.sync(s.setPath)
+	}
 	return s.connect(o, false)
+}
+
+func (s *stream) setPath() {
+	s.request.Set(":path", s.route.rewrite.apply(s.request.Value(":path")))
 }
 
 func (s *stream) setHost() { s.request.Set(":authority", s.endpoint.hostname) }
@@ -250,7 +257,7 @@ func (s *stream) resolve() {
 	if s.vhost == nil || s.request.Value(":method") == "CONNECT" {
 		return
 	}
-	if s.route = s.vhost.match(s.request.Value(":path")); s.route != nil {
+	if s.route = s.vhost.match(&s.request); s.route != nil {
 		s.arm = s.route.split.pick()
 	}
 }

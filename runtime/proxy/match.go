@@ -3,8 +3,10 @@ package proxy
 import (
 	"slices"
 	"strings"
+	"unsafe"
 
 	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/filter"
 )
 
 // virtualHost is a set of routes that share their domains. Generations share
@@ -20,7 +22,8 @@ type virtualHost struct {
 // so generations can share them while virtual hosts change behind their domains.
 type domains struct {
 	exact    map[string]int
-	fallback int // that of "*"; -1 where there is none
+	anyPort  map[string]int // those of "HOST:*", by HOST
+	fallback int            // that of "*"; -1 where there is none
 }
 
 // domainsOf returns the domains of hosts, those of old where they are the same.
@@ -35,11 +38,14 @@ func domainsOf(hosts []*virtualHost, old *listener) *domains {
 	for _, vh := range hosts {
 		n += vh.domains.Len()
 	}
-	d := &domains{exact: make(map[string]int, n), fallback: -1}
+	d := &domains{exact: make(map[string]int, n), anyPort: map[string]int{}, fallback: -1}
 	for i, vh := range hosts {
 		for _, domain := range vh.domains.All() {
+			host, anyPort := strings.CutSuffix(domain, ":*")
 			if domain == "*" {
 				d.fallback = i
+			} else if anyPort {
+				d.anyPort[host] = i
 			} else if _, taken := d.exact[domain]; !taken {
 				d.exact[domain] = i
 			}
@@ -51,7 +57,8 @@ func domainsOf(hosts []*virtualHost, old *listener) *domains {
 // route sends the requests it matches to its targets.
 type route struct {
 	name             string
-	prefix           string
+	condition        condition
+	rewrite          rewrite
 	split            split
 	hostFromEndpoint bool
 }
@@ -59,11 +66,9 @@ type route struct {
 // host returns the virtual host for a Host header, or nil. Host names do not
 // distinguish case (RFC 9110, 4.2.3).
 func (l *listener) host(authority string) *virtualHost {
-	if i, ok := l.domains.exact[authority]; ok {
-		return l.hosts[i]
-	}
+	i, ok := l.domains.find(authority)
 	var lower [256]byte
-	if hasUpper(authority) && len(authority) <= len(lower) {
+	if !ok && hasUpper(authority) && len(authority) <= len(lower) {
 		for i := range len(authority) {
 			c := authority[i]
 			if 'A' <= c && c <= 'Z' {
@@ -71,14 +76,38 @@ func (l *listener) host(authority string) *virtualHost {
 			}
 			lower[i] = c
 		}
-		if i, ok := l.domains.exact[string(lower[:len(authority)])]; ok {
-			return l.hosts[i]
-		}
+		i, ok = l.domains.find(unsafe.String(&lower[0], len(authority))) // which keeps nothing
 	}
-	if l.domains.fallback < 0 {
+	if !ok {
+		i = l.domains.fallback
+	}
+	if i < 0 {
 		return nil
 	}
-	return l.hosts[l.domains.fallback]
+	return l.hosts[i]
+}
+
+// find returns the virtual host for a Host header in lower case, "*" aside.
+func (d *domains) find(authority string) (int, bool) {
+	i, ok := d.exact[authority]
+	if !ok && len(d.anyPort) > 0 {
+		if at := portOf(authority); at > 0 && at+1 < len(authority) {
+			i, ok = d.anyPort[authority[:at]]
+		}
+	}
+	return i, ok
+}
+
+// portOf returns where the colon before the port is, or -1.
+func portOf(authority string) int {
+	if strings.HasPrefix(authority, "[") { // an IPv6 address
+		i := strings.Index(authority, "]:")
+		if i < 0 {
+			return -1
+		}
+		return i + 1
+	}
+	return strings.IndexByte(authority, ':')
 }
 
 func hasUpper(s string) bool {
@@ -90,11 +119,12 @@ func hasUpper(s string) bool {
 	return false
 }
 
-// match returns the first route for path, query included, or nil.
-func (vh *virtualHost) match(path string) *route {
+// match returns the first route that takes the request with headers h, or nil.
+func (vh *virtualHost) match(h *filter.Headers) *route {
+	path, _ := cutQuery(h.Value(":path"))
 	for i := range vh.routes {
-		if strings.HasPrefix(path, vh.routes[i].prefix) {
-			return &vh.routes[i]
+		if r := &vh.routes[i]; r.condition.holds(path, h) {
+			return r
 		}
 	}
 	return nil

@@ -41,6 +41,9 @@ func contentOf(o *object) (content, error) {
 		dropNulls(m)
 		return kumaContent(o, m), nil
 	case "kong":
+		if o.Kind != "Service" {
+			return content{}, nil // the view has services only
+		}
 		return kongContent(o, m)
 	}
 	return content{}, nil

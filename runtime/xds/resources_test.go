@@ -31,7 +31,30 @@ func worlds() map[string]snapshot.Snapshot {
 	route := rewritten.Routes.At(0)
 	route.HostFromEndpoint = true
 	rewritten.Routes = snapshot.ListOf(route, snapshot.Route{Name: "rest", PathPrefix: "/"})
+	matched := host("kong", []string{"kong.example", "kong.example:*"}, "/plain", "web")
+	to := matched.Routes.At(0).Targets
+	matched.Routes = snapshot.ListOf(
+		snapshot.Route{Name: "exact", PathExact: "/exact", Targets: to, Methods: snapshot.ListOf("GET")},
+		snapshot.Route{
+			Name: "regex", PathRegex: `/v\d+/.*`, Targets: to, Methods: snapshot.ListOf("GET", "PUT"),
+			Rewrite: snapshot.PathRewrite{Regex: `^/(v\d+)/?`, Substitution: `/api/\1/`},
+		},
+		snapshot.Route{Name: "headers", PathPrefix: "/", Targets: to, Headers: snapshot.ListOf(
+			snapshot.HeaderMatch{Name: "x-one", Values: snapshot.ListOf("1")},
+			snapshot.HeaderMatch{Name: "x-some", Values: snapshot.ListOf("1.0", "2")},
+			snapshot.HeaderMatch{Name: ":authority", Regex: `(?i).+\.example(?::[0-9]+)?`},
+			snapshot.HeaderMatch{Name: "x-any"},
+		)},
+		snapshot.Route{Name: "large", PathRegex: "/[a-z]{1,200}", Targets: to},
+	)
+	routes := gateway("web")
+	l := routes.Listeners.At(0)
+	l.VirtualHosts = snapshot.ListOf(matched)
+	routes.Listeners = snapshot.ListOf(l)
 	return map[string]snapshot.Snapshot{
+		"routes": world([]service{
+			{name: "web", endpoints: []snapshot.Endpoint{{Address: "192.0.2.1", Port: 80, Weight: 3}, at("192.0.2.2", 80)}},
+		}, routes),
 		"gateway": world([]service{
 			{name: "web", endpoints: []snapshot.Endpoint{at("192.0.2.1", 8080), at("192.0.2.2", 8080)}},
 			{name: "sticky", clientIP: true, endpoints: []snapshot.Endpoint{at("2001:db8::1", 80)}},
@@ -56,7 +79,7 @@ func worlds() map[string]snapshot.Snapshot {
 
 func TestResourcesAreAsWritten(t *testing.T) {
 	for name, snap := range worlds() {
-		id := name
+		id := snapshot.GatewayID
 		if name == "dataplane" {
 			id = "default.web"
 		}

@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -19,6 +20,7 @@ func ClusterLoadAssignment(e snapshot.EndpointSet, d snapshot.Discovery) (*endpo
 		Locality:            &corev3.Locality{},
 		LoadBalancingWeight: wrapperspb.UInt32(1),
 	}
+	weights := uint64(0)
 	for _, ep := range e.Endpoints.All() {
 		if _, err := netip.ParseAddr(ep.Address); err != nil && d != snapshot.DNS {
 			return nil, fmt.Errorf("endpoint address %q is not an IP address", ep.Address)
@@ -26,12 +28,20 @@ func ClusterLoadAssignment(e snapshot.EndpointSet, d snapshot.Discovery) (*endpo
 		if ep.Port == 0 {
 			return nil, fmt.Errorf("endpoint %s: port must be 1 to 65535, not 0", ep.Address)
 		}
-		locality.LbEndpoints = append(locality.LbEndpoints, &endpointv3.LbEndpoint{
+		lb := &endpointv3.LbEndpoint{
 			HostIdentifier: &endpointv3.LbEndpoint_Endpoint{Endpoint: &endpointv3.Endpoint{
 				Address:  socketAddress(ep.Address, ep.Port),
 				Hostname: ep.Hostname,
 			}},
-		})
+		}
+		if ep.Weight > 0 {
+			lb.LoadBalancingWeight = wrapperspb.UInt32(ep.Weight)
+		}
+		weights += uint64(max(ep.Weight, 1))
+		locality.LbEndpoints = append(locality.LbEndpoints, lb)
+	}
+	if weights > math.MaxUint32 {
+		return nil, fmt.Errorf("the weights of the endpoints add up to %d; Envoy takes %d at most", weights, uint32(math.MaxUint32))
 	}
 	return checked(&endpointv3.ClusterLoadAssignment{
 		ClusterName: e.Name,

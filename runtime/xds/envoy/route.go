@@ -21,9 +21,9 @@ const noHealthyUpstream = "no healthy upstream"
 func VirtualHost(v snapshot.VirtualHost) (*routev3.VirtualHost, error) {
 	out := &routev3.VirtualHost{Name: v.Name, Domains: v.Domains.Slice()}
 	for _, d := range out.Domains {
-		// Envoy would read the star as a wildcard, which the snapshot has not.
-		if d != "*" && strings.Contains(d, "*") {
-			return nil, fmt.Errorf("domain %q: a star may only stand alone", d)
+		// Envoy knows more wildcards than the snapshot has.
+		if host := strings.TrimSuffix(d, ":*"); d != "*" && strings.Contains(host, "*") {
+			return nil, fmt.Errorf("domain %q: a star may only stand alone or for a port", d)
 		}
 	}
 	for _, r := range v.Routes.All() {
@@ -37,10 +37,15 @@ func VirtualHost(v snapshot.VirtualHost) (*routev3.VirtualHost, error) {
 }
 
 func httpRoute(r snapshot.Route) (*routev3.Route, error) {
-	out := &routev3.Route{
-		Name:  r.Name,
-		Match: &routev3.RouteMatch{PathSpecifier: &routev3.RouteMatch_Prefix{Prefix: r.PathPrefix}},
+	match, err := routeMatch(r)
+	if err != nil {
+		return nil, err
 	}
+	rewrite, err := pathRewrite(r.Rewrite)
+	if err != nil {
+		return nil, err
+	}
+	out := &routev3.Route{Name: r.Name, Match: match}
 	if r.Targets.Len() == 0 {
 		// Envoy cannot route to nothing.
 		out.Action = &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
@@ -52,8 +57,9 @@ func httpRoute(r snapshot.Route) (*routev3.Route, error) {
 		return out, nil
 	}
 	action := &routev3.RouteAction{
-		Timeout:     durationpb.New(0), // none; unset would mean 15 s
-		RetryPolicy: retryOnce(),
+		Timeout:      durationpb.New(0), // none; unset would mean 15 s
+		RetryPolicy:  retryOnce(),
+		RegexRewrite: rewrite,
 		// It counts only where the cluster balances by hash. Set on each
 		// route, it keeps routes independent of their clusters' settings.
 		HashPolicy: []*routev3.RouteAction_HashPolicy{{

@@ -32,6 +32,7 @@ type loadClient struct {
 	load    *Load
 	kind    string
 	address string
+	path    string
 	// last is the name of the backend that answered last, "" after a loss.
 	last atomic.Pointer[string]
 
@@ -39,21 +40,22 @@ type loadClient struct {
 	r    *bufio.Reader
 }
 
-// StartLoad sends TCP to one address, and HTTP for host web to the others.
-// Backends are those of this package.
+// StartLoad sends TCP to one address, and HTTP for host web to the others,
+// which are ADDRESS:PORT or ADDRESS:PORT/PATH. Backends are those of this package.
 func StartLoad(tcp string, http ...string) *Load {
 	l := &Load{stop: make(chan struct{})}
-	l.start("tcp", tcp)
-	for _, address := range http {
+	l.start("tcp", tcp, "")
+	for _, to := range http {
+		address, path, _ := strings.Cut(to, "/")
 		for _, kind := range []string{"keep-alive", "keep-alive", "fresh"} {
-			l.start(kind, address)
+			l.start(kind, address, "/"+path)
 		}
 	}
 	return l
 }
 
-func (l *Load) start(kind, address string) {
-	c := &loadClient{load: l, kind: kind, address: address}
+func (l *Load) start(kind, address, path string) {
+	c := &loadClient{load: l, kind: kind, address: address, path: path}
 	c.last.Store(new(string))
 	l.clients = append(l.clients, c)
 	l.done.Go(c.run)
@@ -106,7 +108,7 @@ func (l *Load) AwaitBackend(name string) error {
 	}, func() string {
 		var at []string
 		for _, c := range l.clients {
-			at = append(at, fmt.Sprintf("%s to %s at %q", c.kind, c.address, *c.last.Load()))
+			at = append(at, fmt.Sprintf("%s to %s%s at %q", c.kind, c.address, c.path, *c.last.Load()))
 		}
 		return "waiting for " + name + ": " + strings.Join(at, ", ")
 	})
@@ -132,7 +134,7 @@ func (c *loadClient) run() {
 		who, err := c.once()
 		if err != nil {
 			c.hangUp()
-			c.load.lose(fmt.Sprintf("%s to %s, after %q: %v", c.kind, c.address, *c.last.Load(), err))
+			c.load.lose(fmt.Sprintf("%s to %s%s, after %q: %v", c.kind, c.address, c.path, *c.last.Load(), err))
 		}
 		c.last.Store(&who)
 		c.load.total.Add(1)
@@ -163,7 +165,7 @@ func (c *loadClient) once() (string, error) {
 	if c.kind == "fresh" {
 		defer c.hangUp()
 	}
-	if _, err := io.WriteString(c.conn, "GET / HTTP/1.1\r\nHost: web\r\n\r\n"); err != nil {
+	if _, err := fmt.Fprintf(c.conn, "GET %s HTTP/1.1\r\nHost: web\r\n\r\n", c.path); err != nil {
 		return "", err
 	}
 	m, err := readHead(c.r)

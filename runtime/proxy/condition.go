@@ -1,0 +1,126 @@
+package proxy
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/filter"
+)
+
+// condition is what a request must be like for a route to take it.
+type condition struct {
+	prefix, exact string         // of the path; "" where the route does not say
+	regex         *regexp.Regexp // for all of the path, or nil
+	methods       []string       // nil for every method
+	headers       []headerCondition
+}
+
+type headerCondition struct {
+	name   string
+	values []string
+	regex  *regexp.Regexp // nil without one
+}
+
+// rewrite replaces the start of the path; its zero value replaces nothing.
+type rewrite struct {
+	regex        *regexp.Regexp
+	substitution string // as Regexp.Expand takes it
+	groups       bool   // the substitution is no plain text
+}
+
+func newCondition(spec snapshot.Route) (c condition, err error) {
+	c.prefix, c.exact, c.methods = spec.PathPrefix, spec.PathExact, spec.Methods.Slice()
+	if spec.PathRegex != "" {
+		if c.regex, err = snapshot.ParseRegex(spec.PathRegex); err != nil {
+			return c, fmt.Errorf("path: %w", err)
+		}
+	}
+	for _, h := range spec.Headers.All() {
+		header := headerCondition{name: h.Name, values: h.Values.Slice()}
+		if h.Regex != "" {
+			if header.regex, err = snapshot.ParseRegex(h.Regex); err != nil {
+				return c, fmt.Errorf("header %s: %w", h.Name, err)
+			}
+		}
+		c.headers = append(c.headers, header)
+	}
+	return c, nil
+}
+
+// holds reports whether a request with the headers h, the query cut off its
+// path, meets the condition. Like Envoy it takes paths only: no "*".
+func (c *condition) holds(path string, h *filter.Headers) bool {
+	switch {
+	case path == "" || path[0] != '/':
+		return false
+	case c.regex != nil:
+		if !c.regex.MatchString(path) {
+			return false
+		}
+	case c.exact != "":
+		if path != c.exact {
+			return false
+		}
+	case !strings.HasPrefix(path, c.prefix):
+		return false
+	}
+	if c.methods != nil && !slices.Contains(c.methods, h.Value(":method")) {
+		return false
+	}
+	for i := range c.headers {
+		if !c.headers[i].holds(h) {
+			return false
+		}
+	}
+	return true
+}
+
+// holds reports whether one of the header's values is as it must be.
+func (c *headerCondition) holds(h *filter.Headers) bool {
+	for i := range h.Len() {
+		if f := h.At(i); f.Name == c.name && c.takes(f.Value) {
+			return true
+		}
+	}
+	return false
+}
+
+func (c *headerCondition) takes(value string) bool {
+	if c.regex != nil {
+		return c.regex.MatchString(value)
+	}
+	return len(c.values) == 0 || slices.Contains(c.values, value)
+}
+
+func newRewrite(spec snapshot.PathRewrite) (r rewrite, err error) {
+	if spec != (snapshot.PathRewrite{}) {
+		r.regex, r.substitution, err = spec.Parse()
+		r.groups = strings.Contains(r.substitution, "$")
+	}
+	return r, err
+}
+
+// apply returns target, a path with or without a query, with its path rewritten.
+// The expression begins with ^, so that there is one match, at the start.
+func (r *rewrite) apply(target string) string {
+	path, _ := cutQuery(target)
+	if r.groups {
+		if m := r.regex.FindStringSubmatchIndex(path); m != nil {
+			return string(r.regex.ExpandString(nil, r.substitution, path, m)) + target[m[1]:]
+		}
+	} else if m := r.regex.FindStringIndex(path); m != nil {
+		return r.substitution + target[m[1]:]
+	}
+	return target
+}
+
+// cutQuery parts a request target before the question mark.
+func cutQuery(target string) (path, query string) {
+	if i := strings.IndexByte(target, '?'); i >= 0 {
+		return target[:i], target[i:]
+	}
+	return target, ""
+}
