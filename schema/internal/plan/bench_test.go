@@ -106,6 +106,29 @@ metrics:
     type: prometheus
     conf: {port: 5670}
 `,
+	"WasmPlugin": `
+type: WasmPlugin
+name: api-key
+selectors:
+- match: {kuma.io/service: shop}
+destinations:
+- match: {kuma.io/service: stock}
+conf:
+  module: {path: api-key.wasm, sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855}
+  listeners: [inbound, gateway]
+  protocol: http
+  match: {pathPrefix: /api, methods: [GET, POST]}
+  phase: authn
+  order: 10
+  configuration: {header: x-api-key, keys: [a, b]}
+  vmConfiguration: text
+  env: {LEVEL: debug}
+  rootId: api-key
+  vmId: keys
+  services: [users]
+  limits: {memory: 128MiB, callTimeout: 50ms}
+  failurePolicy: open
+`,
 	"ExternalService": `
 type: ExternalService
 mesh: default

@@ -1,6 +1,9 @@
 package plan
 
-import "github.com/meshc/meshc/schema/tree"
+import (
+	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/tree"
+)
 
 // Check is a rule written in Go because CUE cannot state it exactly. It gets a
 // value with its defaults filled in, and ignores values of a wrong type: that
@@ -31,6 +34,7 @@ var Checks = map[string]Check{
 	"serviceAnnotations": checkServiceAnnotations,
 	"servicePorts":       checkServicePorts,
 	"sliceAddresses":     checkSliceAddresses,
+	"sliceHints":         checkSliceHints,
 	"slicePorts":         checkSlicePorts,
 	"time":               checkTime,
 	"topologyKeys":       checkTopologyKeys,
@@ -62,8 +66,9 @@ func (c *checked) check(r *run, e int, n *tree.Node) *tree.Node {
 func (r *run) runChecks(checks []Check, n *tree.Node, rl *rule) {
 	report := func(f Fault) {
 		depth := len(r.path)
-		at := n
+		at, holder := n, n
 		for _, step := range f.At {
+			holder = at
 			switch step := step.(type) {
 			case string:
 				pos := r.inside()
@@ -84,6 +89,10 @@ func (r *run) runChecks(checks []Check, n *tree.Node, rl *rule) {
 		pos := r.inside()
 		if at != nil {
 			pos = r.place(at)
+		}
+		if len(f.At) > 0 && r.faults != nil && (r.faults.unreadable(holder) || r.faults[pos] == diag.CodeType) {
+			r.path = r.path[:depth]
+			return // what the check looked for may be what is wrong
 		}
 		r.add(Finding{Code: f.Code, Class: f.Class, Message: f.Message, Hint: f.Hint, Pos: pos, Related: f.Related}, rl)
 		if f.Path != "" {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -184,10 +185,14 @@ func checkServiceAnnotations(n *tree.Node, report func(Fault)) {
 	}
 	ranges := annotations.Get(sourceRangesAnnotation)
 	// The field comes before the annotation.
-	if ranges == nil || spec.Get("loadBalancerSourceRanges").At(0) != nil {
+	field := spec.Get("loadBalancerSourceRanges")
+	if ranges == nil || field != nil && (field.Kind != tree.List || len(field.Items) > 0) || spec == nil || spec.Default {
 		return
 	}
-	if spec.Get("type").Str() != "LoadBalancer" {
+	if t := spec.Get("type").Str(); t != "LoadBalancer" {
+		if !slices.Contains([]string{"ClusterIP", "NodePort", "ExternalName"}, t) {
+			return // it is wrong itself
+		}
 		fault(sourceRangesAnnotation, diag.CodeForbidden, "this annotation may only be set when type is LoadBalancer", "remove it")
 		return
 	}
@@ -195,25 +200,31 @@ func checkServiceAnnotations(n *tree.Node, report func(Fault)) {
 		return
 	}
 	for r := range strings.SplitSeq(ranges.Str(), ",") {
-		if problem := cidrProblem(strings.TrimSpace(r)); problem != "" {
-			fault(sourceRangesAnnotation, diag.CodeInvalid, fmt.Sprintf("%q %s", r, problem), "")
+		if r = strings.TrimSpace(r); cidrProblem(r) != "" {
+			fault(sourceRangesAnnotation, diag.CodeInvalid, fmt.Sprintf("%q %s", r, cidrProblem(r)), "write ranges of addresses with commas between, as in 203.0.113.0/24,198.51.100.0/24")
 		}
 	}
 }
 
-// checkSlicePorts wants names, the empty one included, to be unique.
-func checkSlicePorts(n *tree.Node, report func(Fault)) {
+// checkSlicePorts wants the names of ports, the empty one included, to be unique.
+func checkSlicePorts(n *tree.Node, report func(Fault)) { uniqueNames("port name", n, report) }
+
+// checkSliceHints wants zones and nodes to be named once.
+func checkSliceHints(n *tree.Node, report func(Fault)) { uniqueNames("name", n, report) }
+
+// uniqueNames finds the later ones of items whose names are equal.
+func uniqueNames(what string, n *tree.Node, report func(Fault)) {
 	seen := map[string]tree.Pos{}
-	for i, p := range n.Items {
-		name := p.Get("name")
+	for i, item := range n.Items {
+		name := item.Get("name")
 		if name == nil || name.Kind != tree.String {
 			continue
 		}
 		if first, twice := seen[name.Text]; twice {
-			report(duplicateAt(fmt.Sprintf("port name %q", name.Text), first, i, "name"))
+			report(duplicateAt(fmt.Sprintf("%s %q", what, name.Text), first, i, "name"))
 			continue
 		}
-		seen[name.Text] = p.Pos
+		seen[name.Text] = item.Pos
 	}
 }
 
@@ -235,8 +246,14 @@ func checkSliceAddresses(n *tree.Node, report func(Fault)) {
 			if a.Kind != tree.String {
 				continue
 			}
-			if problem := sliceAddressProblem(of, a.Text); problem != "" {
-				report(Fault{At: []any{"endpoints", i, "addresses", j}, Code: diag.CodeInvalid, Message: show(a) + " " + problem})
+			path, problem := "", sliceAddressProblem(of, a.Text)
+			if problem == "" && !isOfFamily(of, a.Text) {
+				// The API server does not name the item here.
+				path = diag.Path("endpoints", i, "addresses")
+				problem = "is not an " + of + " address"
+			}
+			if problem != "" {
+				report(Fault{At: []any{"endpoints", i, "addresses", j}, Path: path, Code: diag.CodeInvalid, Message: show(a) + " " + problem})
 			}
 		}
 	}
@@ -245,20 +262,23 @@ func checkSliceAddresses(n *tree.Node, report func(Fault)) {
 func sliceAddressProblem(addressType, text string) string {
 	switch addressType {
 	case "IPv4", "IPv6":
-		addr, problem := parseIP(text)
-		switch {
-		case problem != "":
-			return problem
-		case addr.Is4() != (addressType == "IPv4"):
-			return "is not an " + addressType + " address"
-		}
-		return specialProblem(addr)
+		return hostProblem(text)
 	case "FQDN":
 		if len(text) > 254 || !fqdn.MatchString(text) {
-			return "is not a full DNS name"
+			return "is not a full DNS name: lower-case labels, at least two, joined by dots"
 		}
 	}
 	return ""
+}
+
+// isOfFamily reports whether text, an address, is of the family that a slice's
+// addressType says, if it says one.
+func isOfFamily(addressType, text string) bool {
+	if addressType != "IPv4" && addressType != "IPv6" {
+		return true
+	}
+	addr, err := netip.ParseAddr(text)
+	return err != nil || addr.Is4() == (addressType == "IPv4")
 }
 
 // parseIP is the API server's reading of an address: no leading zeros, no zone,
@@ -274,6 +294,15 @@ func parseIP(text string) (netip.Addr, string) {
 		return addr, "is an IPv4 address written as IPv6"
 	}
 	return addr, ""
+}
+
+// hostProblem says why text is not the address of a host.
+func hostProblem(text string) string {
+	addr, problem := parseIP(text)
+	if problem != "" {
+		return problem
+	}
+	return specialProblem(addr)
 }
 
 // specialProblem says why nothing can be sent to addr.
@@ -319,13 +348,7 @@ func addressCheck(problem func(string) string) Check {
 
 var (
 	checkIP     = addressCheck(func(s string) string { _, p := parseIP(s); return p })
-	checkHostIP = addressCheck(func(s string) string {
-		addr, p := parseIP(s)
-		if p != "" {
-			return p
-		}
-		return specialProblem(addr)
-	})
+	checkHostIP = addressCheck(hostProblem)
 	// The API server trims blanks around a range.
 	checkCIDR = addressCheck(func(s string) string { return cidrProblem(strings.TrimSpace(s)) })
 )

@@ -103,7 +103,7 @@ func kumaBackend(key string) Check {
 		backends := n.Get("backends")
 		for i := 0; backends.At(i) != nil; i++ {
 			name := backends.At(i).Get("name").Str()
-			if name == want {
+			if name == want || name == "" { // a backend without a name is wrong itself, and may be the one
 				return
 			}
 			names = append(names, name)

@@ -20,7 +20,8 @@ type compiler struct {
 	files       map[string][]byte
 	file        *scope
 	definitions map[string]*definition
-	inlining    []string // names being compiled in place, to find a circle
+	inlining    []string  // names being compiled in place, to find a circle
+	coverage    *coverage // nil outside of tests
 }
 
 // scope is a struct, or the files together, as names are looked up in it.
@@ -134,6 +135,14 @@ type context struct {
 
 // constraint compiles x.
 func (c *compiler) constraint(x ast.Expr, at context) (constraint, error) {
+	p, err := c.constraintOf(x, at)
+	if err == nil {
+		c.count(p, x)
+	}
+	return p, err
+}
+
+func (c *compiler) constraintOf(x ast.Expr, at context) (constraint, error) {
 	switch x := x.(type) {
 	case *ast.ParenExpr:
 		return c.constraint(x.X, at)
@@ -143,9 +152,9 @@ func (c *compiler) constraint(x ast.Expr, at context) (constraint, error) {
 			return nil, err
 		}
 		if n.Kind == tree.Null {
-			return &basic{kindSet(tree.Null), at.rule}, nil
+			return &basic{set: kindSet(tree.Null), rule: at.rule}, nil
 		}
-		return &scalarLiteral{n, at.rule}, nil
+		return &scalarLiteral{node: n, rule: at.rule}, nil
 	case *ast.BottomLit:
 		return &bottom{rule: at.rule}, nil
 	case *ast.Ident:

@@ -31,15 +31,15 @@ var sized = map[string][2]int64{
 	"uint32": {0, math.MaxUint32},
 }
 
-// sizedInt is the type of that name.
-func sizedInt(name string, rl *rule) constraint {
-	limits := sized[name]
-	fits := &predicate{set: kindSet(tree.Int), code: diag.CodeType, want: "an " + name, fault: "does not fit into " + name}
+// sizedInt is the type that x names.
+func (c *compiler) sizedInt(x *ast.Ident, rl *rule) constraint {
+	limits := sized[x.Name]
+	fits := &predicate{set: kindSet(tree.Int), code: diag.CodeType, want: "an " + x.Name, fault: "does not fit into " + x.Name, seen: c.tally(x, "range")}
 	fits.test = func(n *tree.Node) bool {
 		v := parseNumber(n.Text)
 		return v.isInt && limits[0] <= v.i && v.i <= limits[1]
 	}
-	return newConj([]constraint{&basic{kindSet(tree.Int), rl}, fits})
+	return newConj([]constraint{&basic{set: kindSet(tree.Int), rule: rl, seen: c.tally(x, "type")}, fits})
 }
 
 // lookup finds the declaration of name and the number of structs between s and it.
@@ -63,9 +63,9 @@ func (c *compiler) named(x *ast.Ident, at context) (constraint, error) {
 	f, in, hops := c.lookup(x.Name, at.scope)
 	switch set, isType := types[x.Name]; {
 	case f == nil && isType:
-		return &basic{set, at.rule}, nil
+		return &basic{set: set, rule: at.rule}, nil
 	case f == nil && sized[x.Name] != [2]int64{}:
-		return sizedInt(x.Name, at.rule), nil
+		return c.sizedInt(x, at.rule), nil
 	case f == nil:
 		return nil, c.errorf(x, "unknown name %s", x.Name)
 	case in == c.file && c.isStruct(x, nil):
@@ -129,7 +129,7 @@ func (c *compiler) sameAs(x ast.Expr, at context) (constraint, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &same{of, at.rule}, nil
+	return &same{expr: of, rule: at.rule}, nil
 }
 
 // reference is the value that a name has at run time.
@@ -141,7 +141,7 @@ func (c *compiler) reference(x *ast.Ident, s *scope) (expr, error) {
 	case in != c.file && !hidden(x.Name):
 		name := x.Name
 		return func(r *run, e int) value {
-			return nodeValue(r.envs[r.up(e, hops)].node.Get(name))
+			return r.value(r.envs[r.up(e, hops)].node, name)
 		}, nil
 	}
 	if slices.Contains(c.inlining, x.Name) {
@@ -177,7 +177,7 @@ func (c *compiler) unary(x *ast.UnaryExpr, at context) (constraint, error) {
 			return bound(x.Op, n, at.rule), nil
 		}
 		n.Text = strings.TrimPrefix("-"+n.Text, "--")
-		return &scalarLiteral{n, at.rule}, nil
+		return &scalarLiteral{node: n, rule: at.rule}, nil
 	}
 	return nil, c.errorf(x, "unknown construct: %s", c.source(x))
 }
@@ -215,7 +215,7 @@ func (c *compiler) call(x *ast.CallExpr, at context) (constraint, error) {
 		return &bottom{message: args[0].Text, rule: at.rule}, nil
 	}
 	if name == "list.UniqueItems" && len(args) == 0 {
-		return &unique{at.rule}, nil
+		return &unique{rule: at.rule}, nil
 	}
 	if len(args) == 1 && args[0].Kind == tree.Int {
 		n, err := strconv.Atoi(args[0].Text)
@@ -224,11 +224,13 @@ func (c *compiler) call(x *ast.CallExpr, at context) (constraint, error) {
 		}
 		switch name {
 		case "struct.MinFields":
-			return &minFields{n, at.rule}, nil
+			return &fieldCount{atLeast: n, atMost: -1, rule: at.rule}, nil
+		case "struct.MaxFields":
+			return &fieldCount{atMost: n, rule: at.rule}, nil
 		case "list.MinItems":
-			return &size{n, -1, at.rule}, nil
+			return &size{atLeast: n, atMost: -1, rule: at.rule}, nil
 		case "list.MaxItems":
-			return &size{0, n, at.rule}, nil
+			return &size{atMost: n, rule: at.rule}, nil
 		case "strings.MinRunes":
 			return runes(n, -1, at.rule), nil
 		case "strings.MaxRunes":
@@ -279,13 +281,14 @@ func mergeBounds(parts []constraint) []constraint {
 		return parts
 	}
 	a, b := *parts[lower].(*predicate), parts[upper].(*predicate)
-	low, high := *a.lower, *b.upper
+	low, high, first, second := *a.lower, *b.upper, a.seen, b.seen
+	a.merged = []*tally{first, second}
 	a.want = "between " + strings.TrimPrefix(a.want, "at least ") + " and " + strings.TrimPrefix(b.want, "at most ")
 	a.test = func(n *tree.Node) bool {
 		v := parseNumber(n.Text)
-		return low.compare(v) <= 0 && v.compare(high) <= 0 && !math.IsNaN(v.f)
+		return first.note(low.compare(v) <= 0) && second.note(v.compare(high) <= 0) && !math.IsNaN(v.f)
 	}
-	a.lower, a.upper = nil, nil
+	a.lower, a.upper, a.seen = nil, nil, nil
 	parts[lower] = &a
 	return slices.Delete(parts, upper, upper+1)
 }

@@ -148,6 +148,9 @@ func (c *compiler) declarations(decls []ast.Decl, in *scope, s *structure, at co
 			}
 		}
 		s.items = append(s.items, plans[i].item)
+		if f, ok := plans[i].item.(*field); ok && (f.presence != optional || len(f.checks) > 0) {
+			s.finishing = append(s.finishing, f)
+		}
 	}
 	for i := range plans {
 		visit(i)
@@ -167,7 +170,7 @@ func (c *compiler) field(name string, d *ast.Field, in *scope, at context, first
 	if err != nil {
 		return nil, err
 	}
-	f := &field{name: name, value: value, attributes: attrs}
+	f := &field{name: name, value: value, attributes: attrs, seen: c.tally(d, "written")}
 	switch d.Constraint {
 	case token.OPTION:
 		f.presence = optional
@@ -197,14 +200,14 @@ func (c *compiler) pattern(label *ast.ListLit, d *ast.Field, in *scope, s *struc
 	if err != nil {
 		return nil, err
 	}
-	p := &pattern{key: k, value: value, attributes: attrs}
+	p := &pattern{key: k, value: value, attributes: attrs, seen: c.tally(d, "key")}
 	s.patterns = append(s.patterns, p)
 	return p, nil
 }
 
 // when compiles if COND { … }, and lists the fields that its body declares.
 func (c *compiler) when(x *ast.Comprehension, in *scope, s *structure, at context) (*when, []string, error) {
-	w := &when{body: &structure{owner: s}}
+	w := &when{body: &structure{owner: s}, seen: c.tally(x, "if")}
 	for _, clause := range x.Clauses {
 		i, ok := clause.(*ast.IfClause)
 		if !ok {

@@ -79,6 +79,7 @@ func (c *conj) fill(r *run, e int) *tree.Node {
 
 func (c *conj) check(r *run, e int, n *tree.Node) *tree.Node {
 	if !c.set.has(n.Kind) {
+		noteWrongType(n, c.parts...)
 		r.wrongType(n, c.set, c.parts...)
 		return n
 	}
@@ -147,13 +148,21 @@ func hintInQuotes(quoted *tree.Node, parts []constraint) (hint string, broken bo
 			}
 		case *scalarDisj:
 			if p.set.has(tree.String) && !p.holds(quoted) {
+				if p.rule != nil && p.rule.hint != "" {
+					return p.rule.hint, true
+				}
 				var words []string
 				for _, s := range p.meant {
-					if s.kinds().has(tree.String) {
+					if l, ok := s.(*scalarLiteral); ok && l.node.Kind == tree.String {
 						words = append(words, s.wants())
+					} else if better, _ := hintInQuotes(quoted, []constraint{s}); better != "" {
+						return better, true
 					}
 				}
-				return "write " + orList(words), true
+				if len(words) > 0 {
+					hint = "write " + orList(words)
+				}
+				return hint, true
 			}
 		case *scalarConj:
 			if hint, broken = hintInQuotes(quoted, p.parts); broken {
@@ -208,6 +217,7 @@ func (r *run) up(e, hops int) int {
 type same struct {
 	expr expr
 	rule *rule
+	seen *tally
 }
 
 func (s *same) kinds() kinds { return anyKind }
@@ -217,7 +227,6 @@ func (s *same) fill(r *run, e int) *tree.Node {
 	if n == nil {
 		return nil
 	}
-	r.copied = n.Pos
 	filled := *n
 	filled.Default, filled.Pos = true, r.inside()
 	return &filled
@@ -225,7 +234,7 @@ func (s *same) fill(r *run, e int) *tree.Node {
 
 func (s *same) holds(r *run, e int, n *tree.Node) bool {
 	want := s.expr(r, e).node
-	return want != nil && equal(n, want)
+	return s.seen.note(want != nil && equal(n, want))
 }
 
 func (s *same) check(r *run, e int, n *tree.Node) *tree.Node {
@@ -239,11 +248,13 @@ func (s *same) check(r *run, e int, n *tree.Node) *tree.Node {
 type bottom struct {
 	message string // of error("…"), or empty
 	rule    *rule
+	seen    *tally
 }
 
 func (b *bottom) kinds() kinds              { return anyKind }
 func (b *bottom) fill(*run, int) *tree.Node { return nil }
 func (b *bottom) check(r *run, _ int, n *tree.Node) *tree.Node {
+	b.seen.note(false)
 	message := b.message
 	if message == "" {
 		message = "may not be set here"

@@ -13,6 +13,7 @@ type disj struct {
 	arms []arm
 	set  kinds
 	rule *rule
+	seen *tally
 }
 
 type arm struct {
@@ -62,37 +63,49 @@ func (d *disj) fill(r *run, e int) *tree.Node {
 }
 
 func (d *disj) check(r *run, e int, n *tree.Node) *tree.Node {
-	if !d.set.has(n.Kind) {
-		r.wrongType(n, d.set)
-		return n
+	out, ok := d.choose(r, e, n)
+	if !d.seen.note(ok) {
+		d.explain(r, e, n)
 	}
+	return out
+}
+
+// choose applies the first arm that holds.
+func (d *disj) choose(r *run, e int, n *tree.Node) (out *tree.Node, ok bool) {
 	for _, marked := range [...]bool{true, false} {
 		for _, a := range d.arms {
-			if a.marked != marked || !a.kinds().has(n.Kind) {
+			if a.marked != marked {
+				continue
+			}
+			if !a.kinds().has(n.Kind) {
+				noteWrongType(n, a.constraint)
 				continue
 			}
 			switch c := a.constraint.(type) {
 			case scalar:
 				if c.holds(n) {
-					return n
+					return n, true
 				}
 			case *same:
 				if c.holds(r, e, n) {
-					return n
+					return n, true
 				}
 			default:
 				if out, made := r.try(c, e, n); len(made) == 0 {
-					return out
+					return out, true
 				}
 			}
 		}
 	}
-	d.explain(r, e, n)
-	return n
+	return n, false
 }
 
 // explain reports why no arm holds for n.
 func (d *disj) explain(r *run, e int, n *tree.Node) {
+	if !d.set.has(n.Kind) {
+		r.wrongType(n, d.set)
+		return
+	}
 	if n.Kind == tree.Map && d.rule == nil && d.explainKey(r, n) {
 		return
 	}
@@ -193,10 +206,10 @@ type scalarDisj struct {
 func (d *scalarDisj) holds(n *tree.Node) bool {
 	for _, s := range d.scalars {
 		if s.holds(n) {
-			return true
+			return d.seen.note(true)
 		}
 	}
-	return false
+	return d.seen.note(false)
 }
 
 func (d *scalarDisj) wants() string {

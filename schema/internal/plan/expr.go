@@ -93,7 +93,17 @@ func (c *compiler) member(x ast.Expr, name string, s *scope) (expr, error) {
 	if err != nil {
 		return nil, err
 	}
-	return func(r *run, e int) value { return nodeValue(of(r, e).node.Get(name)) }, nil
+	return func(r *run, e int) value { return r.value(of(r, e).node, name) }, nil
+}
+
+// value is that of a field of n.
+func (r *run) value(n *tree.Node, name string) value {
+	if r.faults != nil {
+		if code := r.faults.doubt(n, name); code != "" {
+			r.doubt = code
+		}
+	}
+	return nodeValue(n.Get(name))
 }
 
 // length is len(x): bytes of a string, items of a list, fields of a map.
@@ -197,6 +207,17 @@ func (c *compiler) binaryExpr(x *ast.BinaryExpr, s *scope) (expr, error) {
 		}, nil
 	case token.EQL, token.NEQ, token.LSS, token.LEQ, token.GTR, token.GEQ:
 		op := x.Op
+		if lit, ok := x.Y.(*ast.BasicLit); ok && lit.Kind == token.STRING && (op == token.EQL || op == token.NEQ) {
+			want := b(nil, 0)
+			return func(r *run, e int) value {
+				// What most conditions are: a field's name and a word.
+				v := a(r, e)
+				if !v.ok || v.kind != tree.String {
+					return compareValues(op, v, want)
+				}
+				return boolean((v.node.Text == want.node.Text) == (op == token.EQL))
+			}, nil
+		}
 		return func(r *run, e int) value { return compareValues(op, a(r, e), b(r, e)) }, nil
 	}
 	return nil, c.errorf(x, "unknown construct in a condition: %s", c.source(x))

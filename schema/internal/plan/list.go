@@ -12,6 +12,7 @@ type list struct {
 	first []constraint
 	rest  constraint // nil: no more items
 	rule  *rule
+	seen  *tally
 }
 
 func (l *list) kinds() kinds { return kindSet(tree.List) }
@@ -29,6 +30,8 @@ func (l *list) fill(r *run, e int) *tree.Node {
 }
 
 func (l *list) check(r *run, e int, n *tree.Node) *tree.Node {
+	fits := n.Kind == tree.List && len(n.Items) >= len(l.first) && (l.rest != nil || len(n.Items) == len(l.first))
+	l.seen.note(fits)
 	if n.Kind != tree.List {
 		r.wrongType(n, l.kinds())
 		return n
@@ -94,13 +97,16 @@ func (r *run) present(n *tree.Node, c constraint) *tree.Node {
 type size struct {
 	atLeast, atMost int // atMost < 0: no limit
 	rule            *rule
+	seen            *tally
 }
 
 func (s *size) kinds() kinds              { return kindSet(tree.List) }
 func (s *size) fill(*run, int) *tree.Node { return nil }
 
 func (s *size) check(r *run, _ int, n *tree.Node) *tree.Node {
-	switch count := len(n.Items); {
+	count := len(n.Items)
+	s.seen.note(count >= s.atLeast && (s.atMost < 0 || count <= s.atMost))
+	switch {
 	case n.Kind != tree.List:
 		r.wrongType(n, s.kinds())
 	case count < s.atLeast:
@@ -113,7 +119,10 @@ func (s *size) check(r *run, _ int, n *tree.Node) *tree.Node {
 }
 
 // unique is list.UniqueItems: each later one of two equal items is reported.
-type unique struct{ rule *rule }
+type unique struct {
+	rule *rule
+	seen *tally
+}
 
 func (u *unique) kinds() kinds              { return kindSet(tree.List) }
 func (u *unique) fill(*run, int) *tree.Node { return nil }
@@ -143,8 +152,10 @@ func (u *unique) check(r *run, _ int, n *tree.Node) *tree.Node {
 			}
 		}
 		if first < 0 {
+			u.seen.note(true)
 			continue
 		}
+		u.seen.note(false)
 		r.enterItem(i, item.Pos)
 		r.add(duplicate(show(item), r.place(item), n.Items[first].Pos), u.rule)
 		r.leave()
@@ -161,4 +172,28 @@ func duplicate(what string, pos, first tree.Pos) Finding {
 		Code: diag.CodeDuplicate, Message: what + " is there twice", Pos: pos,
 		Related: []Related{{first, "first here"}},
 	}
+}
+
+// fieldCount is struct.MinFields and struct.MaxFields.
+type fieldCount struct {
+	atLeast, atMost int // atMost < 0: no limit
+	rule            *rule
+	seen            *tally
+}
+
+func (f *fieldCount) kinds() kinds              { return kindSet(tree.Map) }
+func (f *fieldCount) fill(*run, int) *tree.Node { return nil }
+
+func (f *fieldCount) check(r *run, _ int, n *tree.Node) *tree.Node {
+	count := len(n.Fields)
+	f.seen.note(count >= f.atLeast && (f.atMost < 0 || count <= f.atMost))
+	switch {
+	case n.Kind != tree.Map:
+		r.wrongType(n, f.kinds())
+	case count < f.atLeast:
+		r.fail(n, diag.CodeInvalid, fmt.Sprintf("has %s, want at least %d", plural(count, "field"), f.atLeast), f.rule)
+	case f.atMost >= 0 && count > f.atMost:
+		r.fail(n, diag.CodeTooLong, fmt.Sprintf("has %s, want at most %d", plural(count, "field"), f.atMost), f.rule.over(&rule{class: "TooMany"}))
+	}
+	return n
 }

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/tree"
 )
 
@@ -21,8 +22,11 @@ type Schema struct {
 // Compile reads the .cue files at the root of fsys, which form one package, and
 // compiles every definition in them. A construct that the plan does not know is
 // an error that names its place, never a rule left out.
-func Compile(fsys fs.FS) (*Schema, error) {
-	c := &compiler{files: map[string][]byte{}, definitions: map[string]*definition{}}
+func Compile(fsys fs.FS) (*Schema, error) { return compile(fsys, nil) }
+
+// compile is Compile, and counts what the rules decide if there is a coverage.
+func compile(fsys fs.FS, counts *coverage) (*Schema, error) {
+	c := &compiler{files: map[string][]byte{}, definitions: map[string]*definition{}, coverage: counts}
 	if err := c.load(fsys); err != nil {
 		return nil, err
 	}
@@ -78,28 +82,56 @@ func (d *Definition) Check(n *tree.Node) (*tree.Node, []Finding) {
 	r.reset(n, d.nullAbsent)
 	out := d.rule.check(r, noEnv, n)
 	findings := r.findings
+	if len(findings) > 0 {
+		// Once more, without what only follows from another mistake.
+		r.reset(n, d.nullAbsent)
+		r.faults = faultsOf(findings)
+		if d.rule.check(r, noEnv, n); len(r.findings) > 0 {
+			findings = r.findings
+		}
+	}
 	r.release()
 	runs.Put(r)
 	return out, tidy(findings)
 }
 
-// tidy sorts findings by place and drops what one mistake said twice: a node of
-// the wrong type is reported once, however many rules look at it.
+// tidy sorts findings by place and keeps one about each value: however many
+// rules it breaks, it is one mistake.
 func tidy(fs []Finding) []Finding {
 	if len(fs) < 2 {
 		return fs
 	}
 	slices.SortStableFunc(fs, func(a, b Finding) int {
-		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(a.Path, b.Path))
+		return cmp.Or(cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Column, b.Pos.Column), cmp.Compare(rank(a), rank(b)), cmp.Compare(a.Path, b.Path))
 	})
 	out := fs[:0]
 	for _, f := range fs {
-		same := func(g Finding) bool {
-			return g.Path == f.Path && g.Pos == f.Pos && g.Code == f.Code && (f.Class == "" || g.Message == f.Message)
+		i := len(out)
+		for i > 0 && out[i-1].Pos == f.Pos && !sameMistake(out[i-1], f) {
+			i--
 		}
-		if !slices.ContainsFunc(out, same) {
+		if i == 0 || out[i-1].Pos != f.Pos {
 			out = append(out, f)
 		}
 	}
 	return out
+}
+
+// rank puts the finding that says most about a value first.
+func rank(f Finding) int {
+	switch f.Code {
+	case diag.CodeType:
+		return 0
+	case diag.CodeNotSupported:
+		return 1
+	}
+	return 2
+}
+
+// sameMistake reports whether two findings, of which a ranks first, are about
+// one value. Rules may have paths of their own, so a wrong type covers whatever
+// else is said about the value there.
+func sameMistake(a, b Finding) bool {
+	return a.Pos == b.Pos && (a.Path == b.Path ||
+		a.Code == diag.CodeType && b.Code != diag.CodeRequired && b.Code != diag.CodeUnknownField)
 }

@@ -14,7 +14,8 @@ type run struct {
 	envs       []env
 	findings   []Finding
 	nullAbsent bool
-	copied     tree.Pos // of the value that the last default was copied from
+	faults     faults // of the run before; nil in a first one
+	doubt      string // the code of one that the expression being evaluated looked at
 }
 
 // segment is one step from a value to a value inside it.
@@ -39,14 +40,14 @@ const noEnv = -1
 func (r *run) reset(n *tree.Node, nullAbsent bool) {
 	r.path, r.envs, r.findings = r.path[:0], r.envs[:0], nil
 	r.path = append(r.path, segment{keyPos: n.Pos})
-	r.nullAbsent = nullAbsent
+	r.nullAbsent, r.faults = nullAbsent, nil
 }
 
 // release lets go of the document.
 func (r *run) release() {
 	clear(r.path[:cap(r.path)])
 	clear(r.envs[:cap(r.envs)])
-	r.findings = nil
+	r.findings, r.faults = nil, nil
 }
 
 func (r *run) push(up int, n *tree.Node) int {
@@ -166,7 +167,7 @@ func (r *run) hiddenKey() string {
 		}
 		var b strings.Builder
 		for _, s := range r.path[i+1:] {
-			if s.key == "" {
+			if s.key == "" && s.index >= 0 {
 				b.WriteString("[" + strconv.Itoa(s.index) + "]")
 				continue
 			}

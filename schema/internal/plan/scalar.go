@@ -14,10 +14,11 @@ import (
 type basic struct {
 	set  kinds
 	rule *rule
+	seen *tally
 }
 
 func (b *basic) kinds() kinds            { return b.set }
-func (b *basic) holds(n *tree.Node) bool { return b.set.has(n.Kind) }
+func (b *basic) holds(n *tree.Node) bool { return b.seen.note(b.set.has(n.Kind)) }
 func (b *basic) wants() string           { return b.set.String() }
 
 func (b *basic) fill(r *run, _ int) *tree.Node {
@@ -28,7 +29,7 @@ func (b *basic) fill(r *run, _ int) *tree.Node {
 }
 
 func (b *basic) check(r *run, _ int, n *tree.Node) *tree.Node {
-	if !b.set.has(n.Kind) {
+	if !b.holds(n) {
 		r.wrongType(n, b.set)
 	}
 	return n
@@ -38,10 +39,11 @@ func (b *basic) check(r *run, _ int, n *tree.Node) *tree.Node {
 type scalarLiteral struct {
 	node *tree.Node
 	rule *rule
+	seen *tally
 }
 
 func (l *scalarLiteral) kinds() kinds            { return kindSet(l.node.Kind) }
-func (l *scalarLiteral) holds(n *tree.Node) bool { return equal(n, l.node) }
+func (l *scalarLiteral) holds(n *tree.Node) bool { return l.seen.note(equal(n, l.node)) }
 func (l *scalarLiteral) wants() string           { return show(l.node) }
 
 func (l *scalarLiteral) fill(r *run, _ int) *tree.Node {
@@ -50,9 +52,10 @@ func (l *scalarLiteral) fill(r *run, _ int) *tree.Node {
 
 func (l *scalarLiteral) check(r *run, _ int, n *tree.Node) *tree.Node {
 	switch {
+	case l.holds(n):
 	case n.Kind != l.node.Kind:
 		r.wrongType(n, l.kinds())
-	case !equal(n, l.node):
+	default:
 		r.fail(n, diag.CodeInvalid, show(n)+" is not "+show(l.node), l.rule)
 	}
 	return n
@@ -67,6 +70,9 @@ type predicate struct {
 	fault string
 	code  string
 	rule  *rule
+	seen  *tally
+	// merged are the tallies of the two bounds that it was made of.
+	merged []*tally
 	// Of a pattern.
 	matcher *matcher
 	not     bool
@@ -76,14 +82,14 @@ type predicate struct {
 
 func (p *predicate) kinds() kinds              { return p.set }
 func (p *predicate) fill(*run, int) *tree.Node { return nil }
-func (p *predicate) holds(n *tree.Node) bool   { return p.set.has(n.Kind) && p.test(n) }
+func (p *predicate) holds(n *tree.Node) bool   { return p.set.has(n.Kind) && p.seen.note(p.test(n)) }
 func (p *predicate) wants() string             { return p.want }
 
 func (p *predicate) check(r *run, _ int, n *tree.Node) *tree.Node {
 	switch {
 	case !p.set.has(n.Kind):
 		r.wrongType(n, p.set, p)
-	case !p.test(n):
+	case !p.seen.note(p.test(n)):
 		fault := p.fault
 		if fault == "" {
 			fault = "is not " + p.want

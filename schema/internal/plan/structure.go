@@ -10,8 +10,11 @@ import (
 
 // structure is a struct: the rules about a map's fields.
 type structure struct {
-	items  []item // in an order in which no item needs a later one's result
-	checks []Check
+	items []item // in an order in which no item needs a later one's result
+	// finishing are the fields among them that have something to say when all
+	// defaults are in: that they are missing, or what a check finds.
+	finishing []*field
+	checks    []Check
 	// What belongs to the struct. A closed struct refuses every other field.
 	closed   bool
 	names    map[string]bool // fields declared outside any if
@@ -21,6 +24,8 @@ type structure struct {
 	also     []*structure // of the same value: what they know belongs, too
 	open     bool         // ...
 	owner    *structure   // of the body of an if: the struct that it stands in
+	seen     *tally
+	unknown  *tally // of being closed
 }
 
 // item is one declaration of a struct, applied to the struct in env e.
@@ -33,7 +38,7 @@ func (s *structure) fill(r *run, _ int) *tree.Node {
 }
 
 func (s *structure) check(r *run, up int, n *tree.Node) *tree.Node {
-	if n.Kind != tree.Map {
+	if !s.seen.note(n.Kind == tree.Map) {
 		r.wrongType(n, s.kinds())
 		return n
 	}
@@ -50,10 +55,8 @@ func (s *structure) body(r *run, e int) {
 	for _, it := range s.items {
 		it.apply(r, e)
 	}
-	for _, it := range s.items {
-		if f, ok := it.(*field); ok {
-			f.finish(r, e, s)
-		}
+	for _, f := range s.finishing {
+		f.finish(r, e)
 	}
 	if len(s.checks) > 0 {
 		r.runChecks(s.checks, r.envs[e].node, nil)
@@ -62,11 +65,13 @@ func (s *structure) body(r *run, e int) {
 
 func (s *structure) refuseUnknown(r *run, e int) {
 	n := r.envs[e].node
+	s.unknown.note(true) // as far as the fields that it knows go
 	for i := range n.Fields {
 		f := &n.Fields[i]
 		if s.names[f.Key] || s.knows(r, e, f.Key) {
 			continue
 		}
+		s.unknown.note(false)
 		r.enterKey(f.Key, f.KeyPos, nil)
 		r.add(Finding{
 			Code: diag.CodeUnknownField, Pos: f.KeyPos,
@@ -159,13 +164,17 @@ type field struct {
 	presence presence
 	value    constraint
 	attributes
+	seen *tally
 }
 
 func (f *field) apply(r *run, e int) {
 	n := r.envs[e].node
-	i := slices.IndexFunc(n.Fields, func(x tree.Field) bool { return x.Key == f.name })
-	if i < 0 {
-		if f.presence == regular {
+	i := 0
+	for i < len(n.Fields) && n.Fields[i].Key != f.name {
+		i++
+	}
+	if !f.seen.note(i < len(n.Fields)) {
+		if f.presence == regular && r.faults.doubt(n, f.name) == "" {
 			r.setDefault(e, f)
 		}
 		return
@@ -178,7 +187,7 @@ func (f *field) apply(r *run, e int) {
 			r.setDefault(e, f)
 		}
 		return
-	case f.zeroAbsent && isZero(x.Value):
+	case f.isAbsent(x.Value):
 		if f.presence == regular {
 			if d := f.value.fill(r, e); d != nil {
 				r.remove(e, i)
@@ -200,23 +209,29 @@ func (r *run) setDefault(e int, f *field) {
 	pos := r.inside()
 	r.enterKey(f.name, pos, f.how)
 	defer r.leave()
-	r.copied = tree.Pos{}
+	r.doubt = ""
 	d := f.value.fill(r, e)
 	if d == nil {
 		return
 	}
-	before := len(r.findings)
+	before, unreadable := len(r.findings), isUnreadable(r.doubt)
 	d = f.value.check(r, e, d)
-	if len(r.findings) > before && r.mistyped(r.copied) {
-		r.findings = r.findings[:before] // the value that it was copied from is the mistake
+	if unreadable { // what it was copied from is the mistake
+		r.findings = r.findings[:before]
 	}
 	n := r.own(e)
 	n.Fields = append(n.Fields, tree.Field{Key: f.name, KeyPos: pos, Value: d})
 }
 
-// mistyped reports whether the value at pos is known to have a wrong type.
-func (r *run) mistyped(pos tree.Pos) bool {
-	return pos != tree.Pos{} && slices.ContainsFunc(r.findings, func(f Finding) bool { return f.Code == diag.CodeType && f.Pos == pos })
+// copiesDoubt reports whether the default of f would be a copy of what is
+// misspelt or of a wrong type.
+func (r *run) copiesDoubt(e int, f *field) bool {
+	if r.faults == nil {
+		return false
+	}
+	r.doubt = ""
+	f.value.fill(r, e)
+	return isUnreadable(r.doubt)
 }
 
 // own returns the node of env e as a copy that may be changed.
@@ -235,19 +250,16 @@ func (r *run) remove(e, i int) {
 
 // finish reports that f is missing, and runs its checks on the value with all
 // its defaults.
-func (f *field) finish(r *run, e int, s *structure) {
-	if f.presence == optional && len(f.checks) == 0 {
-		return
-	}
+func (f *field) finish(r *run, e int) {
 	n := r.envs[e].node
 	x := n.Field(f.name)
-	if x == nil || f.zeroAbsent && f.presence != optional && isZero(x.Value) {
-		if f.presence != optional && !s.misspelt(n, f.name) {
+	if x == nil || f.presence != optional && f.isAbsent(x.Value) {
+		if f.presence != optional && r.faults.doubt(n, f.name) == "" && !r.copiesDoubt(e, f) {
 			r.missing(f, x)
 		}
 		return
 	}
-	if len(f.checks) > 0 && !(f.zeroAbsent && isZero(x.Value)) {
+	if len(f.checks) > 0 && !f.isAbsent(x.Value) {
 		r.enterKey(f.name, x.KeyPos, f.how)
 		r.runChecks(f.checks, x.Value, f.rule)
 		r.leave()
@@ -276,15 +288,9 @@ func (r *run) missing(f *field, x *tree.Field) {
 	r.leave()
 }
 
-// misspelt reports whether n has an unknown field that is nearly name: then the
-// unknown field alone is the mistake.
-func (s *structure) misspelt(n *tree.Node, name string) bool {
-	for s.owner != nil {
-		s = s.owner
-	}
-	return s.closed && slices.ContainsFunc(n.Fields, func(f tree.Field) bool {
-		return f.Key != name && nearest(f.Key, []string{name}) != "" && !s.knows(nil, noEnv, f.Key)
-	})
+// isAbsent reports whether n counts as not written.
+func (f *field) isAbsent(n *tree.Node) bool {
+	return f.zeroAbsent && isZero(n) && f.value.kinds().has(n.Kind)
 }
 
 func isZero(n *tree.Node) bool {
@@ -304,6 +310,7 @@ type pattern struct {
 	key   scalar
 	value constraint
 	attributes
+	seen *tally
 }
 
 func (p *pattern) matches(name string) bool {
@@ -322,7 +329,7 @@ func (p *pattern) apply(r *run, e int) {
 	n := r.envs[e].node
 	for i := 0; i < len(n.Fields); i++ {
 		x := n.Fields[i]
-		if !p.matches(x.Key) {
+		if !p.seen.note(p.matches(x.Key)) {
 			continue
 		}
 		v := r.present(x.Value, p.value)
@@ -343,6 +350,7 @@ func (p *pattern) apply(r *run, e int) {
 type when struct {
 	conditions []expr
 	body       *structure // of the same struct and env
+	seen       *tally
 }
 
 func (w *when) holds(r *run, e int) bool {
@@ -355,7 +363,8 @@ func (w *when) holds(r *run, e int) bool {
 }
 
 func (w *when) apply(r *run, e int) {
-	if w.holds(r, e) {
+	r.doubt = ""
+	if w.seen.note(w.holds(r, e)) && r.doubt == "" {
 		w.body.body(r, e)
 	}
 }
@@ -376,23 +385,4 @@ func (m embed) apply(r *run, e int) {
 	if out != n {
 		r.envs[e].node, r.envs[e].owned = out, true
 	}
-}
-
-// minFields is struct.MinFields.
-type minFields struct {
-	atLeast int
-	rule    *rule
-}
-
-func (m *minFields) kinds() kinds              { return kindSet(tree.Map) }
-func (m *minFields) fill(*run, int) *tree.Node { return nil }
-
-func (m *minFields) check(r *run, _ int, n *tree.Node) *tree.Node {
-	switch count := len(n.Fields); {
-	case n.Kind != tree.Map:
-		r.wrongType(n, m.kinds())
-	case count < m.atLeast:
-		r.fail(n, diag.CodeInvalid, "has "+plural(count, "field")+", want at least "+strconv.Itoa(m.atLeast), m.rule)
-	}
-	return n
 }
