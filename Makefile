@@ -2,13 +2,14 @@
 GO ?= go
 FUZZTIME ?= 20s
 BENCH ?= .
+TIME ?= 10m
 PKG ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build tools test demo bench fuzz clean
+.PHONY: help build tools test demo bench microbench fuzz fuzz-rules clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/meshc, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/meshc ./cmd/meshc
@@ -25,8 +26,17 @@ test: tools ## vet, check the formatting, run every test with the race detector 
 demo: build tools ## serve an example, edit a file, watch traffic move in the built-in proxy and in Envoy
 	@$(GO) run ./examples/demo -meshc bin/meshc -envoy .tools/envoy -mesh examples/mesh
 
-bench: ## run the benchmarks (BENCH=regexp, PKG=./some/...)
+bench: build .tools/kubeconform ## documents per second and memory, beside plain CUE and kubeconform
+	@$(GO) run ./cmd/meshc/internal/bench -meshc bin/meshc -kubeconform .tools/kubeconform
+
+.tools/kubeconform: .ci/kubeconform/go.mod .ci/kubeconform/go.sum
+	$(GO) build -C .ci/kubeconform -trimpath -o $(CURDIR)/.tools/kubeconform github.com/yannh/kubeconform/cmd/kubeconform
+
+microbench: ## run the benchmarks of the packages (BENCH=regexp, PKG=./some/...)
 	$(GO) test -run '^$$' -bench '$(BENCH)' -benchmem $(PKG)
+
+fuzz-rules: ## compare the rules compiled with the rules in CUE for TIME, 10m unless given
+	$(GO) test -count 1 -timeout 0 -run '^TestSameAsCUE26065' -v ./schema/internal/plan -for $(TIME) -seed $$(date +%s)
 
 fuzz: ## run each fuzz target for FUZZTIME
 	@for package in $$($(GO) list $(PKG)); do \

@@ -70,19 +70,23 @@ func (b *build) attachGateway() {
 		candidates[mesh] = b.routesFrom(identity{mesh, []map[string]string{{kuma.ServiceTag: snapshot.GatewayID}}})
 	}
 	b.hosts = make([]*gatewayHost, 0, len(b.sorted))
-	for _, s := range b.sorted {
+	hosts, arms := make([]gatewayHost, len(b.sorted)), make([]arm, len(b.sorted)) // one allocation for all
+	for i, s := range b.sorted {
 		if len(s.domains) == 0 {
 			continue
 		}
-		route := b.choose(candidates[s.mesh], s.name)
-		h := &gatewayHost{service: s, route: route}
+		route := choose(candidates[s.mesh], s.name)
+		h := &hosts[i]
+		h.service, h.route = s, route
 		if route == nil {
-			h.arms = []arm{{clusterUse{service: s}, 1}}
+			arms[i] = arm{clusterUse{service: s}, 1}
+			h.arms = arms[i : i+1 : i+1]
 		} else {
 			h.arms = b.split(s.mesh, map[string]string{kuma.ServiceTag: s.name}, route)
 		}
 		b.hosts = append(b.hosts, h)
 	}
+	b.attachRoutes()
 }
 
 func (b *build) attachDataplane(d *schema.Document) {
@@ -146,7 +150,7 @@ func (b *build) attachDataplane(d *schema.Document) {
 			b.reportUnknownService(diag.Warning, d, field, d.Mesh, name)
 		}
 		b.checkSubset(d, i, tags)
-		l.route = b.choose(candidates, name)
+		l.route = choose(candidates, name)
 		l.arms = b.split(d.Mesh, tags, l.route)
 		l.protocol = armsProtocol(l.arms)
 		v.listeners = append(v.listeners, l)

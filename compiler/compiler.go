@@ -18,15 +18,23 @@ import (
 // compile to the next: the cost follows the size of the change, and the result
 // is that of a cold compile. It is for one goroutine at a time.
 type Compiler struct {
-	documents    memo[*schema.Document, *single]
 	services     memo[*schema.Document, []*service] // of one Kubernetes or Kong document
 	kumaServices memo[serviceKey, *service]
 	clusters     memo[clusterKey, *lowered]
+	locals       memo[localKey, *lowered]
 	hosts        memo[*service, snapshot.VirtualHost]
+	routeHosts   memo[string, snapshot.VirtualHost] // by host
+	kongRoutes   memo[*schema.Document, *kongRouted]
 	proxies      memo[string, snapshot.Proxy]
-	// The order of names changes only when the set of names does.
-	serviceOrder []serviceKey
-	clusterOrder []string
+	members      memo[*schema.Document, *dataplaneMembers]
+	policies     policyKnowledge
+	documents    kept[*schema.Document, snapshot.Document]
+	origins      kept[*schema.Document, snapshot.Origin]
+	unsupported  kept[*schema.Document, []diag.Diagnostic]
+	clusterList  kept[*lowered, snapshot.Cluster]
+	endpointList kept[*lowered, snapshot.EndpointSet]
+	serviceOrder ranking[serviceKey]
+	clusterOrder ranking[string]
 	// claims are the hosts of the gateway in the last compile, if no host was
 	// claimed twice in it.
 	claims []claim
@@ -52,22 +60,26 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	b := &build{
 		c: c, input: docs,
 		meshes:   map[string]*schema.Document{"default": nil},
-		services: make(map[serviceKey]*service, len(c.serviceOrder)),
-		known:    map[string]map[string]bool{}, ties: map[string]bool{},
+		services: make(map[serviceKey]*service, c.serviceOrder.length),
+		known:    map[string]map[string]bool{},
 	}
 	for _, pass := range []func(*build){
 		resolve,
+		references,
+		policies,
 		attach,
 		order,
 		lower,
 	} {
 		pass(b)
 	}
-	c.documents.endCompile()
 	c.services.endCompile()
 	c.kumaServices.endCompile()
 	c.clusters.endCompile()
+	c.locals.endCompile()
 	c.hosts.endCompile()
+	c.routeHosts.endCompile()
+	c.kongRoutes.endCompile()
 	c.proxies.endCompile()
 	diag.Sort(b.diags)
 	diag.Sort(b.unsupported)
@@ -80,22 +92,30 @@ type build struct {
 	input []*schema.Document
 
 	// resolve
-	docs       []*schema.Document          // input without duplicates
-	meshes     map[string]*schema.Document // nil for a default nobody wrote
+	docs       []*schema.Document            // input without duplicates
+	byKind     map[string][]*schema.Document // docs by "DIALECT/KIND"
+	meshes     map[string]*schema.Document   // nil for a default nobody wrote
 	services   map[serviceKey]*service
-	sorted     []*service // services by mesh and name, their order everywhere
+	defined    []*service // the same as they were met
+	sorted     []*service // the same by mesh and name, their order everywhere
 	dataplanes []*schema.Document
 	routes     []*schema.Document // TrafficRoutes
+	// gatewayRoutes are in the order in which they are tried.
+	gatewayRoutes []*gatewayRoute
 
 	// attach
 	hosts []*gatewayHost
 	views []view
+	// targets are the hosts by service, where there are gatewayRoutes.
+	targets map[*service]*gatewayHost
+
+	// order
+	routeHosts []*routeHost
 
 	// lower
 	out snapshot.Snapshot
 
 	known map[string]map[string]bool // names of services by mesh, for suggestions
-	ties  map[string]bool            // messages about ties that have been reported
 
 	diags       []diag.Diagnostic
 	unsupported []diag.Diagnostic

@@ -120,7 +120,11 @@ func render(s snapshot.Snapshot) string {
 			for _, h := range l.VirtualHosts.All() {
 				fmt.Fprintf(&b, "    host %s: %s\n", h.Name, strings.Join(h.Domains.Slice(), " "))
 				for _, r := range h.Routes.All() {
-					fmt.Fprintf(&b, "      %s%s", r.PathPrefix, renderTargets(r.Targets))
+					b.WriteString("      ")
+					if r.Name != h.Name {
+						fmt.Fprintf(&b, "%s: ", r.Name)
+					}
+					fmt.Fprintf(&b, "%s%s", renderMatch(r), renderTargets(r.Targets))
 					if r.HostFromEndpoint {
 						b.WriteString(" (host from endpoint)")
 					}
@@ -132,10 +136,35 @@ func render(s snapshot.Snapshot) string {
 	for i, c := range s.Clusters.All() {
 		fmt.Fprintf(&b, "cluster %s %s %s %s, from %s\n", c.Name, c.Protocol, c.Discovery, c.Balancing, strings.Join(c.Sources.Slice(), " "))
 		for _, e := range s.Endpoints.At(i).Endpoints.All() {
-			fmt.Fprintf(&b, "  %s:%d %s\n", e.Address, e.Port, e.Hostname)
+			fmt.Fprintf(&b, "  %s:%d %s", e.Address, e.Port, e.Hostname)
+			if e.Weight != 0 {
+				fmt.Fprintf(&b, " *%d", e.Weight)
+			}
+			b.WriteString("\n")
 		}
 	}
 	return strings.ReplaceAll(b.String(), " \n", "\n")
+}
+
+// renderMatch writes what a route matches, and what it makes of the path.
+func renderMatch(r snapshot.Route) string {
+	out := r.PathPrefix
+	if r.PathExact != "" {
+		out = "= " + r.PathExact
+	}
+	if r.PathRegex != "" {
+		out = "~ " + r.PathRegex
+	}
+	if r.Methods.Len() > 0 {
+		out = strings.Join(r.Methods.Slice(), ",") + " " + out
+	}
+	for _, h := range r.Headers.All() {
+		out += fmt.Sprintf(" %s=%s%s", h.Name, strings.Join(h.Values.Slice(), ","), h.Regex)
+	}
+	if r.Rewrite != (snapshot.PathRewrite{}) {
+		out += fmt.Sprintf(" (s %s %s)", r.Rewrite.Regex, r.Rewrite.Substitution)
+	}
+	return out
 }
 
 func renderTargets(ts snapshot.List[snapshot.Target]) string {

@@ -64,7 +64,7 @@ func drawDocument(t *rapid.T) string {
 	name := rapid.SampledFrom([]string{"web", "db", "cart"}).Draw(t, "name")
 	other := rapid.SampledFrom([]string{"web", "db", "cart", "nobody"}).Draw(t, "other")
 	n := rapid.IntRange(1, 3).Draw(t, "n")
-	switch rapid.IntRange(0, 5).Draw(t, "kind") {
+	switch rapid.IntRange(0, 7).Draw(t, "kind") {
 	case 0:
 		return fmt.Sprintf(`{"apiVersion":"v1","kind":"Service","metadata":{"name":%q},"spec":{"clusterIP":"10.0.0.%d","ports":[{"name":"http","port":80},{"name":"x","port":8%d}]}}`, name, n, n)
 	case 1:
@@ -75,6 +75,13 @@ func drawDocument(t *rapid.T) string {
 		return fmt.Sprintf(`{"type":"TrafficRoute","mesh":"default","name":%q,"sources":[{"match":{"kuma.io/service":"*"}}],"destinations":[{"match":{"kuma.io/service":%q}}],"conf":{"split":[{"weight":%d,"destination":{"kuma.io/service":%q,"version":"v1"}},{"weight":1,"destination":{"kuma.io/service":"*"}}]}}`, name, other, n, other)
 	case 4:
 		return fmt.Sprintf(`{"type":"ExternalService","mesh":"default","name":%q,"tags":{"kuma.io/service":%q},"networking":{"address":"10.3.0.%d:80"}}`, name, other, n)
+	case 5, 6:
+		route := fmt.Sprintf(`"name":"r-%s","hosts":%s,"paths":["/%s"]`, other, rapid.SampledFrom([]string{`[]`, `["web"]`, `["*.com"]`, `["web","db.default:81"]`}).Draw(t, "hosts"), other)
+		if rapid.Bool().Draw(t, "alone") {
+			return fmt.Sprintf(`{"_format_version":"3.0","routes":[{"service":{"name":%q},%s}]}`, name, route)
+		}
+		return fmt.Sprintf(`{"_format_version":"3.0","services":[{"name":%q,"url":"http://up-%s:8%d/%d","routes":[{%s}]}],"upstreams":[{"name":"up-%s","targets":[{"target":"10.5.0.%d:80","weight":%d},{"target":"10.5.0.9:80"}]}]}`,
+			name, other, n, n, route, other, n, n)
 	}
 	return fmt.Sprintf(`{"name":%q,"host":"10.4.0.%d"}`, name, n)
 }

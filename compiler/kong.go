@@ -8,50 +8,133 @@ import (
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/kong"
 )
 
-// kongServices makes a service of mesh default of each Kong Service that is enabled.
-func (b *build) kongServices(docs []*schema.Document) {
-	for _, d := range docs {
+// kong finds what Kong's entities refer to, and makes services of mesh default
+// and routes of the gateway of them.
+func (b *build) kong(byKind map[string][]*schema.Document) {
+	w := newKongWorld(b, byKind)
+	w.checkReferences()
+	for _, d := range byKind["kong/Service"] {
 		if on := d.Body.(*kong.Service).Enabled; on != nil && !*on {
 			continue
 		}
-		for _, s := range b.c.services.get(d, nil, func() []*service { return []*service{kongService(d)} }) {
+		up := w.upstreamOf(d)
+		inputs := make([]any, 0, len(up.docs()))
+		for _, from := range up.docs() {
+			inputs = append(inputs, from)
+		}
+		if up != nil && len(up.targets) == 0 {
+			b.report(diag.CodeNoEndpoints, diag.Warning, d, []any{"host"},
+				"upstream "+up.doc.Name+" has no targets, so service "+d.Name+" answers 503", "add targets to the upstream",
+				diag.Related{Place: up.doc.Place("name"), Message: "the upstream"})
+		}
+		for _, s := range b.c.services.get(d, inputs, func() []*service { return []*service{kongService(d, up)} }) {
 			b.define(s)
 		}
 	}
+	w.routes()
+	b.leaveOut(byKind)
 }
 
-func kongService(d *schema.Document) *service {
+// leaveOut drops the documents that were only there to be referred to.
+func (b *build) leaveOut(byKind map[string][]*schema.Document) {
+	out := 0
+	for _, kind := range kongLeftOut {
+		out += len(byKind["kong/"+kind])
+	}
+	if out == 0 {
+		return
+	}
+	kept := make([]*schema.Document, 0, len(b.docs)-out)
+	for _, d := range b.docs {
+		if !isLeftOut(d) {
+			kept = append(kept, d)
+		}
+	}
+	b.docs = kept
+}
+
+func kongService(d *schema.Document, up *kongUpstream) *service {
 	k := d.Body.(*kong.Service)
 	s := &service{
 		serviceKey:     serviceKey{"default", d.Name},
 		dialect:        schema.Kong,
 		protocol:       k.Protocol,
-		discovery:      snapshot.DNS,
+		discovery:      snapshot.Static,
 		balancing:      snapshot.RoundRobin,
 		connectTimeout: time.Duration(k.ConnectTimeout) * time.Millisecond,
 		// Kong sends the Service's host upstream, not the client's.
 		hostFromEndpoint: true,
-		doc:              d, docs: []*schema.Document{d},
+		doc:              d, docs: append([]*schema.Document{d}, up.docs()...),
 		path: []any{"name"},
 	}
 	s.whole = s.serviceKey.whole()
-	host := strings.Trim(k.Host, "[]")
-	e := snapshot.Endpoint{Address: host, Port: uint16(k.Port), Hostname: host}
-	if net.ParseIP(host) != nil {
-		s.discovery = snapshot.Static
-		e.Address, e.Hostname = canonicalIP(host), hostOfIP(host)
+	if up == nil {
+		s.endpoints = []endpoint{{Endpoint: s.kongEndpoint(strings.Trim(k.Host, "[]"), uint16(k.Port))}}
+	} else {
+		s.addTargets(up)
 	}
-	if k.Port != 80 {
-		// The port is part of the Host that Kong sends unless it is the protocol's own.
-		e.Hostname += ":" + strconv.Itoa(int(k.Port))
-	}
-	s.endpoints = []endpoint{{Endpoint: e}}
 	if s.http(false) {
 		name := strings.ToLower(d.Name)
 		s.domains = []string{name, name + ":80"}
+		s.rewrite = kongBase(k.Path).rewriteWhole()
 	}
 	return s
+}
+
+// kongEndpoint returns the endpoint at a host, which may be a name: then the
+// service's are found by DNS.
+func (s *service) kongEndpoint(host string, port uint16) snapshot.Endpoint {
+	e := snapshot.Endpoint{Address: host, Port: port, Hostname: host}
+	if net.ParseIP(host) != nil {
+		e.Address, e.Hostname = canonicalIP(host), hostOfIP(host)
+	} else {
+		s.discovery = snapshot.DNS
+	}
+	if port != 80 {
+		// The port is part of the Host that Kong sends unless it is the protocol's own.
+		e.Hostname += ":" + strconv.Itoa(int(port))
+	}
+	return e
+}
+
+// addTargets makes the endpoints of s those of the upstream that is its host.
+func (s *service) addTargets(up *kongUpstream) {
+	u := up.doc.Body.(*kong.Upstream)
+	if u.Algorithm == "consistent-hashing" && u.HashOn == "ip" {
+		s.balancing = snapshot.ClientIP
+	}
+	equal := true
+	for _, d := range up.targets {
+		t := d.Body.(*kong.Target)
+		equal = equal && t.Weight == up.targets[0].Body.(*kong.Target).Weight
+		if t.Weight == 0 {
+			continue
+		}
+		host, port := kongTarget(t.Target)
+		e := s.kongEndpoint(host, port)
+		e.Weight = t.Weight
+		if u.HostHeader != "" {
+			e.Hostname = u.HostHeader
+		}
+		s.endpoints = append(s.endpoints, endpoint{Endpoint: e})
+	}
+	for i := range s.endpoints {
+		if equal { // then there is nothing to weigh
+			s.endpoints[i].Weight = 0
+		}
+	}
+}
+
+// kongTarget parts the address of a target.
+func kongTarget(target string) (host string, port uint16) {
+	host, number, err := net.SplitHostPort(target)
+	if err != nil {
+		return strings.Trim(target, "[]"), kong.DefaultTargetPort
+	}
+	n, _ := strconv.ParseUint(number, 10, 16) // checked
+	return host, uint16(n)
 }

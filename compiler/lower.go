@@ -8,19 +8,12 @@ import (
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/schema"
-	"github.com/meshc/meshc/schema/diag"
 )
 
 // lowered is a cluster with its endpoints.
 type lowered struct {
 	cluster   snapshot.Cluster
 	endpoints snapshot.EndpointSet
-}
-
-// single is what one document gives whatever the others say.
-type single struct {
-	document    snapshot.Document
-	unsupported []diag.Diagnostic
 }
 
 // lower writes the snapshot.
@@ -34,19 +27,16 @@ func lower(b *build) {
 	out.Proxies = snapshot.ListOf(proxies...)
 
 	clusters := b.lowerClusters()
-	out.Clusters = snapshot.ListOfFunc(len(clusters), func(i int) snapshot.Cluster { return clusters[i].cluster })
-	out.Endpoints = snapshot.ListOfFunc(len(clusters), func(i int) snapshot.EndpointSet { return clusters[i].endpoints })
+	byName := func(x, y *lowered) bool { return x.cluster.Name < y.cluster.Name }
+	out.Clusters = b.c.clusterList.update(clusters, byName, func(l *lowered) snapshot.Cluster { return l.cluster })
+	out.Endpoints = b.c.endpointList.update(clusters, byName, func(l *lowered) snapshot.EndpointSet { return l.endpoints })
 
-	out.Documents = snapshot.ListOfFunc(len(b.docs), func(i int) snapshot.Document {
-		d := b.docs[i]
-		one := b.c.documents.get(d, nil, func() *single { return &single{lowerDocument(d), unsupported(d)} })
-		b.unsupported = append(b.unsupported, one.unsupported...)
-		return one.document
-	})
-	out.Origins = snapshot.ListOfFunc(len(b.docs), func(i int) snapshot.Origin {
-		d := b.docs[i]
-		return snapshot.Origin{ID: d.ID(), File: d.Origin, Line: d.Tree.Pos.Line, Column: d.Tree.Pos.Column}
-	})
+	byID := func(x, y *schema.Document) bool { return x.ID() < y.ID() }
+	out.Documents = b.c.documents.update(b.docs, byID, lowerDocument)
+	out.Origins = b.c.origins.update(b.docs, byID, lowerOrigin)
+	for _, ds := range b.c.unsupported.update(b.docs, byID, unsupported).All() {
+		b.unsupported = append(b.unsupported, ds...)
+	}
 	b.out = snapshot.Seal(out)
 }
 
@@ -60,20 +50,28 @@ func lowerDocument(d *schema.Document) snapshot.Document {
 	return out
 }
 
+func lowerOrigin(d *schema.Document) snapshot.Origin {
+	return snapshot.Origin{ID: d.ID(), File: d.Origin, Line: d.Tree.Pos.Line, Column: d.Tree.Pos.Column}
+}
+
 // lowerGateway makes the proxy that routes by host to every HTTP service.
 func (b *build) lowerGateway() snapshot.Proxy {
 	var inputs []any
 	slices.SortFunc(b.hosts, func(x, y *gatewayHost) int { return cmp.Compare(x.service.whole, y.service.whole) })
 	l := snapshot.Listener{
 		Name: snapshot.GatewayID, Direction: snapshot.Gateway, Protocol: snapshot.HTTP,
-		VirtualHosts: snapshot.ListOfFunc(len(b.hosts), func(i int) snapshot.VirtualHost {
+		VirtualHosts: snapshot.ListOfFunc(len(b.hosts)+len(b.routeHosts), func(i int) snapshot.VirtualHost {
+			if i >= len(b.hosts) {
+				return b.lowerRouteHost(b.routeHosts[i-len(b.hosts)])
+			}
 			h := b.hosts[i]
 			inputs = inputs[:0]
 			if h.route != nil || h.kept != "" { // else all lies in the service
 				inputs = appendArms(append(inputs, h.kept), h.route, h.arms)
 			}
 			return b.c.hosts.get(h.service, inputs, func() snapshot.VirtualHost {
-				return lowerHost(h.service.whole, h.domains, h.arms, sources(h.route, h.service.docs...))
+				name := h.service.whole
+				return lowerHost(name, h.domains, []snapshot.Route{route(name, targets(h.arms), h.arms)}, sources(h.route, h.service.docs...))
 			})
 		}),
 	}
@@ -126,11 +124,11 @@ func lowerListener(doc *schema.Document, l *listener) snapshot.Listener {
 	return out
 }
 
-func lowerHost(name string, domains []string, arms []arm, from snapshot.List[string]) snapshot.VirtualHost {
+func lowerHost(name string, domains []string, routes []snapshot.Route, from snapshot.List[string]) snapshot.VirtualHost {
 	sorted := slices.Sorted(slices.Values(domains))
 	h := snapshot.VirtualHost{
 		Name: name, Domains: snapshot.ListOf(sorted...),
-		Routes:  snapshot.ListOf(route(name, targets(arms), arms)),
+		Routes:  snapshot.ListOf(routes...),
 		Sources: from,
 	}
 	h.Digest = h.Sum()
@@ -140,8 +138,13 @@ func lowerHost(name string, domains []string, arms []arm, from snapshot.List[str
 // route sends every request to targets.
 func route(name string, targets []snapshot.Target, arms []arm) snapshot.Route {
 	r := snapshot.Route{Name: name, PathPrefix: "/", Targets: snapshot.ListOf(targets...)}
-	for _, a := range arms {
+	for i, a := range arms {
 		r.HostFromEndpoint = r.HostFromEndpoint || a.service.hostFromEndpoint
+		if i == 0 {
+			r.Rewrite = a.service.rewrite
+		} else if r.Rewrite != a.service.rewrite {
+			r.Rewrite = snapshot.PathRewrite{} // services that differ get the path as it came
+		}
 	}
 	return r
 }
@@ -156,31 +159,51 @@ func targets(arms []arm) []snapshot.Target {
 
 // lowerClusters makes every cluster that a listener refers to, sorted by name.
 func (b *build) lowerClusters() []*lowered {
-	uses := make(map[string]clusterUse, len(b.hosts))
-	all := make(map[string]*lowered, len(b.hosts))
-	for _, h := range b.hosts {
-		for _, a := range h.arms {
-			uses[a.name()] = a.clusterUse
+	order := &b.c.clusterOrder
+	names := make([]string, 0, len(order.met))
+	uses := make([]clusterUse, 0, len(order.met)) // of the first names; the others are local
+	use := func(arms []arm) {
+		for _, a := range arms {
+			names, uses = append(names, a.name()), append(uses, a.clusterUse)
 		}
 	}
+	for _, h := range b.hosts {
+		use(h.arms)
+	}
+	for _, r := range b.gatewayRoutes {
+		if to := b.targets[r.service]; to != nil {
+			use(to.arms)
+		}
+	}
+	for _, h := range b.routeHosts {
+		if h.owner != nil {
+			use(h.owner.arms)
+		}
+	}
+	var locals []localKey
 	for _, v := range b.views {
 		for _, l := range v.listeners {
-			for _, a := range l.arms {
-				uses[a.name()] = a.clusterUse
-			}
+			use(l.arms)
 			if l.direction == snapshot.Inbound {
-				name := localName(l.local)
-				all[name] = lowerLocal(name, l, v.doc, all[name])
+				locals = append(locals, localKey{doc: v.doc, endpoint: l.local, protocol: l.protocol})
 			}
 		}
 	}
-	for name, u := range uses {
-		all[name] = b.c.clusters.get(clusterKey{u.service, name}, nil, func() *lowered { return lowerCluster(name, u) })
+	for _, k := range locals {
+		names = append(names, localName(k.endpoint))
 	}
-	b.c.clusterOrder = inOrder(b.c.clusterOrder, all, strings.Compare)
-	out := make([]*lowered, len(all))
-	for i, name := range b.c.clusterOrder {
-		out[i] = all[name]
+	order.order(names, strings.Compare)
+	out := make([]*lowered, order.length)
+	for i, u := range uses {
+		if at := &out[order.places[i]]; *at == nil {
+			*at = b.c.clusters.get(clusterKey{u.service, names[i]}, nil, func() *lowered { return lowerCluster(names[i], u) })
+		}
+	}
+	for i, k := range locals {
+		i += len(uses)
+		at := &out[order.places[i]]
+		k.before = *at
+		*at = b.c.locals.get(k, nil, func() *lowered { return lowerLocal(names[i], k) })
 	}
 	return out
 }
@@ -207,23 +230,32 @@ func lowerCluster(name string, u clusterUse) *lowered {
 // localName names the cluster behind an inbound. No service has an @ in its name.
 func localName(e snapshot.Endpoint) string { return fmt.Sprintf("local@%s:%d", e.Address, e.Port) }
 
-// lowerLocal makes the cluster of the application beside an inbound; before is
-// the one that another inbound with the same application made.
-func lowerLocal(name string, l listener, doc *schema.Document, before *lowered) *lowered {
-	from := []string{doc.ID()}
-	if before != nil {
-		from = slices.Compact(slices.Sorted(slices.Values(append(from, before.cluster.Sources.Slice()...))))
+// localKey is the application beside an inbound: what its cluster depends on.
+type localKey struct {
+	doc      *schema.Document
+	endpoint snapshot.Endpoint
+	protocol snapshot.Protocol
+	// before is the cluster that another inbound with the same application
+	// made, or nil.
+	before *lowered
+}
+
+// lowerLocal makes the cluster of the application beside an inbound.
+func lowerLocal(name string, k localKey) *lowered {
+	from := []string{k.doc.ID()}
+	if k.before != nil {
+		from = slices.Compact(slices.Sorted(slices.Values(append(from, k.before.cluster.Sources.Slice()...))))
 	}
 	out := &lowered{
 		cluster: snapshot.Cluster{
-			Name: name, Protocol: l.protocol,
+			Name: name, Protocol: k.protocol,
 			Discovery: snapshot.Static, Balancing: snapshot.RoundRobin,
 			ConnectTimeout: snapshot.Duration(defaultConnectTimeout),
 			Sources:        snapshot.ListOf(from...),
 		},
-		endpoints: snapshot.EndpointSet{Name: name, Endpoints: snapshot.ListOf(l.local), Sources: snapshot.ListOf(from...)},
+		endpoints: snapshot.EndpointSet{Name: name, Endpoints: snapshot.ListOf(k.endpoint), Sources: snapshot.ListOf(from...)},
 	}
-	if before != nil && before.cluster.Protocol == snapshot.HTTP {
+	if k.before != nil && k.before.cluster.Protocol == snapshot.HTTP {
 		out.cluster.Protocol = snapshot.HTTP
 	}
 	return out.sealed()

@@ -2,11 +2,9 @@ package compiler
 
 import (
 	"cmp"
-	"fmt"
 	"time"
 
 	"github.com/meshc/meshc/schema"
-	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/kuma"
 )
 
@@ -83,9 +81,9 @@ func (b *build) routesFrom(id identity) []candidate {
 // choose returns the TrafficRoute that applies to service: the one with the
 // highest sum of source and destination rank; of equals the one created later,
 // else the first by name. It returns nil where none matches.
-func (b *build) choose(candidates []candidate, service string) *schema.Document {
+func choose(candidates []candidate, service string) *schema.Document {
 	destination := []map[string]string{{kuma.ServiceTag: service}}
-	var won, tied *candidate
+	var won *candidate
 	var top rank
 	for i := range candidates {
 		c := &candidates[i]
@@ -94,41 +92,23 @@ func (b *build) choose(candidates []candidate, service string) *schema.Document 
 			continue
 		}
 		r := c.source.plus(dst)
-		switch order := r.compare(top); {
-		case won == nil || order > 0:
-			won, tied, top = c, nil, r
-		case order == 0:
-			later := creation(c.route).Compare(creation(won.route))
-			switch {
-			case later > 0:
-				won, tied = c, nil
-			case later == 0:
-				tied = c
-			}
+		order := 1
+		if won != nil {
+			order = cmp.Or(r.compare(top), creation(c.route.CreationTime).Compare(creation(won.route.CreationTime)))
+		}
+		if order > 0 {
+			won, top = c, r
 		}
 	}
 	if won == nil {
 		return nil
 	}
-	if tied != nil {
-		b.reportTie(won.doc, tied.doc, service)
-	}
 	return won.doc
 }
 
-func (b *build) reportTie(won, lost *schema.Document, service string) {
-	message := fmt.Sprintf("TrafficRoute %s and %s match traffic to %s equally well; %s is used, for its name comes first", won.Name, lost.Name, service, won.Name)
-	if b.ties[message] {
-		return // another dataplane met the same tie
-	}
-	b.ties[message] = true
-	b.report(diag.CodeTie, diag.Warning, lost, []any{"name"}, message,
-		"add a tag to the selectors of the one that should win, or give it a later creationTime",
-		diag.Related{Place: won.Place("name"), Message: "the one in use"})
-}
-
-// creation is the zero time where the document has none: the earliest.
-func creation(r *kuma.TrafficRoute) time.Time {
-	t, _ := time.Parse(time.RFC3339Nano, r.CreationTime)
+// creation is the time that a document says it was created at; the zero time,
+// which is the earliest, where it says none.
+func creation(text string) time.Time {
+	t, _ := time.Parse(time.RFC3339Nano, text)
 	return t
 }

@@ -16,6 +16,7 @@ import (
 // gateway.
 func order(b *build) {
 	b.claimHosts()
+	b.orderRoutes()
 	for i := range b.views {
 		b.checkPorts(&b.views[i])
 		slices.SortStableFunc(b.views[i].listeners, func(x, y listener) int { return cmp.Compare(x.name(), y.name()) })

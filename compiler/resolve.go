@@ -3,8 +3,7 @@ package compiler
 import (
 	"cmp"
 	"fmt"
-	"maps"
-	"slices"
+	"strings"
 
 	"github.com/meshc/meshc/schema"
 	"github.com/meshc/meshc/schema/diag"
@@ -27,29 +26,26 @@ func resolve(b *build) {
 		b.meshes[d.Name] = d
 	}
 	b.checkMeshes()
+	b.byKind = byKind
 	b.dataplanes = byKind["kuma/Dataplane"]
 	b.routes = byKind["kuma/TrafficRoute"]
 
 	b.kubernetesServices(byKind)
-	b.kongServices(byKind["kong/Service"])
+	b.kong(byKind)
 	b.kumaServices(b.dataplanes, byKind["kuma/ExternalService"])
 
-	b.c.serviceOrder = inOrder(b.c.serviceOrder, b.services, func(x, y serviceKey) int {
+	keys := make([]serviceKey, len(b.defined))
+	for i, s := range b.defined {
+		keys[i] = s.serviceKey
+	}
+	order := &b.c.serviceOrder
+	order.order(keys, func(x, y serviceKey) int {
 		return cmp.Or(cmp.Compare(x.mesh, y.mesh), cmp.Compare(x.name, y.name))
 	})
-	b.sorted = make([]*service, len(b.services))
-	for i, k := range b.c.serviceOrder {
-		b.sorted[i] = b.services[k]
+	b.sorted = make([]*service, order.length)
+	for i, s := range b.defined {
+		b.sorted[order.places[i]] = s
 	}
-}
-
-// inOrder returns the keys of m in order; before are the keys of an earlier
-// map, which are the answer if m has the same.
-func inOrder[K comparable, V any](before []K, m map[K]V, compare func(K, K) int) []K {
-	if len(before) == len(m) && !slices.ContainsFunc(before, func(k K) bool { _, ok := m[k]; return !ok }) {
-		return before
-	}
-	return slices.SortedFunc(maps.Keys(m), compare)
 }
 
 // dropDuplicates keeps the first document of each name. The input is sorted by
@@ -59,15 +55,12 @@ func (b *build) dropDuplicates() {
 	last := ""
 	for _, d := range b.input {
 		id := d.ID()
-		if id != last {
+		if id != last || d.Dialect == schema.Kong && d.Kind == "Plugin" { // its configuration, which is not kept, may differ
 			b.docs, last = append(b.docs, d), id
 			continue
 		}
 		first := b.docs[len(b.docs)-1]
-		path := []any{"name"}
-		if d.Dialect == schema.Kubernetes {
-			path = []any{"metadata", "name"}
-		}
+		path := namePath(d)
 		sev, hint := diag.Error, "give one of the two another name, or remove it"
 		if d.JSON == first.JSON {
 			sev, hint = diag.Warning, "the two say the same; remove one"
@@ -77,6 +70,19 @@ func (b *build) dropDuplicates() {
 	}
 }
 
+// namePath is where a document says its name.
+func namePath(d *schema.Document) []any {
+	switch {
+	case d.Dialect == schema.Kubernetes:
+		return []any{"metadata", "name"}
+	case d.Dialect == schema.Kong && d.Kind == "Target":
+		return []any{"target"}
+	case d.Dialect == schema.Kong && d.Tree.Get("name").Str() == "":
+		return []any{"id"} // or nowhere: then it is named by what it says
+	}
+	return []any{"name"}
+}
+
 // describe names a document as its author would.
 func describe(d *schema.Document) string {
 	switch {
@@ -84,6 +90,9 @@ func describe(d *schema.Document) string {
 		return fmt.Sprintf("%s %s in namespace %s", d.Kind, d.Name, d.Namespace)
 	case d.Mesh != "":
 		return fmt.Sprintf("%s %s in mesh %s", d.Kind, d.Name, d.Mesh)
+	case d.Dialect == schema.Kong && d.Kind == "Target":
+		upstream, address, _ := strings.Cut(d.Name, "/")
+		return fmt.Sprintf("Target %s of upstream %s", address, upstream)
 	}
 	return fmt.Sprintf("%s %s", d.Kind, d.Name)
 }
@@ -110,6 +119,7 @@ func (b *build) define(s *service) {
 	other, taken := b.services[s.serviceKey]
 	if !taken {
 		b.services[s.serviceKey] = s
+		b.defined = append(b.defined, s)
 		return
 	}
 	b.report(diag.CodeServiceMeeting, diag.Error, s.doc, s.path,

@@ -26,7 +26,9 @@ type service struct {
 	balancing        snapshot.Balancing
 	connectTimeout   time.Duration
 	hostFromEndpoint bool
-	endpoints        []endpoint
+	// rewrite is what is done to the path of a request to it, whoever asks.
+	rewrite   snapshot.PathRewrite
+	endpoints []endpoint
 	// domains are the hosts under which the gateway serves it, port included;
 	// empty where the gateway does not.
 	domains []string

@@ -22,6 +22,14 @@ func unsupported(d *schema.Document) []diag.Diagnostic {
 		w.kubernetesService(r)
 	case *kong.Service:
 		w.kongService(r)
+	case *kong.Route:
+		w.kongRoute(r)
+	case *kong.Upstream:
+		w.kongUpstream(r)
+	case *kong.Certificate:
+		w.kongCertificate("the gateway serves no TLS")
+	case *kong.CACertificate:
+		w.kongCertificate("nothing is verified against it")
 	case *kuma.Mesh:
 		w.mesh(r)
 	case *kuma.Dataplane:
@@ -30,7 +38,8 @@ func unsupported(d *schema.Document) []diag.Diagnostic {
 		if tls := r.Networking.TLS; tls != nil && tls.Enabled {
 			w.notEnforced([]any{"networking", "tls"}, "TLS to an ExternalService", "the connection would be in the clear; remove tls to accept that")
 		}
-	case nil:
+	}
+	if d.Dialect == schema.Kuma || d.Dialect == schema.Meshc {
 		w.wholeKind()
 	}
 	return w.found
@@ -92,27 +101,6 @@ func (w *wishes) kubernetesService(svc *kubernetes.Service) {
 	}
 }
 
-func (w *wishes) kongService(k *kong.Service) {
-	switch k.Protocol {
-	case "https", "grpcs", "tls", "tls_passthrough", "wss":
-		path := []any{"protocol"}
-		if !w.doc.Wrote(path...) {
-			path = []any{"url"}
-		}
-		w.notEnforced(path, "TLS to the upstream", "the connection would be in the clear; use protocol http to accept that")
-	case "http":
-	default:
-		w.notApplied([]any{"protocol"}, fmt.Sprintf("the gateway leaves out services of protocol %s; dataplanes carry its bytes", k.Protocol), "")
-	}
-	if k.ClientCertificate != nil {
-		w.notEnforced([]any{"client_certificate"}, "a client certificate", "remove client_certificate to connect without one")
-	}
-	if k.Path != "" && k.Path != "/" {
-		w.notApplied([]any{"path"}, fmt.Sprintf("path %s is not put in front of the request's path", k.Path), "")
-	}
-	w.written("has no effect in this build", []any{"retries"}, []any{"read_timeout"}, []any{"write_timeout"})
-}
-
 func (w *wishes) mesh(m *kuma.Mesh) {
 	if m.MTLS.EnabledBackend != "" {
 		w.notEnforced([]any{"mtls", "enabledBackend"}, "mTLS", "traffic would be in the clear; remove enabledBackend to accept that")
@@ -136,7 +124,7 @@ func (w *wishes) dataplane(dp *kuma.Dataplane) {
 	}
 }
 
-// wholeKind tells of documents that this build recognises but does not act on.
+// wholeKind tells of documents of kinds that this build does not act on.
 func (w *wishes) wholeKind() {
 	what := describe(w.doc)
 	switch w.doc.Kind {
@@ -144,7 +132,8 @@ func (w *wishes) wholeKind() {
 		w.notEnforced([]any{"type"}, what, "every client would be let in; remove the document to accept that")
 	case "WasmPlugin":
 		w.notEnforced([]any{"type"}, what, "the filter would not run; remove the document to accept that")
-	default:
+	case "TrafficLog", "TrafficTrace", "HealthCheck", "FaultInjection", "Retry", "Timeout", "CircuitBreaker", "ProxyTemplate",
+		"Zone", "Secret", "GlobalSecret":
 		w.notApplied([]any{"type"}, what+" has no effect in this build", "")
 	}
 }

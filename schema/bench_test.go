@@ -52,3 +52,17 @@ func BenchmarkLoadChanged(b *testing.B) {
 		l.Load(context.Background(), tree(fs...))
 	}
 }
+
+// BenchmarkLoadCached loads 10,000 files that the cache on disk knows all.
+func BenchmarkLoadCached(b *testing.B) {
+	in := tree(manyFiles(10_000)...)
+	_, content, _ := cached(b, in, "")
+	b.ReportAllocs()
+	for b.Loop() {
+		l, c := schema.NewLoader(), schema.NewCache(content, schema.Program{1})
+		l.UseCache(c)
+		if r := l.Load(context.Background(), in); len(r.Documents) != 10_000 || c.Changed() {
+			b.Fatal(len(r.Documents), c.Changed())
+		}
+	}
+}

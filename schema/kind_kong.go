@@ -1,12 +1,15 @@
 package schema
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
+	"net"
 	"regexp"
-	"slices"
+	"strconv"
 	"strings"
 
-	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/kong"
 	"github.com/meshc/meshc/schema/tree"
 )
@@ -37,111 +40,108 @@ var kongServiceKind = &kind{
 // kongTimeout is Kong's default for its timeouts, in milliseconds.
 const kongTimeout = 60000
 
-// kongMeta are the keys of a declarative file that are about the file.
-var kongMeta = []string{"_format_version", "_transform", "_comment", "_info", "_workspace", "_konnect", "_plugin_configs", "_ignore"}
-
-// kongLost says what is lost where an entity is not applied.
-var kongLost = map[string]string{
-	"routes":          "its hosts and paths lead nowhere",
-	"plugins":         "what they check, limit or change is not done",
-	"upstreams":       "a service whose host names one is sent to DNS instead",
-	"targets":         "the upstream has no addresses",
-	"consumers":       "nobody is told from anybody else",
-	"consumer_groups": "nobody is told from anybody else",
-	"certificates":    "no TLS is served with them",
-	"snis":            "no TLS is served with them",
-	"ca_certificates": "no certificate is checked against them",
-	"vaults":          "references into them are not resolved",
-}
-
-// kongFile takes a declarative file of Kong.
-func (r *reader) kongFile(n *tree.Node, in extent) {
-	for _, f := range n.Fields {
-		switch {
-		case f.Key == "services":
-			r.kongServices(f, in)
-		case slices.Contains(kongMeta, f.Key):
-		case diag.Nearest(f.Key, []string{"services"}) != "":
-			r.errorAt(diag.CodeUnknownField, f.KeyPos, f.Key, fmt.Sprintf("unknown field %q", f.Key), `did you mean "services"?`)
-		default:
-			r.kongUnapplied(f)
-		}
-	}
-}
-
-func (r *reader) kongServices(f tree.Field, in extent) {
-	switch f.Value.Kind {
-	case tree.Null:
-	case tree.List:
-		for i, item := range f.Value.Items {
-			part := in.item(f.Value, i)
-			if i == len(f.Value.Items)-1 {
-				// The keys that follow services are not the last one's.
-				part.to = item.End()
-				part.to.Column++
+var (
+	kongRouteKind = &kind{
+		dialect: Kong, name: "Route", definition: "#KongRoute",
+		body: func() any { return new(kong.Route) },
+		identify: func(d *Document) {
+			r := d.Body.(*kong.Route)
+			if d.Name = cmp.Or(r.Name, r.ID); d.Name == "" {
+				d.Name = digestName(canonical(d.Tree))
+				if r.Service != nil {
+					d.Name = r.Service.Label() + "/" + d.Name
+				}
 			}
-			if item.Kind != tree.Map {
-				r.out.checked++
-				r.errorAt(diag.CodeType, item.Pos, diag.Path("services", i), fmt.Sprintf("got %s, want map", item.Kind), "")
-				continue
+		},
+	}
+	kongUpstreamKind = &kind{
+		dialect: Kong, name: "Upstream", definition: "#KongUpstream",
+		body:     func() any { return new(kong.Upstream) },
+		identify: func(d *Document) { d.Name = d.Body.(*kong.Upstream).Name },
+	}
+	kongTargetKind = &kind{
+		dialect: Kong, name: "Target", definition: "#KongTarget",
+		body: func() any { return new(kong.Target) },
+		identify: func(d *Document) {
+			t := d.Body.(*kong.Target)
+			d.Name = t.Upstream.Label() + "/" + withTargetPort(t.Target)
+		},
+	}
+	kongCertificateKind = &kind{
+		dialect: Kong, name: "Certificate", definition: "#KongCertificate",
+		body: func() any { return new(kong.Certificate) },
+		identify: func(d *Document) {
+			c := d.Body.(*kong.Certificate)
+			if d.Name = c.ID; d.Name == "" {
+				d.Name = digestName(c.Cert)
 			}
-			r.kongService(item, part)
-		}
-	default:
-		r.errorAt(diag.CodeType, f.Value.Pos, "services", fmt.Sprintf("got %s, want list", f.Value.Kind), "")
+		},
+		secrets: [][]string{{"key"}, {"key_alt"}, {"passphrase"}},
 	}
+	kongSNIKind = &kind{
+		dialect: Kong, name: "SNI", definition: "#KongSNI",
+		body:     func() any { return new(kong.SNI) },
+		identify: func(d *Document) { d.Name = d.Body.(*kong.SNI).Name },
+	}
+	kongCACertificateKind = &kind{
+		dialect: Kong, name: "CACertificate", definition: "#KongCACertificate",
+		body: func() any { return new(kong.CACertificate) },
+		identify: func(d *Document) {
+			c := d.Body.(*kong.CACertificate)
+			if d.Name = c.ID; d.Name == "" {
+				d.Name = digestName(c.Cert)
+			}
+		},
+	}
+	// Of these only the names are kept, and what plugins would apply to: they
+	// are left out, but what refers to them must not lead nowhere.
+	kongPluginKind = &kind{
+		dialect: Kong, name: "Plugin", definition: "#KongPlugin",
+		body: func() any { return new(kong.Plugin) },
+		identify: func(d *Document) {
+			p := d.Body.(*kong.Plugin)
+			if d.Name = cmp.Or(p.InstanceName, p.ID); d.Name == "" {
+				d.Name = p.Name + "-" + digestName(canonical(d.Tree))
+			}
+		},
+	}
+	kongConsumerKind = &kind{
+		dialect: Kong, name: "Consumer", definition: "#KongConsumer",
+		body: func() any { return new(kong.Consumer) },
+		identify: func(d *Document) {
+			c := d.Body.(*kong.Consumer)
+			d.Name = cmp.Or(c.Username, c.CustomID, c.ID)
+		},
+	}
+	kongConsumerGroupKind = &kind{
+		dialect: Kong, name: "ConsumerGroup", definition: "#KongConsumerGroup",
+		body: func() any { return new(kong.Consumer) },
+		identify: func(d *Document) {
+			c := d.Body.(*kong.Consumer)
+			d.Name = cmp.Or(c.Name, c.ID)
+		},
+	}
+
+	kongKinds = []*kind{
+		kongServiceKind, kongRouteKind, kongUpstreamKind, kongTargetKind, kongCertificateKind, kongSNIKind, kongCACertificateKind,
+		kongPluginKind, kongConsumerKind, kongConsumerGroupKind,
+	}
+)
+
+// digestName names what has no name by what it says, so that the name does not
+// depend on where it stands.
+func digestName(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:4])
 }
 
-// kongNested are the entities that may be written inside a service.
-var kongNested = []string{"routes", "plugins", "filter_chains"}
-
-// kongService takes one service, without what hangs on it.
-func (r *reader) kongService(n *tree.Node, in extent) {
-	for _, f := range n.Fields {
-		if slices.Contains(kongNested, f.Key) {
-			r.kongUnapplied(f)
-		}
+// withTargetPort adds the default port to a target that has none, as Kong does
+// before it compares targets.
+func withTargetPort(target string) string {
+	if _, _, err := net.SplitHostPort(target); err == nil {
+		return target
 	}
-	r.check(kongServiceKind, without(n, kongNested...), in)
-}
-
-// kongUnapplied warns of entities of Kong's that this build does not apply.
-func (r *reader) kongUnapplied(f tree.Field) {
-	count := len(f.Value.Items)
-	if f.Value.Kind != tree.List {
-		count = 1
-	}
-	if f.Value.Kind == tree.Null || count == 0 {
-		return
-	}
-	message := fmt.Sprintf("this build of meshc does not apply Kong %s (%d here)", f.Key, count)
-	if lost := kongLost[f.Key]; lost != "" {
-		message += ": " + lost
-	}
-	r.add(notApplied(f.KeyPos, f.Key, message))
-}
-
-// unapplied is a field that this build checks but does not act on.
-type unapplied struct {
-	path []string
-	lost string
-}
-
-func notApplied(pos tree.Pos, path, message string) diag.Diagnostic {
-	return finding(diag.Warning, diag.CodeNotApplied, pos, path, message, "")
-}
-
-func (r *reader) warnUnapplied(k *kind, n *tree.Node) {
-	for _, u := range k.unapplied {
-		v, path := n, make([]any, len(u.path))
-		for i, step := range u.path {
-			v, path[i] = v.Get(step), step
-		}
-		if v != nil && !v.Default && v.Kind != tree.Null {
-			field := diag.Path(path...)
-			r.add(notApplied(n.Find(path...), field, "this build of meshc does not apply "+field+": "+u.lost))
-		}
-	}
+	return net.JoinHostPort(strings.Trim(target, "[]"), strconv.Itoa(kong.DefaultTargetPort))
 }
 
 // kongNormal expands url, and a client certificate that a declarative file
@@ -156,88 +156,30 @@ func (r *reader) kongNormal(n *tree.Node) *tree.Node {
 	return r.kongURL(n)
 }
 
-// kongURL expands the shorthand url into protocol, host, port and path, as
-// Kong does: they replace what is written beside it. A url that is empty or no
-// string stays, for the rules to refuse.
-func (r *reader) kongURL(n *tree.Node) *tree.Node {
-	f := n.Field("url")
-	if f == nil {
-		return n
+var kongUUID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
+
+// kongReference writes a reference that is only an id or a name in full.
+func kongReference(v *tree.Node) *tree.Node {
+	if v.Kind != tree.String {
+		return v
 	}
-	if f.Value.Kind == tree.Null {
-		return without(n, "url")
+	key := "name"
+	if kongUUID.MatchString(v.Text) {
+		key = "id"
 	}
-	if f.Value.Str() == "" {
-		return n
-	}
-	for _, key := range []string{"protocol", "host", "port", "path"} {
-		if other := n.Field(key); other != nil && other.Value.Kind != tree.Null {
-			r.add(notApplied(other.KeyPos, key, key+" has no effect beside url, which sets it"))
-		}
-	}
-	out := without(n, "url", "protocol", "host", "port", "path")
-	for _, part := range splitURL(f.Value.Text) {
-		v := part.Value
-		v.Pos = f.Value.Pos
-		out.Fields = append(out.Fields, tree.Field{Key: part.Key, KeyPos: f.KeyPos, Value: v})
-	}
-	return out
+	return &tree.Node{Kind: tree.Map, Pos: v.Pos, Fields: []tree.Field{{Key: key, KeyPos: v.Pos, Value: v}}}
 }
 
-var (
-	urlScheme = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+.-]*:`)
-	urlPort   = regexp.MustCompile(`:([^:\]]*)$`)
-)
+// kongOldPath is what a path holds that formats before 3.0 do not take for a
+// pattern (kong/db/migrations/migrate_path_280_300.lua).
+var kongOldPath = regexp.MustCompile(`^[a-zA-Z0-9._~/%-]*$`)
 
-// splitURL takes a url apart as Kong's url.parse does, however odd it is: the
-// rules say what is wrong with the parts. Query, fragment and user are dropped.
-func splitURL(url string) []tree.Field {
-	rest, _, _ := strings.Cut(url, "#")
-	scheme := strings.TrimSuffix(urlScheme.FindString(rest), ":")
-	if scheme != "" {
-		rest = rest[len(scheme)+1:]
+// kongPathOf returns a path of an old format as format 3.0 writes it.
+func kongPathOf(v *tree.Node) *tree.Node {
+	if v.Kind != tree.String || kongOldPath.MatchString(v.Text) || strings.HasPrefix(v.Text, "~") {
+		return v
 	}
-	host, port := "", ""
-	if authority, ok := strings.CutPrefix(rest, "//"); ok {
-		rest = ""
-		if i := strings.IndexAny(authority, "/?"); i >= 0 {
-			authority, rest = authority[:i], authority[i:]
-		}
-		if i := strings.LastIndexByte(authority, '@'); i >= 0 {
-			authority = authority[i+1:]
-		}
-		if m := urlPort.FindStringSubmatch(authority); m != nil {
-			authority, port = strings.TrimSuffix(authority, m[0]), m[1]
-		}
-		host = authority
-		if strings.HasPrefix(host, "[") && strings.HasSuffix(host, "]") {
-			host = host[1 : len(host)-1]
-		}
-	}
-	path, _, _ := strings.Cut(rest, "?")
-	if scheme == "" {
-		scheme = "http"
-		if port == "443" {
-			scheme = "https"
-		}
-	}
-	if port == "" {
-		port = "80"
-		if scheme == "https" {
-			port = "443"
-		}
-	}
-	fields := []tree.Field{{Key: "protocol", Value: &tree.Node{Kind: tree.String, Text: scheme}}}
-	if host != "" { // else the rules say that it is missing
-		fields = append(fields, tree.Field{Key: "host", Value: &tree.Node{Kind: tree.String, Text: host}})
-	}
-	number := &tree.Node{Kind: tree.String, Text: port}
-	if decimal.MatchString(port) {
-		number.Kind = tree.Int
-	}
-	fields = append(fields, tree.Field{Key: "port", Value: number})
-	if path != "" {
-		fields = append(fields, tree.Field{Key: "path", Value: &tree.Node{Kind: tree.String, Text: path}})
-	}
-	return fields
+	out := *v
+	out.Text = "~" + v.Text
+	return &out
 }

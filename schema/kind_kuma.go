@@ -8,6 +8,7 @@ import (
 	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/internal/plan"
 	"github.com/meshc/meshc/schema/kuma"
+	"github.com/meshc/meshc/schema/meshc"
 	"github.com/meshc/meshc/schema/tree"
 )
 
@@ -16,12 +17,22 @@ var byType = map[string]*kind{
 	"Mesh":            {body: func() any { return new(kuma.Mesh) }},
 	"Dataplane":       {body: func() any { return new(kuma.Dataplane) }},
 	"ExternalService": {body: func() any { return new(kuma.ExternalService) }},
-	"TrafficRoute":    {body: func() any { return new(kuma.TrafficRoute) }},
+	"Zone":            {body: func() any { return new(kuma.Zone) }},
+	"Secret":          {body: func() any { return new(kuma.Secret) }},
+	"GlobalSecret":    {body: func() any { return new(kuma.Secret) }},
 
-	// This build does not act on these.
-	"TrafficPermission": {}, "TrafficLog": {}, "TrafficTrace": {}, "HealthCheck": {}, "FaultInjection": {}, "Retry": {}, "Timeout": {},
-	"CircuitBreaker": {}, "ProxyTemplate": {}, "Zone": {}, "Secret": {}, "GlobalSecret": {},
-	"WasmPlugin": {dialect: Meshc, definition: "#KumaResource"},
+	"TrafficRoute":      {body: func() any { return new(kuma.TrafficRoute) }},
+	"TrafficPermission": {body: func() any { return new(kuma.TrafficPermission) }},
+	"TrafficLog":        {body: func() any { return new(kuma.TrafficLog) }},
+	"TrafficTrace":      {body: func() any { return new(kuma.TrafficTrace) }},
+	"HealthCheck":       {body: func() any { return new(kuma.HealthCheck) }},
+	"FaultInjection":    {body: func() any { return new(kuma.FaultInjection) }},
+	"Retry":             {body: func() any { return new(kuma.Retry) }},
+	"Timeout":           {body: func() any { return new(kuma.Timeout) }},
+	"CircuitBreaker":    {body: func() any { return new(kuma.CircuitBreaker) }},
+	"ProxyTemplate":     {body: func() any { return new(kuma.ProxyTemplate) }},
+
+	"WasmPlugin": {dialect: Meshc, body: func() any { return new(meshc.WasmPlugin) }},
 }
 
 // kumaGlobal are the kinds that belong to no mesh.
@@ -30,8 +41,9 @@ var kumaGlobal = []string{"Mesh", "Zone", "GlobalSecret"}
 func init() {
 	for name, k := range byType {
 		k.name = name
+		k.definition = "#" + name
 		if k.dialect == "" {
-			k.dialect, k.definition = Kuma, "#"+name
+			k.dialect = Kuma
 		}
 		global := slices.Contains(kumaGlobal, name)
 		k.identify = func(d *Document) {
@@ -54,6 +66,7 @@ func init() {
 	byType["ExternalService"].secrets = [][]string{{"networking", "tls", "clientKey", "inline"}, {"networking", "tls", "clientKey", "inlineString"}}
 	byType["Secret"].secrets = [][]string{{"data"}}
 	byType["GlobalSecret"].secrets = [][]string{{"data"}}
+	byType["ProxyTemplate"].extra = (*reader).rawResources
 	byType["TrafficRoute"].unapplied = []unapplied{{[]string{"conf", "loadBalancer"}, "requests are balanced round robin"}}
 	byType["Dataplane"].unapplied = []unapplied{
 		{[]string{"metrics"}, "no metrics listener is opened"}, {[]string{"probes"}, "no listener for probes is opened"},
@@ -81,6 +94,7 @@ var kumaTags = map[string][][]string{
 	"CircuitBreaker":    fromTo,
 	"TrafficTrace":      {{"selectors", "*", "match"}},
 	"ProxyTemplate":     {{"selectors", "*", "match"}},
+	"WasmPlugin":        {{"selectors", "*", "match"}, {"destinations", "*", "match"}},
 }
 
 // kumaScalars are the places of values that Kuma's JSON takes in two ways:

@@ -166,17 +166,17 @@ data: `+secret+`=
 ---
 type: ExternalService
 name: e
-networking: {address: 'a.test:1', tls: {clientKey: {inline: `+secret+`=}}}
+networking: {address: 'a.test:1', tls: {clientCert: {inline: ''}, clientKey: {inline: `+secret+`=}}}
 tags: {kuma.io/service: e}
 ---
 type: ExternalService
 name: broken
-networking: {address: 'a.test:1', tls: {clientKey: {inline: `+secret+`}}}
+networking: {address: 'a.test:1', tls: {clientCert: {inline: ''}, clientKey: {inline: `+secret+`}}}
 tags: {kuma.io/service: e}
 ---
 type: Mesh
 name: m
-mtls: {backends: [{name: a, type: provided, conf: {cert: {inline: ''}, key: {inlineString: `+secret+`}}}]}
+mtls: {backends: [{name: a, type: provided, conf: {cert: {inline: YQ==}, key: {inlineString: `+secret+`}}}]}
 `)))
 	if len(r.Documents) != 3 || len(r.Diagnostics) != 1 {
 		t.Fatalf("got %d documents and %v", len(r.Documents), r.Diagnostics)

@@ -4,12 +4,8 @@
 package schema
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -17,12 +13,11 @@ import (
 	rules "github.com/meshc/meshc/schema/cue"
 	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/files"
-	"github.com/meshc/meshc/schema/internal/parse"
 	"github.com/meshc/meshc/schema/internal/plan"
-	"github.com/meshc/meshc/schema/tree"
 )
 
-// Result is what a tree of files says.
+// Result is what a tree of files says. It is read-only, for the next load of
+// the same Loader shares it.
 type Result struct {
 	// Documents are those without errors, sorted by ID, then Origin and place.
 	Documents []*Document
@@ -40,26 +35,24 @@ type Result struct {
 // the file is in the tree: what did not change is not parsed or checked again,
 // and its documents stay the same pointers. A Loader is for one caller at a time.
 type Loader struct {
-	rules  *plan.Schema
-	kept   map[fileKey]*fileResult
-	sorted []entry // the documents of the last load
-	cue    *evaluator
+	rules *plan.Schema
+	cue   *evaluator
+	cache *Cache // nil: none
+	raw   RawCheck
+	last  loadState
 }
 
-// fileKey is what a result depends on.
-type fileKey struct {
-	name, shown string
-	sum         [sha256.Size]byte
-	imports     [sha256.Size]byte // of a .cue file: cueDigest
+// loadState is what the last load has left.
+type loadState struct {
+	files     []files.File  // sorted by name, then as shown
+	results   []*fileResult // of files
+	outside   outside       // what their .cue files depend on beside themselves
+	documents []*Document   // sorted
 }
 
-// entry is a document with its ID, which is put together anew when asked for.
-type entry struct {
-	id  string
-	doc *Document
-}
-
-// fileResult is what one file says.
+// fileResult is what one file says. It depends on nothing but the content of
+// the file, its name, and for a .cue file on what outside digests: whatever
+// else a rule wants to look at is for a later stage to look at.
 type fileResult struct {
 	documents   []*Document
 	diagnostics []diag.Diagnostic
@@ -78,110 +71,122 @@ func NewLoader() *Loader {
 	if err != nil {
 		panic("schema: " + err.Error())
 	}
-	return &Loader{rules: s, kept: map[fileKey]*fileResult{}, cue: newEvaluator(cueBudget)}
+	return &Loader{rules: s, cue: newEvaluator(cueBudget)}
 }
 
-// job is a piece of work that gives the results of one file, or of the .cue
-// files of one directory.
-type job struct {
-	run   func(context.Context, *job)
-	files []files.File
-	at    []int // the places of files in the tree
-	out   []*fileResult
-}
+// UseCache makes the Loader look in c for what it has not seen itself, and put
+// there what it has made.
+func (l *Loader) UseCache(c *Cache) { l.cache = c }
 
 // Load loads a tree. When ctx ends it returns early, without documents.
 func (l *Loader) Load(ctx context.Context, t files.Tree) Result {
-	keys, results, jobs := l.jobs(t.Files)
-	work(ctx, jobs)
+	next := loadState{files: t.Files, outside: digestOutside(t.Files)}
+	var gone []*Document
+	next.results, gone = l.last.keep(&next)
+	jobs := l.jobs(&next)
+	l.work(ctx, jobs)
 	if ctx.Err() != nil {
 		return Result{Diagnostics: t.Diagnostics}
 	}
-	var fresh []entry
+	var fresh []*Document
 	for _, j := range jobs {
 		for i, at := range j.at {
-			results[at] = j.out[i]
-			for _, d := range j.out[i].documents {
-				fresh = append(fresh, entry{d.ID(), d})
-			}
+			next.results[at] = j.out[i]
+			fresh = append(fresh, j.out[i].documents...)
 		}
+		l.cache.add(j)
 	}
-	next := make(map[fileKey]*fileResult, len(keys))
-	for i, k := range keys {
-		next[k] = results[i]
-	}
-	l.sorted = merge(l.sorted, l.gone(next), fresh)
-	l.kept = next
-	return l.collect(t, results)
+	next.documents = patch(l.last.documents, gone, fresh)
+	l.last = next
+	return next.collect(t.Diagnostics)
 }
 
-// gone returns the documents of the last load that are not in next.
-func (l *Loader) gone(next map[fileKey]*fileResult) map[*Document]bool {
-	out := map[*Document]bool{}
-	for k, r := range l.kept {
-		if next[k] != r {
-			for _, d := range r.documents {
-				out[d] = true
-			}
+// keep returns the results of those of next's files that are in s as well, nil
+// for the others, and the documents of what is in s and not in next. It walks
+// the two side by side, since both are sorted.
+func (s *loadState) keep(next *loadState) (results []*fileResult, gone []*Document) {
+	results = make([]*fileResult, len(next.files))
+	i := 0
+	leave := func() { gone = append(gone, s.results[i].documents...); i++ }
+	for n := range next.files {
+		f := &next.files[n]
+		for i < len(s.files) && compareFiles(&s.files[i], f) < 0 {
+			leave()
 		}
-	}
-	return out
-}
-
-// merge returns sorted without what is gone and with what is fresh, in order.
-func merge(sorted []entry, gone map[*Document]bool, fresh []entry) []entry {
-	slices.SortFunc(fresh, compareEntries)
-	out := make([]entry, 0, len(sorted)-len(gone)+len(fresh))
-	for _, e := range sorted {
-		if len(gone) > 0 && gone[e.doc] {
+		if i == len(s.files) || compareFiles(&s.files[i], f) > 0 {
 			continue
 		}
-		for len(fresh) > 0 && compareEntries(fresh[0], e) < 0 {
-			out = append(out, fresh[0])
-			fresh = fresh[1:]
+		if s.files[i].Sum != f.Sum || isCUE(f.Name) && (s.outside != next.outside || s.outside.open) {
+			leave()
+			continue
 		}
-		out = append(out, e)
+		results[n] = s.results[i]
+		i++
 	}
+	for i < len(s.files) {
+		leave()
+	}
+	return results, gone
+}
+
+// compareFiles is the order of files.Tree.
+func compareFiles(a, b *files.File) int {
+	return cmp.Or(strings.Compare(a.Name, b.Name), strings.Compare(a.Shown, b.Shown))
+}
+
+// patch returns sorted without what is gone and with what is fresh, in order.
+// sorted stays as it is.
+func patch(sorted, gone, fresh []*Document) []*Document {
+	if len(gone)+len(fresh) == 0 {
+		return sorted
+	}
+	out := make([]*Document, 0, len(sorted)-len(gone)+len(fresh))
+	cuts := make([]int, len(gone))
+	for n, d := range gone {
+		i, _ := slices.BinarySearchFunc(sorted, d, compareDocuments)
+		for sorted[i] != d { // an alias makes two documents of one place
+			i++
+		}
+		cuts[n] = i
+	}
+	slices.Sort(cuts)
+	slices.SortFunc(fresh, compareDocuments)
+	from := 0
+	take := func(to int) { // takes sorted[from:to] and what is fresh among it
+		for len(fresh) > 0 && from < to {
+			n, _ := slices.BinarySearchFunc(sorted[from:to], fresh[0], compareDocuments)
+			out = append(out, sorted[from:from+n]...)
+			if from += n; from < to {
+				out, fresh = append(out, fresh[0]), fresh[1:]
+			}
+		}
+		out = append(out, sorted[from:to]...)
+		from = to
+	}
+	for _, cut := range cuts {
+		take(cut)
+		from++
+	}
+	take(len(sorted))
 	return append(out, fresh...)
 }
 
-func compareEntries(a, b entry) int {
+func compareDocuments(a, b *Document) int {
 	return cmp.Or(
-		strings.Compare(a.id, b.id), strings.Compare(a.doc.Origin, b.doc.Origin), strings.Compare(a.doc.File, b.doc.File),
-		cmp.Compare(a.doc.Tree.Pos.Line, b.doc.Tree.Pos.Line), cmp.Compare(a.doc.Tree.Pos.Column, b.doc.Tree.Pos.Column),
+		strings.Compare(a.ID(), b.ID()), strings.Compare(a.Origin, b.Origin), strings.Compare(a.File, b.File),
+		cmp.Compare(a.Tree.Pos.Line, b.Tree.Pos.Line), cmp.Compare(a.Tree.Pos.Column, b.Tree.Pos.Column),
 	)
 }
 
-// work runs jobs on all processors.
-func work(ctx context.Context, jobs []*job) {
-	var wg sync.WaitGroup
-	todo := make(chan *job)
-	for range min(runtime.GOMAXPROCS(0), len(jobs)) {
-		wg.Go(func() {
-			for j := range todo {
-				if ctx.Err() == nil {
-					j.run(ctx, j)
-				}
-			}
-		})
-	}
-	for _, j := range jobs {
-		todo <- j
-	}
-	close(todo)
-	wg.Wait()
-}
-
-func (l *Loader) collect(t files.Tree, results []*fileResult) Result {
+// collect puts together what the files say; ds are the findings about files
+// that could not be read.
+func (s *loadState) collect(ds []diag.Diagnostic) Result {
 	r := Result{
-		Documents:   make([]*Document, len(l.sorted)),
-		Diagnostics: slices.Clone(t.Diagnostics),
-		Summary:     diag.Summary{Files: len(t.Files)},
+		Documents:   s.documents,
+		Diagnostics: slices.Clone(ds),
+		Summary:     diag.Summary{Files: len(s.files)},
 	}
-	for i, e := range l.sorted {
-		r.Documents[i] = e.doc
-	}
-	for _, f := range results {
+	for _, f := range s.results {
 		r.Diagnostics = append(r.Diagnostics, f.diagnostics...)
 		r.Silences = append(r.Silences, f.silences...)
 		r.Summary.Documents += f.checked
@@ -189,112 +194,4 @@ func (l *Loader) collect(t files.Tree, results []*fileResult) Result {
 	}
 	diag.Sort(r.Diagnostics)
 	return r
-}
-
-// jobs returns the key of each file, the results that are kept, and what is to
-// do for the rest.
-func (l *Loader) jobs(in []files.File) ([]fileKey, []*fileResult, []*job) {
-	keys := make([]fileKey, len(in))
-	results := make([]*fileResult, len(in))
-	var jobs []*job
-	imports, cueDirs := [sha256.Size]byte{}, map[string]*job{}
-	for i, f := range in {
-		isCUE := filepath.Ext(f.Name) == ".cue"
-		if isCUE && imports == [sha256.Size]byte{} {
-			imports = cueDigest(in)
-		}
-		keys[i] = fileKey{name: f.Name, shown: f.Shown, sum: f.Sum}
-		if isCUE {
-			keys[i].imports = imports
-		}
-		if results[i] = l.kept[keys[i]]; results[i] != nil {
-			continue
-		}
-		dir := filepath.Dir(f.Shown)
-		j := cueDirs[dir]
-		if !isCUE || j == nil {
-			j = &job{run: l.loadFile}
-			jobs = append(jobs, j)
-		}
-		if isCUE {
-			j.run = l.loadCUE
-			cueDirs[dir] = j
-		}
-		j.files, j.at = append(j.files, f), append(j.at, i)
-	}
-	return keys, results, jobs
-}
-
-// cueDigest is the digest of all files that a .cue file among them may refer
-// to: by import the other .cue files, by @embed any.
-func cueDigest(in []files.File) [sha256.Size]byte {
-	embeds := slices.ContainsFunc(in, func(f files.File) bool {
-		return filepath.Ext(f.Name) == ".cue" && bytes.Contains(f.Data, []byte("@embed("))
-	})
-	h := sha256.New()
-	for _, f := range in {
-		if embeds || filepath.Ext(f.Name) == ".cue" {
-			h.Write([]byte(f.Shown))
-			h.Write(f.Sum[:])
-		}
-	}
-	return [sha256.Size]byte(h.Sum(nil))
-}
-
-// loadFile loads a YAML or JSON file.
-func (l *Loader) loadFile(_ context.Context, j *job) {
-	f := j.files[0]
-	read := parse.YAML
-	if isJSON(f) {
-		read = parse.JSON
-	}
-	docs, ds := read(f.Data)
-	r := reader{rules: l.rules, file: f}
-	r.add(ds...)
-	for i, d := range docs {
-		var end tree.Pos
-		if i+1 < len(docs) {
-			end = docs[i+1].Root.Pos
-		}
-		r.document(d, end)
-	}
-	j.out = []*fileResult{&r.out}
-}
-
-// isJSON reports whether f is JSON: by its name, or, for what has none, by its
-// first character.
-func isJSON(f files.File) bool {
-	switch strings.ToLower(filepath.Ext(f.Name)) {
-	case ".json":
-		return true
-	case ".yaml", ".yml":
-		return false
-	}
-	text := bytes.TrimSpace(f.Data)
-	return bytes.HasPrefix(text, []byte("{")) && !bytes.HasPrefix(text, []byte("{{"))
-}
-
-// loadCUE loads the .cue files of one directory.
-func (l *Loader) loadCUE(ctx context.Context, j *job) {
-	readers := make([]*reader, len(j.files))
-	j.out = make([]*fileResult, len(j.files))
-	in := make([]parse.CUEFile, len(j.files))
-	for i, f := range j.files {
-		readers[i] = &reader{rules: l.rules, file: f}
-		j.out[i] = &readers[i].out
-		path, err := filepath.Abs(f.Shown)
-		if err != nil { // there is no working directory any more
-			path = string(filepath.Separator) + f.Name
-		}
-		in[i] = parse.CUEFile{Path: path, Data: f.Data}
-	}
-	docs, problems := l.cue.evaluate(ctx, in)
-	for _, p := range problems {
-		readers[p.File].add(p.Diagnostic)
-	}
-	for _, d := range docs {
-		end := d.Root.End()
-		end.Column++ // just behind the last value
-		readers[d.File].document(d.Document, end)
-	}
 }

@@ -14,6 +14,7 @@ import (
 // reader makes documents of what one file holds.
 type reader struct {
 	rules *plan.Schema
+	raw   RawCheck // nil: raw resources pass
 	file  files.File
 	out   fileResult
 	// Of the document at hand, which may hold several (a List, Kong's file):
@@ -66,14 +67,28 @@ func finding(severity diag.Severity, code string, pos tree.Pos, path, message, h
 func (r *reader) document(d parse.Document, end tree.Pos) {
 	r.problems, r.silences, r.left = d.Problems, d.Silences, nil
 	whole := extent{d.Root.Pos, end}
+	from := len(r.out.diagnostics)
 	r.recognise(d.Root, whole, nil)
 	for _, p := range r.problems {
-		if !r.isLeft(place(p)) {
+		if !r.isLeft(place(p)) && !told(r.out.diagnostics[from:], p) {
 			r.add(p)
 		}
 	}
 	// What no document claimed belongs to the whole.
 	r.claim(r.silences, whole)
+}
+
+// told reports whether p is about a scalar that the rules have refused as well:
+// that is one mistake. If the finding of the rules has no remedy, it gets p's.
+func told(found []diag.Diagnostic, p diag.Diagnostic) bool {
+	if p.Code != diag.CodeYAMLTrap && p.Code != diag.CodeInvalid {
+		return false
+	}
+	i := slices.IndexFunc(found, func(d diag.Diagnostic) bool { return d.Severity == diag.Error && place(d) == place(p) })
+	if i >= 0 && found[i].Hint == "" {
+		found[i].Hint = p.Hint
+	}
+	return i >= 0
 }
 
 func place(d diag.Diagnostic) tree.Pos { return tree.Pos{Line: d.Line, Column: d.Column} }
@@ -106,6 +121,7 @@ type kind struct {
 	fieldPath  func(f plan.Finding) string                  // nil: as the plan says
 	identify   func(d *Document)                            // sets Namespace, Mesh and Name
 	restore    func(written, checked *tree.Node) *tree.Node // what JSON shows; may be nil
+	extra      func(r *reader, checked *tree.Node) bool     // reports more that is wrong; may be nil
 	secrets    [][]string                                   // paths of leaves that JSON must not show
 	unapplied  []unapplied                                  // fields that this build ignores
 }
@@ -126,26 +142,35 @@ func (r *reader) check(k *kind, n *tree.Node, in extent) {
 	for _, f := range findings {
 		r.add(k.diagnostic(f))
 	}
-	if len(findings) > 0 || r.broken(in) {
+	if len(findings) > 0 || r.broken(in) || k.extra != nil && !k.extra(r, checked) {
 		return
 	}
 	r.warnUnapplied(k, checked)
-	d := &Document{Dialect: k.dialect, Kind: k.name, File: r.file.Shown, Origin: r.file.Name, Tree: checked}
-	if k.body != nil {
-		d.Body = k.body()
-		if err := tree.Decode(checked, d.Body); err != nil {
-			r.errorAt(diag.CodeType, n.Pos, "", fmt.Sprintf("meshc cannot hold this %s: %v", k.name, err), "")
-			return
-		}
+	d, err := k.document(r.file, checked)
+	if err != nil {
+		r.errorAt(diag.CodeType, n.Pos, "", fmt.Sprintf("meshc cannot hold this %s: %v", k.name, err), "")
+		return
 	}
-	k.identify(d)
-	d.id = d.ID()
 	shown := checked
 	if k.restore != nil {
 		shown = k.restore(written, checked)
 	}
 	d.JSON = canonical(redact(shown, k.secrets))
 	r.out.documents = append(r.out.documents, d)
+}
+
+// document returns the document that a checked tree makes, without its JSON.
+func (k *kind) document(f files.File, checked *tree.Node) (*Document, error) {
+	d := &Document{Dialect: k.dialect, Kind: k.name, File: f.Shown, Origin: f.Name, Tree: checked}
+	if k.body != nil {
+		d.Body = k.body()
+		if err := tree.Decode(checked, d.Body); err != nil {
+			return nil, err
+		}
+	}
+	k.identify(d)
+	d.id = d.ID()
+	return d, nil
 }
 
 // diagnostic says what the plan has found in the words of the dialect.
@@ -159,7 +184,7 @@ func (k *kind) diagnostic(f plan.Finding) diag.Diagnostic {
 	}
 	if isSecret(k.secrets, f.Path) { // a message must not quote it
 		switch f.Code {
-		case diag.CodeRequired:
+		case diag.CodeRequired, diag.CodeCertificate:
 		case diag.CodeType:
 			d.Message, d.Hint = "the value has the wrong type", "write it in quotes"
 		default:

@@ -13,6 +13,9 @@ const redacted = "[redacted]"
 func redact(n *tree.Node, paths [][]string) *tree.Node {
 	for _, p := range paths {
 		n = rewrite(n, p, func(v *tree.Node) *tree.Node {
+			if v.Kind == tree.Null {
+				return v // nothing to hide
+			}
 			return &tree.Node{Kind: tree.String, Text: redacted, Pos: v.Pos, Default: v.Default}
 		})
 	}

@@ -58,11 +58,16 @@ func ApplySilences(silences []Silence, ds []diag.Diagnostic) []diag.Diagnostic {
 		return ds
 	}
 	used := make([]bool, len(silences))
+	type target struct{ file, code string }
+	of := map[target][]int{} // indices of silences
+	for i, s := range silences {
+		of[target{s.Place.File, s.Code}] = append(of[target{s.Place.File, s.Code}], i)
+	}
 	out := make([]diag.Diagnostic, 0, len(ds))
 	for _, d := range ds {
 		silenced := false
-		for i, s := range silences {
-			if d.Severity != diag.Error && s.Code == d.Code && s.Place.File == d.File && s.in.holds(place(d)) {
+		for _, i := range of[target{d.File, d.Code}] {
+			if d.Severity != diag.Error && silences[i].in.holds(place(d)) {
 				used[i], silenced = true, true
 			}
 		}

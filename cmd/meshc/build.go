@@ -29,12 +29,15 @@ gives the same bytes on any machine. Exit code: 0 written, 1 the input has error
 			&cli.StringFlag{Name: "proxy", Value: snapshot.GatewayID, Usage: "with --emit xds: the proxy, gateway or MESH.NAME"},
 			&cli.StringFlag{Name: "xds-gateway-addr", Value: defaultEnvoyGateway, Usage: "with --emit xds: the address that Envoy's gateway listener binds"},
 			&cli.BoolFlag{Name: "strict", Usage: "warnings fail too"},
+			cacheFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			if e := c.String("emit"); e != "snapshot" && e != "xds" {
 				return failed("--emit %s: must be snapshot or xds", e)
 			}
-			l, err := newDocuments(c.Args().Slice(), c.App.Reader, toServe).load(c.Context)
+			in := newDocuments(c.Args().Slice(), c.App.Reader, toServe)
+			defer in.useCache(c.String("cache"), c.App.ErrWriter)()
+			l, err := in.load(c.Context)
 			if err != nil {
 				return failed("%v", err)
 			}

@@ -14,6 +14,7 @@ import (
 	"github.com/meshc/meshc/compiler"
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/runtime/status"
+	"github.com/meshc/meshc/runtime/xds/raw"
 	"github.com/meshc/meshc/schema"
 	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/files"
@@ -65,6 +66,7 @@ const (
 type documents struct {
 	reader   *files.Reader
 	loader   *schema.Loader
+	sources  schema.Sources
 	compiler *compiler.Compiler
 	purpose  purpose
 	// emptyIsMeant says that no document at all is nothing to complain of.
@@ -72,7 +74,9 @@ type documents struct {
 }
 
 func newDocuments(roots []string, stdin io.Reader, p purpose) *documents {
-	return &documents{reader: files.NewReader(roots, stdin), loader: schema.NewLoader(), compiler: compiler.New(), purpose: p}
+	d := &documents{reader: files.NewReader(roots, stdin), loader: schema.NewLoader(), compiler: compiler.New(), purpose: p}
+	d.loader.CheckRaw(raw.Check)
+	return d
 }
 
 func (d *documents) load(ctx context.Context) (loaded, error) {
@@ -87,6 +91,7 @@ func (d *documents) load(ctx context.Context) (loaded, error) {
 	if err := ctx.Err(); err != nil {
 		return l, err
 	}
+	sources := d.sources.Check(checked.Documents)
 	step("validate")
 	compiled := d.compiler.Compile(checked.Documents)
 	step("compile")
@@ -96,6 +101,7 @@ func (d *documents) load(ctx context.Context) (loaded, error) {
 	l.vanished = tree.Vanished
 	l.summary = checked.Summary
 	l.diags = append(l.diags, checked.Diagnostics...)
+	l.diags = append(l.diags, sources...)
 	if d.emptyIsMeant {
 		l.diags = slices.DeleteFunc(l.diags, func(f diag.Diagnostic) bool { return f.Code == diag.CodeNoInput })
 	}

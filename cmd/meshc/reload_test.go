@@ -35,8 +35,9 @@ networking:
   - {port: 10002, tags: {kuma.io/service: db}}
 `
 
-// generation routes both services to the endpoints of generation N and has no
-// others: a new cluster, a changed route and a removed cluster at once.
+// generation routes both services, and a path of the gateway, to the endpoints
+// of generation N and has no others: new clusters, changed routes and removed
+// clusters at once.
 func generation(n int) string {
 	var b strings.Builder
 	for service, protocol := range map[string]string{"web": "http", "db": "tcp"} {
@@ -60,6 +61,15 @@ conf:
   - {weight: 100, destination: {kuma.io/service: %[1]s, version: g%[3]d}}
 `, service, protocol, n, generationPorts[protocol])
 	}
+	fmt.Fprintf(&b, `
+---
+_format_version: "3.0"
+services:
+- name: kong-g%[1]d
+  url: http://10.9.%[1]d.1:%[2]d
+  routes:
+  - {name: moved, hosts: [web], paths: [/moved]} # meshc:ignore MC0406 on purpose
+`, n, generationPorts["http"])
 	return b.String()
 }
 
@@ -119,7 +129,7 @@ func startReloading(t *testing.T, plane string, env ...string) *reloading {
 		behaviour.StartEnvoy(t, "default.client", r.meshc.XDS, "DELTA_GRPC", 9901)
 		behaviour.StartEnvoy(t, "gateway", r.meshc.XDS, "DELTA_GRPC", 9902)
 	}
-	r.load = behaviour.StartLoad("127.0.0.1:10002", "127.0.0.1:10001", behaviour.GatewayAddress)
+	r.load = behaviour.StartLoad("127.0.0.1:10002", "127.0.0.1:10001", behaviour.GatewayAddress, behaviour.GatewayAddress+"/moved")
 	t.Cleanup(r.load.Stop)
 	r.await("g0")
 	return r

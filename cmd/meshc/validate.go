@@ -22,6 +22,7 @@ Exit code: 0 clean, 1 findings, 2 the check could not be run.`,
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "how to print findings: text, json, sarif or github"},
 			&cli.BoolFlag{Name: "strict", Usage: "warnings fail too"},
 			&cli.BoolFlag{Name: "partial", Usage: "the rest of the input lies elsewhere: do not report references that lead out of it"},
+			cacheFlag(),
 		},
 		Action: func(c *cli.Context) error {
 			format, err := diag.ParseFormat(c.String("format"))
@@ -29,6 +30,7 @@ Exit code: 0 clean, 1 findings, 2 the check could not be run.`,
 				return failed("%v", err)
 			}
 			in := newDocuments(c.Args().Slice(), c.App.Reader, toValidate)
+			defer in.useCache(c.String("cache"), c.App.ErrWriter)()
 			l, err := in.load(c.Context)
 			if err != nil {
 				return failed("%v", err)

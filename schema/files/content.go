@@ -52,11 +52,11 @@ func load(path string, old *content) *content {
 	if err != nil {
 		return &content{problem: unreadable(err)}
 	}
-	c := &content{stamp: stampOf(info)}
-	c.settled = c.stamp.settled(at)
-	if old != nil && old.settled && old.stamp == c.stamp {
+	now := stampOf(info)
+	if old != nil && old.settled && old.stamp == now {
 		return old
 	}
+	c := &content{stamp: now, settled: now.settled(at)}
 	switch {
 	case !info.Mode().IsRegular():
 		c.problem = notRegular(info.Mode())

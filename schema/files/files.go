@@ -21,6 +21,9 @@ const MaxSize = 16 << 20
 // Stdin is the root that names standard input.
 const Stdin = "-"
 
+// StdinShown is the path under which standard input is shown.
+const StdinShown = "<stdin>"
+
 // ignoreName is the file that says what to leave out, as .gitignore does.
 const ignoreName = ".meshcignore"
 

@@ -177,7 +177,7 @@ func (r *Reader) tree(ctx context.Context, p, unlike *pass) (Tree, error) {
 		if err != nil {
 			return Tree{}, err
 		}
-		add("stdin", "<stdin>", c)
+		add("stdin", StdinShown, c)
 	}
 	if unlike != nil {
 		t.Diagnostics = append(t.Diagnostics, restless.at(r.culprit(p, unlike)))

@@ -18,7 +18,7 @@ type Service struct {
 	// Enabled is nil where nobody said, which means true.
 	Enabled *bool `json:"enabled"`
 	// ClientCertificate is nil where none is set.
-	ClientCertificate *struct {
-		ID string `json:"id"`
-	} `json:"client_certificate"`
+	ClientCertificate *Reference `json:"client_certificate"`
+	// CACertificates are the ids of those that the upstream is verified against.
+	CACertificates []string `json:"ca_certificates"`
 }

@@ -9,15 +9,6 @@ const (
 	ProtocolTag = "kuma.io/protocol"
 )
 
-// Mesh is a Kuma Mesh. Only what this build acts on, or must refuse to ignore,
-// is decoded.
-type Mesh struct {
-	Name string `json:"name"`
-	MTLS struct {
-		EnabledBackend string `json:"enabledBackend"`
-	} `json:"mtls"`
-}
-
 // Dataplane is a Kuma Dataplane.
 type Dataplane struct {
 	Mesh       string `json:"mesh"`
@@ -63,31 +54,16 @@ type ExternalService struct {
 	Networking struct {
 		// Address is HOST:PORT.
 		Address string `json:"address"`
-		TLS     *struct {
-			Enabled bool `json:"enabled"`
-		} `json:"tls"`
+		// TLS is nil where the connection is in the clear.
+		TLS *UpstreamTLS `json:"tls"`
 	} `json:"networking"`
 }
 
-// TrafficRoute says where the traffic of an outbound goes.
-type TrafficRoute struct {
-	Mesh         string     `json:"mesh"`
-	Name         string     `json:"name"`
-	CreationTime string     `json:"creationTime"`
-	Sources      []Selector `json:"sources"`
-	Destinations []Selector `json:"destinations"`
-	Conf         struct {
-		Split []Split `json:"split"`
-	} `json:"conf"`
-}
-
-// Selector selects by tags; "*" matches any value of a tag that is there.
-type Selector struct {
-	Match map[string]string `json:"match"`
-}
-
-// Split is one arm of a TrafficRoute.
-type Split struct {
-	Weight      uint32            `json:"weight"`
-	Destination map[string]string `json:"destination"`
+// UpstreamTLS is how an external service is spoken to. A source that is nil
+// was not written.
+type UpstreamTLS struct {
+	Enabled    bool        `json:"enabled"`
+	CACert     *DataSource `json:"caCert"`
+	ClientCert *DataSource `json:"clientCert"`
+	ClientKey  *DataSource `json:"clientKey"`
 }

@@ -1,0 +1,69 @@
+package compiler
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/meshc/meshc/schema/kong"
+)
+
+func (w *wishes) kongService(k *kong.Service) {
+	switch k.Protocol {
+	case "https", "grpcs", "tls", "tls_passthrough", "wss":
+		path := []any{"protocol"}
+		if !w.doc.Wrote(path...) {
+			path = []any{"url"}
+		}
+		w.notEnforced(path, "TLS to the upstream", "the connection would be in the clear; use protocol http to accept that")
+	case "http":
+	default:
+		w.notApplied([]any{"protocol"}, fmt.Sprintf("the gateway leaves out services of protocol %s; dataplanes carry its bytes", k.Protocol), "")
+	}
+	if k.ClientCertificate != nil {
+		w.notEnforced([]any{"client_certificate"}, "a client certificate", "remove client_certificate to connect without one")
+	}
+	w.written("has no effect in this build", []any{"retries"}, []any{"read_timeout"}, []any{"write_timeout"})
+}
+
+func (w *wishes) kongRoute(r *kong.Route) {
+	switch {
+	case r.Expression != "":
+		w.notApplied([]any{"expression"}, "the route is left out: meshc has the traditional router only", "say what it matches by methods, hosts, paths and headers")
+		return
+	case !servedOverHTTP(r):
+		w.notApplied([]any{"protocols"}, fmt.Sprintf("the route is left out: the gateway speaks http, not %s", strings.Join(r.Protocols, " or ")),
+			"add http to protocols to let requests in unencrypted")
+		return
+	case r.Service == nil:
+		w.notApplied([]any{"service"}, "the route is left out: it has no service, and the plugins that would answer do not run", "")
+		return
+	}
+	if len(r.SNIs) > 0 {
+		w.notApplied([]any{"snis"}, "server names are not matched: requests over http have none", "")
+	}
+}
+
+func (w *wishes) kongUpstream(u *kong.Upstream) {
+	switch {
+	case u.Algorithm == "consistent-hashing" && u.HashOn != "ip":
+		w.notApplied([]any{"hash_on"}, fmt.Sprintf("requests are not kept together by %s, but go round robin", u.HashOn), "hash_on: ip keeps a client on its target")
+	case u.Algorithm != "round-robin" && u.Algorithm != "consistent-hashing":
+		w.notApplied([]any{"algorithm"}, fmt.Sprintf("algorithm %s is not known to this build: requests go round robin", u.Algorithm), "")
+	}
+	if u.ClientCertificate != nil {
+		w.notEnforced([]any{"client_certificate"}, "a client certificate", "remove client_certificate to connect without one")
+	}
+	if a := u.Healthchecks.Active; a.Healthy.Interval > 0 || a.Unhealthy.Interval > 0 {
+		w.notApplied([]any{"healthchecks", "active"}, "targets are not probed: each gets its share of the requests", "")
+	}
+	if p := u.Healthchecks.Passive.Unhealthy; p.TCPFailures+p.Timeouts+p.HTTPFailures > 0 {
+		w.notApplied([]any{"healthchecks", "passive"}, "failures are not counted: each target gets its share of the requests", "")
+	}
+	if u.UseSRVName {
+		w.notApplied([]any{"use_srv_name"}, "SRV records are not looked up", "")
+	}
+}
+
+func (w *wishes) kongCertificate(lost string) {
+	w.notApplied([]any{"cert"}, describe(w.doc)+" is checked and not used: "+lost, "")
+}

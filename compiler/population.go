@@ -1,0 +1,235 @@
+package compiler
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/kuma"
+)
+
+// member is something that selectors may select: a proxy, with a tag set for
+// each inbound; or a destination, with one. Members of one key are the same to
+// any selector.
+type member struct {
+	key  string
+	tags []map[string]string
+	// shape is all that a selector of nothing but wildcards can see.
+	shape string
+	// stranger marks one that no document defines.
+	stranger bool
+}
+
+// addStranger adds what a selector that names no service selects, with the tags
+// of the selector and no others. It stands for those that may come: a policy
+// that is for whatever there is and will be is not in vain while there is little.
+func (p *population) addStranger(selector map[string]string) {
+	const value = "\x00" // no tag may hold it
+	if name, named := selector[kuma.ServiceTag]; named && name != "*" {
+		return
+	}
+	tags := maps.Clone(selector)
+	for k, v := range tags {
+		if v == "*" {
+			tags[k] = value
+		}
+	}
+	m := newMember(tags)
+	m.stranger = true
+	p.add(m)
+}
+
+func newMember(tags ...map[string]string) member {
+	keys, shapes := make([]string, len(tags)), make([]string, len(tags))
+	for i, set := range tags {
+		names := slices.Sorted(maps.Keys(set))
+		shapes[i] = strings.Join(names, " ")
+		for j, k := range names {
+			names[j] = k + "=" + set[k]
+		}
+		keys[i] = strings.Join(names, " ")
+	}
+	return member{key: lines(keys), tags: tags, shape: lines(shapes)}
+}
+
+// lines joins texts, each once, in order.
+func lines(texts []string) string {
+	slices.Sort(texts)
+	return strings.Join(slices.Compact(texts), "\n")
+}
+
+// population is distinct members, with indexes that find the few that a
+// selector may select without a look at all of them.
+type population struct {
+	members []member
+	keys    map[string]bool
+	byTag   map[tag][]int
+	byKey   map[string][]int
+	byShape map[string][]int
+	shapes  []string // the keys of byShape, in order of appearance
+}
+
+type tag struct{ key, value string }
+
+func newPopulation() *population {
+	return &population{keys: map[string]bool{}, byTag: map[tag][]int{}, byKey: map[string][]int{}, byShape: map[string][]int{}}
+}
+
+// add adds m unless one like it is there.
+func (p *population) add(m member) {
+	if p.keys[m.key] {
+		return
+	}
+	p.keys[m.key] = true
+	n := len(p.members)
+	p.members = append(p.members, m)
+	for _, set := range m.tags {
+		for k, v := range set {
+			p.byTag[tag{k, v}] = appendOnce(p.byTag[tag{k, v}], n)
+			p.byKey[k] = appendOnce(p.byKey[k], n)
+		}
+	}
+	if p.byShape[m.shape] == nil {
+		p.shapes = append(p.shapes, m.shape)
+	}
+	p.byShape[m.shape] = append(p.byShape[m.shape], n)
+}
+
+func appendOnce(list []int, n int) []int {
+	if len(list) > 0 && list[len(list)-1] == n {
+		return list
+	}
+	return append(list, n)
+}
+
+// candidates returns the members that have the rarest tag of a selector; all
+// that it selects are among them.
+func (p *population) candidates(selector map[string]string) []int {
+	var rarest []int
+	first := true
+	for k, v := range selector {
+		list := p.byKey[k]
+		if v != "*" {
+			list = p.byTag[tag{k, v}]
+		}
+		if first || len(list) < len(rarest) {
+			rarest, first = list, false
+		}
+	}
+	return rarest
+}
+
+// holds reports whether selector selects a member that is no stranger. That for
+// all services always does.
+func (p *population) holds(selector map[string]string) bool {
+	if len(selector) == 1 && selector[kuma.ServiceTag] == "*" {
+		return true
+	}
+	return slices.ContainsFunc(p.candidates(selector), func(n int) bool {
+		m := &p.members[n]
+		return !m.stranger && slices.ContainsFunc(m.tags, func(set map[string]string) bool {
+			_, ok := matches(selector, set)
+			return ok
+		})
+	})
+}
+
+// services returns the names of the services among the members.
+func (p *population) services() map[string]bool {
+	out := map[string]bool{}
+	for _, m := range p.members {
+		for _, set := range m.tags {
+			if !m.stranger {
+				out[set[kuma.ServiceTag]] = true
+			}
+		}
+	}
+	return out
+}
+
+// world is what the policies of one mesh may be about.
+type world struct {
+	proxies *population
+	// inbounds are what takes traffic, each with all its tags: the inbounds of
+	// dataplanes, and for what has none, the service itself.
+	inbounds *population
+	services map[string]bool
+}
+
+// worlds returns the worlds of the meshes in want.
+func (b *build) worlds(want map[string]bool) map[string]*world {
+	out := map[string]*world{}
+	for mesh := range want {
+		w := &world{proxies: newPopulation(), inbounds: newPopulation(), services: map[string]bool{}}
+		w.proxies.add(newMember(map[string]string{kuma.ServiceTag: snapshot.GatewayID}))
+		out[mesh] = w
+	}
+	for _, d := range b.dataplanes {
+		if w := out[d.Mesh]; w != nil {
+			own := b.membersOf(d)
+			w.proxies.add(own.proxy)
+			for _, in := range own.inbounds {
+				w.inbounds.add(in)
+			}
+		}
+	}
+	for _, d := range b.byKind["kuma/ExternalService"] {
+		if w := out[d.Mesh]; w != nil {
+			w.inbounds.add(newMember(d.Body.(*kuma.ExternalService).Tags))
+		}
+	}
+	for _, s := range b.sorted {
+		w := out[s.mesh]
+		if w == nil {
+			continue
+		}
+		w.services[s.name] = true
+		if s.dialect != schema.Kuma {
+			protocol := s.protocol
+			if protocol == "" {
+				protocol = "http"
+			}
+			w.inbounds.add(newMember(map[string]string{kuma.ServiceTag: s.name, kuma.ProtocolTag: protocol}))
+		}
+	}
+	return out
+}
+
+// dataplaneMembers is what one dataplane adds to the world.
+type dataplaneMembers struct {
+	proxy    member
+	inbounds []member
+	key      string // of the inbounds
+}
+
+func (b *build) membersOf(d *schema.Document) *dataplaneMembers {
+	return b.c.members.get(d, nil, func() *dataplaneMembers { return newMembers(d) })
+}
+
+func newMembers(d *schema.Document) *dataplaneMembers {
+	dp := d.Body.(*kuma.Dataplane)
+	var out dataplaneMembers
+	tags := make([]map[string]string, 0, len(dp.Networking.Inbound)+1)
+	for _, in := range dp.Networking.Inbound {
+		tags = append(tags, in.Tags)
+		out.inbounds = append(out.inbounds, newMember(in.Tags))
+	}
+	if g := dp.Networking.Gateway; g != nil {
+		tags = append(tags, g.Tags)
+	}
+	out.proxy = newMember(tags...)
+	out.key = newMember(tags[:len(out.inbounds)]...).key
+	return &out
+}
+
+// tagText writes the tags of a selector for a message.
+func tagText(selector map[string]string) string {
+	pairs := make([]string, 0, len(selector))
+	for _, k := range slices.Sorted(maps.Keys(selector)) {
+		pairs = append(pairs, k+": "+strconv.Quote(selector[k]))
+	}
+	return strings.Join(pairs, ", ")
+}

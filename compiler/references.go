@@ -1,0 +1,133 @@
+package compiler
+
+import (
+	"fmt"
+
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/kuma"
+	"github.com/meshc/meshc/schema/meshc"
+)
+
+// references checks what documents name and other documents define: backends
+// of the mesh, Secrets, services. What a pass needs to resolve for itself, it
+// reports itself; files are not the compiler's to look at.
+func references(b *build) {
+	for _, d := range b.byKind["kuma/TrafficLog"] {
+		b.checkBackend(d, d.Body.(*kuma.TrafficLog).Conf.Backend, "logging", "so it logs nothing")
+	}
+	for _, d := range b.byKind["kuma/TrafficTrace"] {
+		b.checkBackend(d, d.Body.(*kuma.TrafficTrace).Conf.Backend, "tracing", "so it traces nothing")
+	}
+	b.checkSecrets()
+	for _, d := range b.byKind["meshc/WasmPlugin"] {
+		for i, name := range d.Body.(*meshc.WasmPlugin).Conf.Services {
+			if b.services[serviceKey{d.Mesh, name}] == nil {
+				b.reportUnknownService(diag.Error, d, []any{"conf", "services", i}, d.Mesh, name)
+			}
+		}
+	}
+}
+
+// checkBackend reports that the mesh of d has no backend of that name in the
+// section logging or tracing; of no name, that it has no default one, so that d
+// does nothing. A mesh that nobody defines has been reported.
+func (b *build) checkBackend(d *schema.Document, name, section, loss string) {
+	doc, ok := b.meshes[d.Mesh]
+	if !ok {
+		return
+	}
+	var names map[string]bool
+	standard := ""
+	var at []diag.Related
+	if doc != nil { // nil: the mesh default that always exists, without backends
+		names, standard = backends(doc.Body.(*kuma.Mesh), section)
+		at = []diag.Related{{Place: doc.Place(section), Message: "the mesh"}}
+	}
+	switch {
+	case name != "" && !names[name]:
+		b.report(diag.CodeUnknownBackend, diag.Error, d, []any{"conf", "backend"},
+			fmt.Sprintf("mesh %s has no %s backend named %q", d.Mesh, section, name),
+			diag.Suggest(name, names)+fmt.Sprintf("name one of %s.backends of the Mesh, or add it there", section), at...)
+	case name == "" && standard == "":
+		b.report(diag.CodeUnknownBackend, diag.Warning, d, []any{"conf", "backend"},
+			fmt.Sprintf("%s names no backend, and mesh %s has no default one for %s, %s", describe(d), d.Mesh, section, loss),
+			fmt.Sprintf("set conf.backend, or %s.defaultBackend of the Mesh", section), at...)
+	}
+}
+
+// backends returns the names of a mesh's logging or tracing backends, and the
+// one that is meant where a policy names none.
+func backends(m *kuma.Mesh, section string) (names map[string]bool, standard string) {
+	names = map[string]bool{}
+	if section == "logging" {
+		for _, l := range m.Logging.Backends {
+			names[l.Name] = true
+		}
+		return names, m.Logging.DefaultBackend
+	}
+	for _, t := range m.Tracing.Backends {
+		names[t.Name] = true
+	}
+	return names, m.Tracing.DefaultBackend
+}
+
+// checkSecrets reports sources of bytes that name a Secret which their mesh
+// does not have.
+func (b *build) checkSecrets() {
+	known := map[string]map[string]bool{} // by mesh
+	for _, d := range b.byKind["kuma/Secret"] {
+		if known[d.Mesh] == nil {
+			known[d.Mesh] = map[string]bool{}
+		}
+		known[d.Mesh][d.Name] = true
+	}
+	check := func(d *schema.Document, mesh string, source *kuma.DataSource, path ...any) {
+		if source == nil || source.Secret == "" || known[mesh][source.Secret] {
+			return
+		}
+		b.report(diag.CodeUnknownSecret, diag.Error, d, append(path, "secret"),
+			fmt.Sprintf("mesh %s has no Secret named %q", mesh, source.Secret),
+			diag.Suggest(source.Secret, known[mesh])+"add a document of type Secret with that name and mesh")
+	}
+	for _, d := range b.byKind["kuma/Mesh"] {
+		for i, backend := range d.Body.(*kuma.Mesh).MTLS.Backends {
+			check(d, d.Name, backend.Conf.Cert, "mtls", "backends", i, "conf", "cert")
+			check(d, d.Name, backend.Conf.Key, "mtls", "backends", i, "conf", "key")
+		}
+	}
+	for _, d := range b.byKind["kuma/ExternalService"] {
+		if tls := d.Body.(*kuma.ExternalService).Networking.TLS; tls != nil {
+			check(d, d.Mesh, tls.CACert, "networking", "tls", "caCert")
+			check(d, d.Mesh, tls.ClientCert, "networking", "tls", "clientCert")
+			check(d, d.Mesh, tls.ClientKey, "networking", "tls", "clientKey")
+		}
+	}
+}
+
+// checkPermissions reports permissions that nothing enforces, for their mesh
+// has no mTLS, and meshes with mTLS that nobody has permission to use.
+func (b *build) checkPermissions() {
+	allowed := map[string]bool{} // meshes with a permission
+	for _, d := range b.byKind["kuma/TrafficPermission"] {
+		allowed[d.Mesh] = true
+		mesh, ok := b.meshes[d.Mesh]
+		if !ok || mesh != nil && mesh.Body.(*kuma.Mesh).MTLS.EnabledBackend != "" {
+			continue
+		}
+		var at []diag.Related
+		if mesh != nil {
+			at = []diag.Related{{Place: mesh.Place("mtls"), Message: "the mesh"}}
+		}
+		b.report(diag.CodeNoMTLS, diag.Warning, d, []any{"type"},
+			fmt.Sprintf("%s restricts nobody: mesh %s has no mTLS, so clients have no identity", describe(d), d.Mesh),
+			"turn mTLS on by mtls.enabledBackend of the Mesh, or remove the permission", at...)
+	}
+	for _, d := range b.byKind["kuma/Mesh"] {
+		if d.Body.(*kuma.Mesh).MTLS.EnabledBackend != "" && !allowed[d.Name] {
+			b.report(diag.CodeNoMTLS, diag.Warning, d, []any{"mtls", "enabledBackend"},
+				fmt.Sprintf("mesh %s has mTLS and no TrafficPermission, so every connection in it is refused", d.Name),
+				"add a TrafficPermission that says who may reach whom; unlike Kuma, meshc makes none by itself")
+		}
+	}
+}

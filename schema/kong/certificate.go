@@ -1,0 +1,53 @@
+package kong
+
+import "cmp"
+
+// Certificate is a certificate with its key. The key is not decoded: nothing
+// uses it yet.
+type Certificate struct {
+	ID   string `json:"id"`
+	Cert string `json:"cert"`
+}
+
+// SNI is a server name and the certificate for it.
+type SNI struct {
+	ID          string    `json:"id"`
+	Name        string    `json:"name"`
+	Certificate Reference `json:"certificate"`
+}
+
+// CACertificate is a certificate that others are verified against.
+type CACertificate struct {
+	ID   string `json:"id"`
+	Cert string `json:"cert"`
+}
+
+// Plugin is a plugin, which meshc does not run, and what it would apply to.
+type Plugin struct {
+	ID            string             `json:"id"`
+	Name          string             `json:"name"`
+	InstanceName  string             `json:"instance_name"`
+	Enabled       bool               `json:"enabled"`
+	Service       *Reference         `json:"service"`
+	Route         *Reference         `json:"route"`
+	Consumer      *ConsumerReference `json:"consumer"`
+	ConsumerGroup *Reference         `json:"consumer_group"`
+}
+
+// ConsumerReference names a consumer.
+type ConsumerReference struct {
+	ID       string `json:"id"`
+	Name     string `json:"name"`
+	Username string `json:"username"`
+}
+
+// Key returns what the reference says.
+func (r *ConsumerReference) Key() string { return cmp.Or(r.ID, r.Username, r.Name) }
+
+// Consumer is a consumer (Username, CustomID) or a group of consumers (Name).
+type Consumer struct {
+	ID       string `json:"id"`
+	Username string `json:"username"`
+	CustomID string `json:"custom_id"`
+	Name     string `json:"name"`
+}

@@ -1,0 +1,218 @@
+package schema
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/files"
+	"github.com/meshc/meshc/schema/kuma"
+	"github.com/meshc/meshc/schema/meshc"
+	"github.com/meshc/meshc/schema/tree"
+)
+
+// Sources checks what documents take from elsewhere: the files that they name,
+// the certificates and keys that they are made of, and who else may read a
+// secret. It keeps what it knows of a file for as long as a document names it
+// and the file does not change. A Sources is for one caller at a time.
+type Sources struct {
+	known map[string]looked // by path
+	next  map[string]looked // what the check at work has seen
+	found []diag.Diagnostic
+
+	secrets map[string]*Document // by mesh/name
+}
+
+// looked is a file as it was found, with or without a look inside.
+type looked struct {
+	*files.Named
+	inside bool
+}
+
+// Check returns the findings about docs, which are sorted as Loader.Load sorts
+// them. What a document from standard input names cannot be found, for it lies
+// in no folder; it is passed over.
+func (s *Sources) Check(docs []*Document) []diag.Diagnostic {
+	s.next, s.found, s.secrets = map[string]looked{}, nil, map[string]*Document{}
+	for _, d := range docs {
+		if secret, ok := d.Body.(*kuma.Secret); ok {
+			s.secrets[secret.Mesh+"/"+secret.Name] = d
+		}
+	}
+	var of kindKey // documents of a kind stand together
+	var leaves [][]string
+	for _, d := range docs {
+		if k := (kindKey{d.Dialect, d.Kind}); k != of {
+			of, leaves = k, allKinds()[k].secrets
+		}
+		s.document(d)
+		s.exposed(d, leaves)
+	}
+	s.known = s.next
+	return s.found
+}
+
+func (s *Sources) document(d *Document) {
+	switch body := d.Body.(type) {
+	case *kuma.Secret:
+		if body.File != "" {
+			s.file(d, body.File, true, "file")
+		}
+	case *kuma.Mesh:
+		for i := range body.MTLS.Backends {
+			conf := &body.MTLS.Backends[i].Conf
+			path := []any{"mtls", "backends", i, "conf"}
+			s.authority(d, d.Name, pair{conf.Cert, conf.Key, append(path[:4:4], "cert"), append(path[:4:4], "key"), diag.Error})
+		}
+	case *kuma.ExternalService:
+		if tls := body.Networking.TLS; tls != nil {
+			path := []any{"networking", "tls"}
+			s.roots(d, d.Mesh, tls.CACert, append(path[:2:2], "caCert"))
+			s.identity(d, d.Mesh, pair{tls.ClientCert, tls.ClientKey, append(path[:2:2], "clientCert"), append(path[:2:2], "clientKey"), diag.Warning})
+		}
+	case *meshc.WasmPlugin:
+		s.module(d, body.Conf.Module)
+	}
+}
+
+func (s *Sources) add(severity diag.Severity, code string, d *Document, path []any, message, hint string) {
+	s.found = append(s.found, diag.Diagnostic{
+		Code: code, Severity: severity, Place: d.Place(path...), Path: diag.Path(path...), Message: message, Hint: hint,
+	})
+}
+
+// look returns what is at a path that d names, or nil where d lies in no folder.
+func (s *Sources) look(d *Document, path string, content bool) *files.Named {
+	if d.File == files.StdinShown {
+		return nil
+	}
+	path = beside(d, path)
+	n := s.next[path]
+	if n.Named == nil || content && !n.inside {
+		n = looked{files.ReadNamed(path, content, s.known[path].Named), content}
+		s.next[path] = n
+	}
+	return n.Named
+}
+
+// beside returns the path of a file that d names: relative to the folder of d.
+func beside(d *Document, path string) string {
+	if filepath.IsAbs(path) {
+		return path
+	}
+	return filepath.Join(filepath.Dir(d.File), path)
+}
+
+// file checks that a file which d names at a field can be read, and if it is
+// secret, that not everybody can. It returns the content, or nil.
+func (s *Sources) file(d *Document, name string, secret bool, field ...any) []byte {
+	n := s.look(d, name, true)
+	switch {
+	case n == nil:
+		return nil
+	case n.Err != nil:
+		s.add(diag.Error, diag.CodeNoFile, d, field, fmt.Sprintf("the file %s %v", beside(d, name), n.Err),
+			"a path is relative to the folder of the document that names it")
+		return nil
+	case secret && n.Open:
+		s.add(diag.Warning, diag.CodeExposedSecret, d, field, fmt.Sprintf("everybody on this machine may read the secret in %s", beside(d, name)),
+			"take the permission away, as by chmod go= FILE")
+	}
+	return n.Data
+}
+
+// exposed warns of secrets in the document itself, where everybody may read its file.
+func (s *Sources) exposed(d *Document, leaves [][]string) {
+	for _, pattern := range leaves {
+		eachLeaf(d.Tree, pattern, nil, func(path []any) {
+			if n := s.look(d, filepath.Base(d.File), false); n != nil && n.Err == nil && n.Open {
+				s.add(diag.Warning, diag.CodeExposedSecret, d, path, fmt.Sprintf("everybody on this machine may read %s, and with it this secret", d.File),
+					"take the permission away, as by chmod go= FILE, or keep the secret in a file of its own")
+			}
+		})
+	}
+}
+
+// eachLeaf calls f with the path of every text that is not empty at pattern, in
+// which "*" is every item of a list.
+func eachLeaf(n *tree.Node, pattern []string, path []any, f func(path []any)) {
+	switch {
+	case n == nil:
+	case len(pattern) == 0:
+		if n.Str() != "" {
+			f(path)
+		}
+	case pattern[0] == "*":
+		for i, item := range n.Items {
+			eachLeaf(item, pattern[1:], append(slices.Clip(path), i), f)
+		}
+	default:
+		eachLeaf(n.Get(pattern[0]), pattern[1:], append(slices.Clip(path), pattern[0]), f)
+	}
+}
+
+// module checks that a Wasm module is there and is the one that is meant.
+func (s *Sources) module(d *Document, m meshc.WasmModule) {
+	field := []any{"conf", "module", "path"}
+	n := s.look(d, m.Path, m.SHA256 != "")
+	switch {
+	case n == nil:
+	case n.Err != nil:
+		s.add(diag.Error, diag.CodeNoFile, d, field, fmt.Sprintf("the module %s %v", beside(d, m.Path), n.Err),
+			"a path is relative to the folder of the document that names it")
+	case m.SHA256 != "" && m.SHA256 != hex.EncodeToString(n.Sum[:]):
+		s.add(diag.Error, diag.CodeDigest, d, []any{"conf", "module", "sha256"},
+			fmt.Sprintf("the module %s has another digest: it is not the file that is meant", beside(d, m.Path)),
+			fmt.Sprintf("if it is the one you want, write %x", n.Sum))
+	}
+}
+
+// bytes returns what a source of d holds, whether it could be found out, and
+// the place of the Secret that it came from, if it did.
+func (s *Sources) bytes(d *Document, mesh string, source *kuma.DataSource, secret bool, field []any) (data []byte, ok bool, from []diag.Related) {
+	switch {
+	case source == nil:
+		return nil, false, nil
+	case source.Secret != "":
+		holder := s.secrets[mesh+"/"+source.Secret]
+		if holder == nil {
+			return nil, false, nil // the compiler reports it
+		}
+		from = []diag.Related{{Place: holder.Place("data"), Message: "the Secret"}}
+		body := holder.Body.(*kuma.Secret)
+		switch {
+		case body.Data != "":
+			data, ok = decoded(string(body.Data))
+			return data, ok, from
+		case body.File != "":
+			from[0].Place = holder.Place("file")
+			n := s.look(holder, body.File, true)
+			return contentOf(n), n != nil && n.Err == nil && n.Data != nil, from
+		}
+		return nil, false, nil // an environment variable belongs to where it runs
+	case source.File != "":
+		data = s.file(d, source.File, secret, append(field, "file")...)
+		return data, data != nil, nil
+	case source.Inline != "":
+		data, ok = decoded(string(source.Inline))
+		return data, ok, nil
+	}
+	return []byte(source.InlineString), true, nil
+}
+
+func contentOf(n *files.Named) []byte {
+	if n == nil {
+		return nil
+	}
+	return n.Data
+}
+
+// decoded reads base64, which the rules have checked; the lines may be broken.
+func decoded(text string) ([]byte, bool) {
+	data, err := base64.StdEncoding.DecodeString(strings.NewReplacer("\r", "", "\n", "").Replace(text))
+	return data, err == nil
+}
