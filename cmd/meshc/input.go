@@ -126,6 +126,13 @@ func (d *documents) load(ctx context.Context) (loaded, error) {
 	return l, nil
 }
 
+// dropReferencesOut drops the findings about what is not in the input.
+func (l *loaded) dropReferencesOut() {
+	l.diags = slices.DeleteFunc(l.diags, func(d diag.Diagnostic) bool { return diag.LeadsOut(d.Code) })
+	l.summary.Errors, l.summary.Warnings = 0, 0
+	l.summary.Count(l.diags)
+}
+
 // mustNotBeInput refuses to write the output over a file of the input.
 func (l *loaded) mustNotBeInput(path string) error {
 	out, err := os.Stat(path)

@@ -3,7 +3,6 @@ package main
 import (
 	"io"
 	"os"
-	"slices"
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
@@ -36,9 +35,7 @@ Exit code: 0 clean, 1 findings, 2 the check could not be run.`,
 				return failed("%v", err)
 			}
 			if c.Bool("partial") {
-				l.diags = slices.DeleteFunc(l.diags, func(d diag.Diagnostic) bool { return diag.LeadsOut(d.Code) })
-				l.summary.Errors, l.summary.Warnings = 0, 0
-				l.summary.Count(l.diags)
+				l.dropReferencesOut()
 			}
 			o := diag.Options{Color: colored(c.App.Writer), Source: l.source}
 			if err := diag.Write(c.App.Writer, format, l.diags, l.summary, o); err != nil {
