@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/sha256"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"io"
@@ -76,7 +77,8 @@ func readWhole(path string) (string, error) {
 
 // thisProgram identifies what a cache depends on beside the files: the code
 // and the rules that are part of it. A build of a known state of the source is
-// told by that; of any other the bytes of the executable count.
+// told by that; of any other the linker's digest of the executable counts, or
+// where there is none the bytes of it.
 var thisProgram = sync.OnceValues(func() (schema.Program, error) {
 	info, ok := debug.ReadBuildInfo()
 	if ok && isReproducible(info) {
@@ -93,12 +95,33 @@ var thisProgram = sync.OnceValues(func() (schema.Program, error) {
 		}
 	}
 	defer f.Close()
+	if id := linkedID(f); len(id) > 0 {
+		return sha256.Sum256(id), nil
+	}
 	h := sha256.New()
 	if _, err := io.Copy(h, f); err != nil {
 		return schema.Program{}, err
 	}
 	return schema.Program(h.Sum(nil)), nil
 })
+
+// linkedID returns the note in which Go's linker digests an ELF executable,
+// nothing for what has none.
+func linkedID(f io.ReaderAt) []byte {
+	program, err := elf.NewFile(f)
+	if err != nil {
+		return nil
+	}
+	note := program.Section(".note.go.buildid")
+	if note == nil {
+		return nil
+	}
+	id, err := note.Data()
+	if err != nil {
+		return nil
+	}
+	return id
+}
 
 func isReproducible(info *debug.BuildInfo) bool {
 	v := info.Main.Version
