@@ -73,7 +73,12 @@ func TestSameAsCUE(t *testing.T) {
 		each(comparisons, func(c *comparison) { c.run(60) })
 	}
 	for end := time.Now().Add(*fuzzFor); time.Now().Before(end); {
-		each(comparisons, func(c *comparison) { c.run(500) })
+		// The time is for the kinds whose rules are not all hit, while there are any.
+		open := slices.DeleteFunc(slices.Clone(comparisons), (*comparison).complete)
+		if len(open) == 0 {
+			open = comparisons
+		}
+		each(open, func(c *comparison) { c.run(500) })
 	}
 	report := tableOf(comparisons)
 	t.Log(report)
@@ -218,6 +223,11 @@ func (c *comparison) run(count int) {
 			c.level, tries = min(2*c.level, wantedHits), 0
 		}
 	}
+}
+
+// complete reports whether every rule has been hit often enough.
+func (c *comparison) complete() bool {
+	return !slices.ContainsFunc(c.outcomes, func(o plan.Outcome) bool { return c.hits[o] < wantedHits })
 }
 
 // document makes one, mostly from another that is of interest.

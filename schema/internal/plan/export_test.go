@@ -160,7 +160,13 @@ func (w *walker) all(cs []constraint) {
 }
 
 func (w *walker) disjunction(d *disj) {
-	w.add(d.seen, held|broke)
+	outcomes := held | broke
+	for _, a := range d.arms {
+		if b, ok := a.constraint.(*basic); ok && b.set == anyKind {
+			outcomes = held
+		}
+	}
+	w.add(d.seen, outcomes)
 	for _, a := range d.arms {
 		w.constraint(a.constraint)
 	}

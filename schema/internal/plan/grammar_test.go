@@ -271,6 +271,9 @@ func (m maker) unary(x *ast.UnaryExpr, depth int) *tree.Node {
 		}
 		if re, err := syntax.Parse(of.Text, syntax.Perl); err == nil {
 			s := m.sample(re)
+			if x.Op == token.NMAT {
+				s += pick(m, []string{"", "a"}) // what it begins with, it may go on from
+			}
 			if m.chance(10) {
 				s = m.near(s)
 			}
@@ -297,14 +300,16 @@ func (m maker) unary(x *ast.UnaryExpr, depth int) *tree.Node {
 
 // near changes a character of s.
 func (m maker) near(s string) string {
-	i := m.IntN(len(s) + 1)
+	runes := []rune(s)
+	i := m.IntN(len(runes) + 1)
+	before, after := string(runes[:i]), string(runes[min(i+1, len(runes)):])
 	switch {
-	case m.chance(40) || i == len(s):
-		return s[:i] + pick(m, []string{"-", ".", "/", "%", "A", "0", " ", "_", ":", "é", "*", ",", "=", "\n"}) + s[i:]
+	case m.chance(40) || i == len(runes):
+		return before + pick(m, []string{"-", ".", "/", "%", "A", "0", " ", "_", ":", "é", "*", ",", "=", "\n"}) + string(runes[i:])
 	case m.chance(50):
-		return s[:i] + s[i+1:]
+		return before + after
 	}
-	return s[:i] + pick(m, []string{"-", "Z", "9", "/", "."}) + s[i+1:]
+	return before + pick(m, []string{"-", "Z", "9", "/", "."}) + after
 }
 
 func (m maker) list(x *ast.ListLit, depth int) *tree.Node {
