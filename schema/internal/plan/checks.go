@@ -64,43 +64,46 @@ func (c *checked) check(r *run, e int, n *tree.Node) *tree.Node {
 
 // runChecks runs checks on n, the value being checked.
 func (r *run) runChecks(checks []Check, n *tree.Node, rl *rule) {
-	report := func(f Fault) {
-		depth := len(r.path)
-		at, holder := n, n
-		for _, step := range f.At {
-			holder = at
-			switch step := step.(type) {
-			case string:
-				pos := r.inside()
-				if x := at.Field(step); x != nil {
-					pos = x.KeyPos
-				}
-				r.enterKey(step, pos, nil)
-				at = at.Get(step)
-			case int:
-				at = at.At(step)
-				pos := r.inside()
-				if at != nil {
-					pos = at.Pos
-				}
-				r.enterItem(step, pos)
-			}
-		}
-		pos := r.inside()
-		if at != nil {
-			pos = r.place(at)
-		}
-		if len(f.At) > 0 && r.faults != nil && (r.faults.unreadable(holder) || r.faults[pos] == diag.CodeType) {
-			r.path = r.path[:depth]
-			return // what the check looked for may be what is wrong
-		}
-		r.add(Finding{Code: f.Code, Class: f.Class, Message: f.Message, Hint: f.Hint, Pos: pos, Related: f.Related}, rl)
-		if f.Path != "" {
-			r.findings[len(r.findings)-1].Path = f.Path
-		}
-		r.path = r.path[:depth]
-	}
+	r.checked, r.checkedRule = n, rl
 	for _, check := range checks {
-		check(n, report)
+		check(n, r.report)
 	}
+}
+
+// addFault adds what a check has found.
+func (r *run) addFault(f Fault) {
+	n, depth := r.checked, len(r.path)
+	at, holder := n, n
+	for _, step := range f.At {
+		holder = at
+		switch step := step.(type) {
+		case string:
+			pos := r.inside()
+			if x := at.Field(step); x != nil {
+				pos = x.KeyPos
+			}
+			r.enterKey(step, pos, nil)
+			at = at.Get(step)
+		case int:
+			at = at.At(step)
+			pos := r.inside()
+			if at != nil {
+				pos = at.Pos
+			}
+			r.enterItem(step, pos)
+		}
+	}
+	pos := r.inside()
+	if at != nil {
+		pos = r.place(at)
+	}
+	if len(f.At) > 0 && r.faults != nil && (r.faults.unreadable(holder) || r.faults[pos] == diag.CodeType) {
+		r.path = r.path[:depth]
+		return // what the check looked for may be what is wrong
+	}
+	r.add(Finding{Code: f.Code, Class: f.Class, Message: f.Message, Hint: f.Hint, Pos: pos, Related: f.Related}, r.checkedRule)
+	if f.Path != "" {
+		r.findings[len(r.findings)-1].Path = f.Path
+	}
+	r.path = r.path[:depth]
 }

@@ -20,7 +20,8 @@ type compiler struct {
 	files       map[string][]byte
 	file        *scope
 	definitions map[string]*definition
-	inlining    []string  // names being compiled in place, to find a circle
+	inlining    []string // names being compiled in place, to find a circle
+	structures  []*structure
 	coverage    *coverage // nil outside of tests
 }
 

@@ -8,6 +8,7 @@ import (
 // structure compiles a struct literal.
 func (c *compiler) structure(x *ast.StructLit, at context) (*structure, error) {
 	s := &structure{closed: at.closed, also: at.also}
+	c.structures = append(c.structures, s)
 	in := &scope{parent: at.scope, names: map[string]*ast.Field{}}
 	if err := c.declare(x.Elts, in, s.known()); err != nil {
 		return nil, err

@@ -227,9 +227,9 @@ func (s *same) fill(r *run, e int) *tree.Node {
 	if n == nil {
 		return nil
 	}
-	filled := *n
+	filled := r.slab.node(*n)
 	filled.Default, filled.Pos = true, r.inside()
-	return &filled
+	return filled
 }
 
 func (s *same) holds(r *run, e int, n *tree.Node) bool {

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/tree"
@@ -18,7 +19,7 @@ type list struct {
 func (l *list) kinds() kinds { return kindSet(tree.List) }
 
 func (l *list) fill(r *run, e int) *tree.Node {
-	out := &tree.Node{Kind: tree.List, Pos: r.inside(), Default: true}
+	out := r.slab.node(tree.Node{Kind: tree.List, Pos: r.inside(), Default: true})
 	for _, c := range l.first {
 		n := c.fill(r, e)
 		if n == nil {
@@ -57,20 +58,13 @@ func (l *list) check(r *run, e int, n *tree.Node) *tree.Node {
 		r.leave()
 		if checked != n.Items[i] {
 			if out == n {
-				out = copyNode(n)
+				out = r.slab.node(*n)
+				out.Items = slices.Clone(n.Items)
 			}
 			out.Items[i] = checked
 		}
 	}
 	return out
-}
-
-// copyNode returns a shallow copy with its own Items and Fields.
-func copyNode(n *tree.Node) *tree.Node {
-	out := *n
-	out.Items = append(make([]*tree.Node, 0, len(n.Items)), n.Items...)
-	out.Fields = append(make([]tree.Field, 0, len(n.Fields)+4), n.Fields...)
-	return &out
 }
 
 // present reads a null list item or map value as the API server does where null
@@ -79,7 +73,7 @@ func (r *run) present(n *tree.Node, c constraint) *tree.Node {
 	if n.Kind != tree.Null || !r.nullAbsent {
 		return n
 	}
-	zero := &tree.Node{Pos: n.Pos, Default: true}
+	zero := tree.Node{Pos: n.Pos, Default: true}
 	switch set := c.kinds(); {
 	case set.has(tree.Null):
 		return n
@@ -90,7 +84,7 @@ func (r *run) present(n *tree.Node, c constraint) *tree.Node {
 	default:
 		return n
 	}
-	return zero
+	return r.slab.node(zero)
 }
 
 // size is list.MinItems and list.MaxItems.
@@ -130,6 +124,10 @@ func (u *unique) fill(*run, int) *tree.Node { return nil }
 func (u *unique) check(r *run, _ int, n *tree.Node) *tree.Node {
 	if n.Kind != tree.List {
 		r.wrongType(n, u.kinds())
+		return n
+	}
+	if len(n.Items) < 2 {
+		u.seen.note(true)
 		return n
 	}
 	// Scalars by hash, for lists can be long; the rest are few.

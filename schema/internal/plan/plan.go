@@ -39,7 +39,10 @@ func compile(fsys fs.FS, counts *coverage) (*Schema, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.definitions[name] = &Definition{rule: d.rule, nullAbsent: d.nullAbsent}
+		s.definitions[name] = newDefinition(d)
+	}
+	for _, st := range c.structures {
+		st.settle()
 	}
 	return s, nil
 }
@@ -54,6 +57,11 @@ func (s *Schema) Definition(name string) (*Definition, bool) {
 type Definition struct {
 	rule       constraint
 	nullAbsent bool
+	runs       sync.Pool
+}
+
+func newDefinition(d *definition) *Definition {
+	return &Definition{rule: d.rule, nullAbsent: d.nullAbsent, runs: sync.Pool{New: func() any { return newRun() }}}
 }
 
 // Finding is one mistake in a document.
@@ -73,12 +81,10 @@ type Related struct {
 	Message string
 }
 
-var runs = sync.Pool{New: func() any { return new(run) }}
-
 // Check validates n and fills in its defaults. n is never changed: the result
 // shares what did not change. Findings are in the order of their places.
 func (d *Definition) Check(n *tree.Node) (*tree.Node, []Finding) {
-	r := runs.Get().(*run)
+	r := d.runs.Get().(*run)
 	r.reset(n, d.nullAbsent)
 	out := d.rule.check(r, noEnv, n)
 	findings := r.findings
@@ -91,7 +97,7 @@ func (d *Definition) Check(n *tree.Node) (*tree.Node, []Finding) {
 		}
 	}
 	r.release()
-	runs.Put(r)
+	d.runs.Put(r)
 	return out, tidy(findings)
 }
 

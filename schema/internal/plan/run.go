@@ -8,14 +8,26 @@ import (
 	"github.com/meshc/meshc/schema/tree"
 )
 
-// run is the state of checking one document. It is reused between documents.
+// run is the state of checking one document. It is reused between documents of
+// one kind.
 type run struct {
+	slab       slab
 	path       []segment
 	envs       []env
 	findings   []Finding
 	nullAbsent bool
 	faults     faults // of the run before; nil in a first one
 	doubt      string // the code of one that the expression being evaluated looked at
+	// What a Go rule calls, and the value and rule that its report is about.
+	report      func(Fault)
+	checked     *tree.Node
+	checkedRule *rule
+}
+
+func newRun() *run {
+	r := new(run)
+	r.report = r.addFault
+	return r
 }
 
 // segment is one step from a value to a value inside it.
@@ -33,6 +45,11 @@ type env struct {
 	up   int // the enclosing scope's env, or noEnv
 	// owned: node is a copy made in this run, so it may be changed.
 	owned bool
+	room  int // for the fields that a copy may get besides
+	// known has a bit for each of the first 64 fields that a rule has been
+	// applied to. Where shifted is set, one was removed, and known stays empty.
+	known   uint64
+	shifted bool
 }
 
 const noEnv = -1
@@ -47,12 +64,20 @@ func (r *run) reset(n *tree.Node, nullAbsent bool) {
 func (r *run) release() {
 	clear(r.path[:cap(r.path)])
 	clear(r.envs[:cap(r.envs)])
-	r.findings, r.faults = nil, nil
+	r.findings, r.faults, r.checked = nil, nil, nil
+	r.slab.reset()
 }
 
-func (r *run) push(up int, n *tree.Node) int {
-	r.envs = append(r.envs, env{node: n, up: up})
+func (r *run) push(up int, n *tree.Node, room int) int {
+	r.envs = append(r.envs, env{node: n, up: up, room: room})
 	return len(r.envs) - 1
+}
+
+// know notes that field i of env e has a rule.
+func (r *run) know(e, i int) {
+	if v := &r.envs[e]; !v.shifted {
+		v.known |= 1 << i // nothing for the 65th field and later ones
+	}
 }
 
 // pop removes env e and returns its node.

@@ -23,7 +23,7 @@ func (b *basic) wants() string           { return b.set.String() }
 
 func (b *basic) fill(r *run, _ int) *tree.Node {
 	if b.set == kindSet(tree.Null) {
-		return &tree.Node{Kind: tree.Null, Pos: r.inside(), Default: true}
+		return r.slab.node(tree.Node{Kind: tree.Null, Pos: r.inside(), Default: true})
 	}
 	return nil
 }
@@ -47,7 +47,7 @@ func (l *scalarLiteral) holds(n *tree.Node) bool { return l.seen.note(equal(n, l
 func (l *scalarLiteral) wants() string           { return show(l.node) }
 
 func (l *scalarLiteral) fill(r *run, _ int) *tree.Node {
-	return &tree.Node{Kind: l.node.Kind, Text: l.node.Text, Pos: r.inside(), Default: true}
+	return r.slab.node(tree.Node{Kind: l.node.Kind, Text: l.node.Text, Pos: r.inside(), Default: true})
 }
 
 func (l *scalarLiteral) check(r *run, _ int, n *tree.Node) *tree.Node {
@@ -114,6 +114,9 @@ func matches(re *regexp.Regexp, not bool, rl *rule) *predicate {
 func runes(atLeast, atMost int, rl *rule) *predicate {
 	p := &predicate{set: kindSet(tree.String), code: diag.CodeTooLong, rule: rl}
 	p.test = func(n *tree.Node) bool {
+		if len(n.Text) <= atMost && atLeast == 0 {
+			return true // there are no more characters than bytes
+		}
 		count := utf8.RuneCountInString(n.Text)
 		return count >= atLeast && (atMost < 0 || count <= atMost)
 	}

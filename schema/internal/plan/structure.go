@@ -17,6 +17,8 @@ type structure struct {
 	checks    []Check
 	// What belongs to the struct. A closed struct refuses every other field.
 	closed   bool
+	refuses  bool            // closed, and nothing that belongs to it is open
+	room     int             // at most so many fields can get a default
 	names    map[string]bool // fields declared outside any if
 	patterns []*pattern
 	embedded []constraint // structures, or disjunctions of them
@@ -34,7 +36,7 @@ type item interface{ apply(r *run, e int) }
 func (s *structure) kinds() kinds { return kindSet(tree.Map) }
 
 func (s *structure) fill(r *run, _ int) *tree.Node {
-	return &tree.Node{Kind: tree.Map, Pos: r.inside(), Default: true}
+	return r.slab.node(tree.Node{Kind: tree.Map, Pos: r.inside(), Default: true})
 }
 
 func (s *structure) check(r *run, up int, n *tree.Node) *tree.Node {
@@ -42,9 +44,9 @@ func (s *structure) check(r *run, up int, n *tree.Node) *tree.Node {
 		r.wrongType(n, s.kinds())
 		return n
 	}
-	e := r.push(up, n)
+	e := r.push(up, n, s.room)
 	s.body(r, e)
-	if s.closed && !s.isOpen() {
+	if s.refuses {
 		s.refuseUnknown(r, e)
 	}
 	return r.pop(e)
@@ -66,9 +68,10 @@ func (s *structure) body(r *run, e int) {
 func (s *structure) refuseUnknown(r *run, e int) {
 	n := r.envs[e].node
 	s.unknown.note(true) // as far as the fields that it knows go
+	known := r.envs[e].known
 	for i := range n.Fields {
 		f := &n.Fields[i]
-		if s.names[f.Key] || s.knows(r, e, f.Key) {
+		if known>>i&1 != 0 || s.knows(r, e, f.Key) {
 			continue
 		}
 		s.unknown.note(false)
@@ -83,6 +86,32 @@ func (s *structure) refuseUnknown(r *run, e int) {
 
 func (s *structure) isOpen() bool {
 	return s.open || slices.ContainsFunc(s.embedded, embeddedOpen) || slices.ContainsFunc(s.also, func(o *structure) bool { return o.open })
+}
+
+// settle computes what needs the whole of s, and of what it refers to.
+func (s *structure) settle() {
+	s.refuses = s.closed && !s.isOpen()
+	s.room = s.defaults()
+}
+
+// defaults is at most how many fields can get a default.
+func (s *structure) defaults() int {
+	n := 0
+	for _, it := range s.items {
+		switch it := it.(type) {
+		case *field:
+			if it.presence == regular {
+				n++
+			}
+		case *when:
+			n += it.body.defaults()
+		case embed:
+			if inner := structureOf(it.constraint); inner != nil {
+				n += inner.defaults()
+			}
+		}
+	}
+	return n
 }
 
 func embeddedOpen(c constraint) bool {
@@ -179,6 +208,7 @@ func (f *field) apply(r *run, e int) {
 		}
 		return
 	}
+	r.know(e, i)
 	x := n.Fields[i]
 	switch {
 	case f.drop, x.Value.Kind == tree.Null && r.nullAbsent && !f.value.kinds().has(tree.Null):
@@ -206,20 +236,21 @@ func (f *field) apply(r *run, e int) {
 
 // setDefault gives an absent field its default, if it has one.
 func (r *run) setDefault(e int, f *field) {
-	pos := r.inside()
-	r.enterKey(f.name, pos, f.how)
-	defer r.leave()
 	r.doubt = ""
 	d := f.value.fill(r, e)
 	if d == nil {
 		return
 	}
+	pos := r.inside()
+	r.enterKey(f.name, pos, f.how)
+	defer r.leave()
 	before, unreadable := len(r.findings), isUnreadable(r.doubt)
 	d = f.value.check(r, e, d)
 	if unreadable { // what it was copied from is the mistake
 		r.findings = r.findings[:before]
 	}
 	n := r.own(e)
+	r.know(e, len(n.Fields))
 	n.Fields = append(n.Fields, tree.Field{Key: f.name, KeyPos: pos, Value: d})
 }
 
@@ -238,7 +269,9 @@ func (r *run) copiesDoubt(e int, f *field) bool {
 func (r *run) own(e int) *tree.Node {
 	v := &r.envs[e]
 	if !v.owned {
-		v.node, v.owned = copyNode(v.node), true
+		n := r.slab.node(*v.node)
+		n.Fields = r.slab.copyFields(n.Fields, v.room)
+		v.node, v.owned = n, true
 	}
 	return v.node
 }
@@ -246,6 +279,7 @@ func (r *run) own(e int) *tree.Node {
 func (r *run) remove(e, i int) {
 	n := r.own(e)
 	n.Fields = slices.Delete(n.Fields, i, i+1)
+	r.envs[e].known, r.envs[e].shifted = 0, true
 }
 
 // finish reports that f is missing, and runs its checks on the value with all
@@ -332,6 +366,7 @@ func (p *pattern) apply(r *run, e int) {
 		if !p.seen.note(p.matches(x.Key)) {
 			continue
 		}
+		r.know(e, i)
 		v := r.present(x.Value, p.value)
 		r.enterKey(x.Key, x.KeyPos, p.how)
 		v = p.value.check(r, e, v)
@@ -374,15 +409,21 @@ type embed struct{ constraint }
 
 func (m embed) apply(r *run, e int) {
 	n := r.envs[e].node
-	var out *tree.Node
+	var after env
 	if s := structureOf(m.constraint); s != nil {
-		inner := r.push(noEnv, n)
+		inner := r.push(noEnv, n, s.room)
 		s.body(r, inner)
-		out = r.pop(inner)
+		after = r.envs[inner]
+		r.pop(inner)
 	} else {
-		out = m.check(r, e, n)
+		after.node = m.check(r, e, n)
+		after.shifted = after.node != n
 	}
-	if out != n {
-		r.envs[e].node, r.envs[e].owned = out, true
+	v := &r.envs[e]
+	if after.node != n {
+		v.node, v.owned = after.node, true
+	}
+	if v.known |= after.known; after.shifted || v.shifted {
+		v.known, v.shifted = 0, true
 	}
 }
