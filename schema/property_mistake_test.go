@@ -14,8 +14,8 @@ type mistake struct {
 	kind string
 	path []any // keys and indices
 	make func(n *values.Node, path []any) *values.Node
-	// at is where the finding points: the key or item at path, its value, or
-	// what is around it.
+	// at is where the finding points: the key or item at path, its value, what
+	// is around it, or the key as it stands there again.
 	at   string
 	as   string // the last key as it is misspelt
 	code string // of the finding, if only one is right
@@ -45,6 +45,9 @@ var steering = []struct {
 	{regexp.MustCompile(`^Service metadata\.annotations`), 0}, // some are about the spec
 	{regexp.MustCompile(`^Service metadata\.ownerReferences\[\d+\]`), 3},
 	{regexp.MustCompile(`^EndpointSlice addressType`), 0},
+	{regexp.MustCompile(`^KongUpstream upstreams\[\d+\]\.(algorithm|hash_on|hash_fallback)$`), 2},
+	{regexp.MustCompile(`^WasmPlugin conf\.protocol`), 1},
+	{regexp.MustCompile(`^KongRoute routes\[\d+\]\.(protocols|methods|hosts|paths|headers|snis|sources|destinations|strip_path|expression)`), 2},
 	{regexp.MustCompile(`^Mesh \w+\.backends\[\d+\]\.type`), 3},
 	{regexp.MustCompile(`^Mesh \w+\.(enabledBackend|defaultBackend|backends\[\d+\]\.name)`), 1},
 	{regexp.MustCompile(`^Endpoints subsets\[\d+\]\.(addresses|notReadyAddresses)$`), 2},
@@ -57,6 +60,9 @@ var steering = []struct {
 
 // section is what m lies in and may have an effect on.
 func (m mistake) section(kind string) []any {
+	if m.code == diag.CodeDuplicate {
+		return m.list() // the other one is in there
+	}
 	at := kind + " " + diag.Path(m.path...)
 	for _, s := range steering {
 		if s.field.MatchString(at) {
@@ -79,6 +85,17 @@ func startsWith(path, with []any) bool {
 	return len(path) >= len(with) && slices.Equal(path[:len(with)], with)
 }
 
+// list is the path of the list that m lies in.
+func (m mistake) list() []any {
+	i := len(m.path) - 1
+	for ; i > 0; i-- {
+		if _, isIndex := m.path[i].(int); isIndex {
+			break
+		}
+	}
+	return m.path[:i]
+}
+
 func (m mistake) place(root *values.Node) (values.Pos, string) {
 	n, pos := root, root.Pos
 	around := pos
@@ -86,11 +103,16 @@ func (m mistake) place(root *values.Node) (values.Pos, string) {
 	if m.as != "" {
 		path = append(slices.Clone(path[:len(path)-1]), m.as)
 	}
-	for _, step := range path {
+	for i, step := range path {
 		around = pos
 		switch step := step.(type) {
 		case string:
 			if f := n.Field(step); f != nil {
+				for j := range n.Fields {
+					if m.at == "again" && i == len(path)-1 && n.Fields[j].Key == step {
+						f = &n.Fields[j]
+					}
+				}
 				pos, n = f.KeyPos, f.Value
 			}
 		case int:
@@ -128,6 +150,7 @@ func mistakesIn(root *values.Node) []mistake {
 		}
 		for i, item := range n.Items {
 			walk(item, append(slices.Clip(path), i))
+			out = append(out, repeated(n, path, i)...)
 		}
 		if n.Kind == values.Map {
 			out = append(out, mistake{"an unknown field", append(slices.Clip(path), "xyzzy"), addField, "key", "", diag.CodeUnknownField})
@@ -138,6 +161,7 @@ func mistakesIn(root *values.Node) []mistake {
 				continue // it says what the document is
 			}
 			walk(f.Value, inner)
+			out = append(out, mistake{"the key again", inner, repeatField, "again", "", diag.CodeDuplicateKey})
 			out = append(out, mistake{"no field", inner, withoutField, "around", "", diag.CodeRequired})
 			if near := f.Key + "z"; len(f.Key) > 3 && !strings.Contains(f.Key, "/") {
 				out = append(out, mistake{"misspelt", inner, renameTo(near), "key", near, diag.CodeUnknownField})
@@ -146,6 +170,35 @@ func mistakesIn(root *values.Node) []mistake {
 	}
 	walk(root, nil)
 	return out
+}
+
+// repeated are the mistakes of an item of list that is there again, where items
+// are not to be: as it is, or under the name of the first.
+func repeated(list *values.Node, path []any, i int) []mistake {
+	item, at := list.Items[i], slices.Clip(path)
+	switch name := item.Get("name"); {
+	case item.Kind != values.Map:
+		return []mistake{{"an item again", append(at, len(list.Items)), appendItem(item), "value", "", diag.CodeDuplicate}}
+	case name == nil:
+		return nil
+	case i > 0 && list.Items[0].Get("name") != nil:
+		return []mistake{{"the name of another", append(at, i, "name"), replaceWith(list.Items[0].Get("name")), "value", "", diag.CodeDuplicate}}
+	default:
+		add := appendItem(item)
+		return []mistake{{"an item again", append(at, len(list.Items), "name"), func(n *values.Node, path []any) *values.Node {
+			return add(n, path[:len(path)-1])
+		}, "value", "", diag.CodeDuplicate}}
+	}
+}
+
+func appendItem(item *values.Node) func(*values.Node, []any) *values.Node {
+	return func(n *values.Node, path []any) *values.Node {
+		return change(n, path, func(n *values.Node, _ any) { n.Items = append(n.Items, item) })
+	}
+}
+
+func repeatField(n *values.Node, path []any) *values.Node {
+	return change(n, path, func(n *values.Node, last any) { n.Fields = append(n.Fields, *n.Field(last.(string))) })
 }
 
 var isMark = map[string]bool{"apiVersion": true, "kind": true, "type": true, "_format_version": true, "services": true, "host": true, "url": true}
@@ -207,6 +260,8 @@ var exceptions = []struct {
 	{regexp.MustCompile(`^Service .* at spec\.ports\[\d+\]\.port$`), "the API server also reports targetPort, which defaults to port"},
 	{regexp.MustCompile(`^Service .* at spec\.clusterIPs\[0\]$`), "the API server reports that it is no address, and that it is not clusterIP"},
 	{regexp.MustCompile(`^Service misspelt at spec\.loadBalancerSourceRanges$`), "the annotation of that name counts where the field is not set"},
+	{regexp.MustCompile(`^Service an item again at spec\.ports\[\d+\]\.name$`), "the API server reports the name, the port and the node port"},
+	{regexp.MustCompile(`^Service an item again at spec\.topologyKeys\[\d+\]$`), "the API server also reports what stands behind *"},
 	{regexp.MustCompile(`^Mesh no field at mtls\.backends\[\d+\]\.conf$`), "Kuma reports what must be in it: cert and key"},
 }
 

@@ -13,41 +13,44 @@ import (
 // are short and the strings ASCII, where a table of states is twenty times as
 // fast as package regexp; everything else is left to that package.
 type matcher struct {
-	re    *regexp.Regexp
-	table func() *automaton // nil where the pattern does not fit in one
+	re *regexp.Regexp
+	// Built at the first use: a run seldom needs every pattern.
+	once  sync.Once
+	table *automaton // nil where the pattern does not fit in one
 }
 
-func newMatcher(re *regexp.Regexp) *matcher {
-	// Built at the first use: a run seldom needs every pattern.
-	return &matcher{re, sync.OnceValue(func() *automaton { return compileAutomaton(re.String()) })}
-}
+func newMatcher(re *regexp.Regexp) *matcher { return &matcher{re: re} }
 
 func (m *matcher) match(s string) bool {
-	a := m.table()
+	m.once.Do(m.compile)
+	a := m.table
 	if a == nil {
 		return m.re.MatchString(s)
 	}
-	state := int(a.start)
+	row := a.start
 	for i := 0; i < len(s); i++ {
-		if s[i] >= utf8.RuneSelf {
+		c := s[i]
+		if c >= utf8.RuneSelf {
 			return m.re.MatchString(s)
 		}
-		state = int(a.next[state*a.classes+int(a.class[s[i]])])
-		if state == found {
+		row = a.next[row+uint32(a.class[c])]
+		if row == found {
 			return true
 		}
 	}
-	return a.accepts[state]
+	return a.next[row+a.end] == found
 }
 
+func (m *matcher) compile() { m.table = compileAutomaton(m.re.String()) }
+
 // automaton is a deterministic automaton over ASCII. Characters that no part of
-// the pattern tells apart share a class.
+// the pattern tells apart share a class; the end of the string is one of its own.
+// A state is the index of its row in next.
 type automaton struct {
-	class   [utf8.RuneSelf]uint8
-	classes int
-	next    []uint16 // state*classes + class → state
-	accepts []bool   // by state, at the end of the string
-	start   uint16
+	class [utf8.RuneSelf]uint8
+	end   uint32
+	next  []uint32 // state + class → state
+	start uint32
 }
 
 const (
@@ -71,7 +74,7 @@ func compileAutomaton(pattern string) *automaton {
 			return nil
 		}
 	}
-	b := &builder{prog: prog, a: &automaton{}, ids: map[string]uint16{}, mark: make([]int, len(prog.Inst))}
+	b := &builder{prog: prog, a: &automaton{}, ids: map[string]uint32{}, mark: make([]int, len(prog.Inst))}
 	b.classify()
 	if !b.build() {
 		return nil
@@ -86,7 +89,7 @@ type builder struct {
 	a       *automaton
 	samples []rune // one character of each class
 	sets    [][]uint32
-	ids     map[string]uint16
+	ids     map[string]uint32
 	mark    []int // instruction → closure in which it was last reached
 	closure int
 }
@@ -121,28 +124,27 @@ func (b *builder) classify() {
 		}
 		b.a.class[c] = id
 	}
-	b.a.classes = len(classes)
+	b.a.end = uint32(len(classes))
 }
 
 func (b *builder) build() bool {
+	row := b.a.end + 1
 	b.state(nil) // found
 	first, done := b.follow([]uint32{uint32(b.prog.Start)}, syntax.EmptyBeginText)
-	b.a.start = b.state(first)
-	if done {
-		b.a.start = found
+	start := b.state(first)
+	if !done {
+		b.a.start = start * row
 	}
-	b.a.accepts = append(b.a.accepts, true)
-	b.a.next = make([]uint16, b.a.classes)
+	b.a.next = make([]uint32, row)
 	for s := 1; s < len(b.sets); s++ {
 		if len(b.sets) > maxStates {
 			return false
 		}
 		_, accepts := b.follow(b.sets[s], syntax.EmptyEndText)
-		if s == int(b.a.start) {
+		if s == int(start) {
 			_, empty := b.follow([]uint32{uint32(b.prog.Start)}, syntax.EmptyBeginText|syntax.EmptyEndText)
 			accepts = accepts || empty
 		}
-		b.a.accepts = append(b.a.accepts, accepts)
 		for _, c := range b.samples {
 			// A match may begin at every character.
 			heads := []uint32{uint32(b.prog.Start)}
@@ -152,18 +154,23 @@ func (b *builder) build() bool {
 				}
 			}
 			set, done := b.follow(heads, 0)
-			next := uint16(found)
+			next := uint32(found)
 			if !done {
-				next = b.state(set)
+				next = b.state(set) * row
 			}
 			b.a.next = append(b.a.next, next)
 		}
+		atEnd := row // any but found
+		if accepts {
+			atEnd = found
+		}
+		b.a.next = append(b.a.next, atEnd)
 	}
 	return true
 }
 
 // state returns the number of the state that waits at set.
-func (b *builder) state(set []uint32) uint16 {
+func (b *builder) state(set []uint32) uint32 {
 	key := make([]byte, 0, 4*len(set))
 	for _, pc := range set {
 		key = binary.LittleEndian.AppendUint32(key, pc)
@@ -173,7 +180,7 @@ func (b *builder) state(set []uint32) uint16 {
 	}
 	id, ok := b.ids[string(key)]
 	if !ok {
-		id = uint16(len(b.sets))
+		id = uint32(len(b.sets))
 		b.ids[string(key)] = id
 		b.sets = append(b.sets, set)
 	}

@@ -66,6 +66,56 @@ port: 8080
 path: /v1
 tags: [shop]
 `,
+	"KongRoute": `
+name: r
+id: 8ccca140-aff4-411d-8e1c-fcfb3f932a8e
+protocols: [https]
+paths: [/a, ~/b]
+hosts: [a.example, "*.b", "c.*", "[::1]:80", "10.0.0.1:80"]
+headers: {x: [a]}
+methods: [GET]
+snis: [a, "*.b"]
+service: {name: a}
+tags: [a]
+`,
+	"KongUpstream": `
+name: u
+algorithm: consistent-hashing
+hash_on: header
+hash_on_header: x
+hash_fallback: ip
+healthchecks: {threshold: 3, active: {healthy: {interval: 1}}}
+host_header: a:80
+tags: [a]
+`,
+	"KongTarget": `
+target: a:80
+weight: 3
+upstream: {name: u}
+`,
+	"KongCertificate": `
+cert: "{vault://env/cert}"
+key: "{vault://env/key}"
+tags: [a]
+`,
+	"KongSNI": `
+name: "*.a"
+certificate: {id: 8ccca140-aff4-411d-8e1c-fcfb3f932a8e}
+`,
+	"KongCACertificate": `
+cert: "{vault://env/ca}"
+`,
+	"KongPlugin": `
+name: cors
+service: {name: a}
+consumer: {username: b}
+`,
+	"KongConsumer": `
+username: a
+`,
+	"KongConsumerGroup": `
+name: a
+`,
 	"Dataplane": `
 type: Dataplane
 mesh: default

@@ -1,25 +1,21 @@
 package plan
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/pem"
 	"fmt"
 	"strings"
 
 	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/internal/pem"
+	"github.com/meshc/meshc/schema/kong"
 	"github.com/meshc/meshc/schema/tree"
 )
-
-// vaultReference begins a value that Kong fetches from a vault.
-const vaultReference = "{vault://"
 
 // kongCertificate wants a certificate in PEM.
 func kongCertificate(n *tree.Node, report func(Fault)) {
 	if !isPlain(n) {
 		return
 	}
-	if _, err := certificates(n.Text); err != nil {
+	if _, err := pem.Certificates([]byte(n.Text)); err != nil {
 		report(Fault{Code: diag.CodeCertificate, Message: err.Error(), Hint: "write the certificate in PEM, its chain after it"})
 	}
 }
@@ -29,8 +25,8 @@ func kongKey(n *tree.Node, report func(Fault)) {
 	if !isPlain(n) {
 		return
 	}
-	if problem := keyProblem(n.Text); problem != "" {
-		report(Fault{Code: diag.CodeCertificate, Message: problem, Hint: "write the private key in PEM, not encrypted"})
+	if _, err := pem.Key([]byte(n.Text)); err != nil {
+		report(Fault{Code: diag.CodeCertificate, Message: err.Error(), Hint: "write the private key in PEM, not encrypted"})
 	}
 }
 
@@ -44,12 +40,13 @@ func kongKeyPair(n *tree.Node, report func(Fault)) {
 		cert, key := n.Get(fields[0]), n.Get(fields[1])
 		switch {
 		case isPlain(cert) && isPlain(key):
-			if _, err := certificates(cert.Text); err != nil || keyProblem(key.Text) != "" {
-				continue
+			chain, noChain := pem.Certificates([]byte(cert.Text))
+			private, noKey := pem.Key([]byte(key.Text))
+			if noChain == nil && noKey == nil && !pem.Pair(chain[0], private) {
+				fault(fields[1], "is not the key of the certificate", "take the key that the certificate was made for")
 			}
-			if _, err := tls.X509KeyPair([]byte(cert.Text), []byte(key.Text)); err != nil {
-				fault(fields[1], "the key is not the one of the certificate", "take the key that the certificate was made for")
-			}
+		case isPlain(cert) && !isCertificate(cert.Text), isPlain(key) && !isKey(key.Text):
+			// reported, and not worth another half
 		case cert.Str() != "" && key.Str() == "" && fields[1] == "key_alt":
 			fault("key_alt", "cert_alt and key_alt belong together", "set both or none")
 		case key.Str() != "" && cert.Str() == "" && fields[0] == "cert_alt":
@@ -58,9 +55,19 @@ func kongKeyPair(n *tree.Node, report func(Fault)) {
 	}
 }
 
+func isCertificate(text string) bool {
+	_, err := pem.Certificates([]byte(text))
+	return err == nil
+}
+
+func isKey(text string) bool {
+	_, err := pem.Key([]byte(text))
+	return err == nil
+}
+
 // isPlain reports whether n is text, and not a reference into a vault.
 func isPlain(n *tree.Node) bool {
-	return n != nil && n.Kind == tree.String && !strings.HasPrefix(n.Text, vaultReference)
+	return n != nil && n.Kind == tree.String && !strings.HasPrefix(n.Text, kong.VaultReference)
 }
 
 // kongCACertificate wants one certificate that may sign others.
@@ -68,7 +75,7 @@ func kongCACertificate(n *tree.Node, report func(Fault)) {
 	if !isPlain(n) {
 		return
 	}
-	chain, err := certificates(n.Text)
+	chain, err := pem.Certificates([]byte(n.Text))
 	message, hint := "", "write the certificate of an authority in PEM"
 	switch {
 	case err != nil:
@@ -81,53 +88,4 @@ func kongCACertificate(n *tree.Node, report func(Fault)) {
 		return
 	}
 	report(Fault{Code: diag.CodeCertificate, Message: message, Hint: hint})
-}
-
-// certificates returns those in a text of PEM, of which there is at least one.
-func certificates(text string) ([]*x509.Certificate, error) {
-	var out []*x509.Certificate
-	for rest := []byte(text); ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			return nil, fmt.Errorf("holds a PEM block of type %q, want CERTIFICATE", block.Type)
-		}
-		cert, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("certificate %d does not parse: %s", len(out)+1, strings.TrimPrefix(err.Error(), "x509: "))
-		}
-		out = append(out, cert)
-	}
-	if len(out) == 0 {
-		return nil, fmt.Errorf("is not a certificate in PEM")
-	}
-	return out, nil
-}
-
-// keyProblem says what is wrong with a private key in PEM, or "".
-func keyProblem(text string) string {
-	for rest := []byte(text); ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return "is not a private key in PEM"
-		}
-		switch {
-		case block.Type == "ENCRYPTED PRIVATE KEY" || block.Headers["DEK-Info"] != "":
-			return "the private key is encrypted"
-		case block.Type != "PRIVATE KEY" && !strings.HasSuffix(block.Type, " PRIVATE KEY"):
-			continue // as EC PARAMETERS
-		}
-		if _, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
-			return ""
-		}
-		if _, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
-			return ""
-		}
-		if _, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
-			return ""
-		}
-		return "the private key does not parse"
-	}
 }

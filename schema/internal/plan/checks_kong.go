@@ -59,9 +59,10 @@ func kongRoute(n *tree.Node, report func(Fault)) {
 	if family == nil {
 		return // reported
 	}
-	words := strings.Join(protocols, ", ")
+	words, others := strings.Join(protocols, ", "), false
 	for _, field := range family.never {
 		if v := n.Get(field); v != nil && v.Kind != tree.Null {
+			others = true // of the protocols that were meant, perhaps
 			report(Fault{
 				At: []any{field}, Code: diag.CodeForbidden, Message: fmt.Sprintf("%s makes no sense with protocols %s", field, words),
 				Hint: "remove it, or change protocols",
@@ -82,10 +83,17 @@ func kongRoute(n *tree.Node, report func(Fault)) {
 	if hasTLS {
 		oneOf = append(slices.Clip(oneOf), family.tlsOneOf...)
 	}
-	if n.Get("expression") == nil && !slices.ContainsFunc(oneOf, func(field string) bool { return !kongEmpty(n.Get(field)) }) {
+	if n.Get("expression") == nil && !others && !slices.ContainsFunc(oneOf, func(field string) bool { return !kongEmpty(n.Get(field)) }) {
+		at := oneOf[0]
+		for _, field := range oneOf {
+			if v := n.Get(field); v == nil || v.Default {
+				at = field
+				break // rather than at one that is written, and empty
+			}
+		}
 		report(Fault{
-			At: []any{oneOf[0]}, Code: diag.CodeRequired, Message: "nothing says which requests the route takes",
-			Hint: fmt.Sprintf("with protocols %s, set one of %s", words, strings.Join(oneOf, ", ")),
+			At: []any{at}, Code: diag.CodeRequired, Message: "nothing says which requests the route takes",
+			Hint: fmt.Sprintf("with protocols %s, set %s", words, orList(oneOf)),
 		})
 	}
 }

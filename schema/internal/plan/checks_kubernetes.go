@@ -253,7 +253,10 @@ func checkSliceAddresses(n *tree.Node, report func(Fault)) {
 				problem = "is not an " + of + " address"
 			}
 			if problem != "" {
-				report(Fault{At: []any{"endpoints", i, "addresses", j}, Path: path, Code: diag.CodeInvalid, Message: show(a) + " " + problem})
+				report(Fault{
+					At: []any{"endpoints", i, "addresses", j}, Path: path, Code: diag.CodeInvalid, Message: show(a) + " " + problem,
+					Hint: sliceAddressRemedy(of, a.Text),
+				})
 			}
 		}
 	}
@@ -267,6 +270,19 @@ func sliceAddressProblem(addressType, text string) string {
 		if len(text) > 254 || !fqdn.MatchString(text) {
 			return "is not a full DNS name: lower-case labels, at least two, joined by dots"
 		}
+	}
+	return ""
+}
+
+// sliceAddressRemedy says what would be right in a slice of an addressType.
+func sliceAddressRemedy(addressType, text string) string {
+	switch remedy := addressRemedy(text); {
+	case remedy != "":
+		return remedy
+	case addressType == "IPv4":
+		return "write an address such as 10.0.0.1, or make a slice for each addressType"
+	case addressType == "IPv6":
+		return "write an address such as 2001:db8::1, or make a slice for each addressType"
 	}
 	return ""
 }
@@ -320,6 +336,23 @@ func specialProblem(addr netip.Addr) string {
 	return ""
 }
 
+// addressRemedy says what to write in place of an address that is refused for
+// its form or for what it means, and nothing of what is no address at all.
+func addressRemedy(text string) string {
+	addr, err := netip.ParseAddr(text)
+	switch {
+	case err != nil && strings.Contains(err.Error(), "leading zero"):
+		return "write it without the zeros"
+	case err != nil || addr.Zone() != "":
+		return ""
+	case addr.Is4In6():
+		return "write " + addr.Unmap().String()
+	case specialProblem(addr) != "":
+		return "write an address that other machines can reach"
+	}
+	return ""
+}
+
 func cidrProblem(text string) string {
 	prefix, err := netip.ParsePrefix(text)
 	switch {
@@ -341,7 +374,7 @@ func addressCheck(problem func(string) string) Check {
 			return
 		}
 		if p := problem(n.Text); p != "" {
-			report(Fault{Code: diag.CodeInvalid, Message: show(n) + " " + p})
+			report(Fault{Code: diag.CodeInvalid, Message: show(n) + " " + p, Hint: addressRemedy(n.Text)})
 		}
 	}
 }

@@ -110,9 +110,24 @@ func kumaBackend(key string) Check {
 		}
 		report(Fault{
 			At: []any{key}, Code: diag.CodeInvalid,
-			Message: "no backend is named " + strconv.Quote(want), Hint: didYouMean(want, names),
+			Message: "no backend is named " + strconv.Quote(want), Hint: backendHint(want, names),
 		})
 	}
+}
+
+// backendHint names the backend that was meant, or all that there are.
+func backendHint(want string, names []string) string {
+	if hint := didYouMean(want, names); hint != "" {
+		return hint
+	}
+	if len(names) == 0 {
+		return "add it to backends"
+	}
+	quoted := make([]string, len(names))
+	for i, name := range names {
+		quoted[i] = strconv.Quote(name)
+	}
+	return "write " + orList(quoted) + ", or add it to backends"
 }
 
 // kumaDuration wants a duration that is counted in nanoseconds: neither too

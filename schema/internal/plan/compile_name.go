@@ -139,10 +139,8 @@ func (c *compiler) reference(x *ast.Ident, s *scope) (expr, error) {
 	case f == nil:
 		return nil, c.errorf(x, "unknown name %s", x.Name)
 	case in != c.file && !hidden(x.Name):
-		name := x.Name
-		return func(r *run, e int) value {
-			return r.value(r.envs[r.up(e, hops)].node, name)
-		}, nil
+		name, bit := x.Name, keyBit(x.Name)
+		return func(r *run, e int) value { return nodeValue(r.field(r.up(e, hops), name, bit)) }, nil
 	}
 	if slices.Contains(c.inlining, x.Name) {
 		return nil, c.errorf(x, "%s refers to itself", x.Name)

@@ -148,8 +148,13 @@ func (c *compiler) declarations(decls []ast.Decl, in *scope, s *structure, at co
 				}
 			}
 		}
-		s.items = append(s.items, plans[i].item)
-		if f, ok := plans[i].item.(*field); ok && (f.presence != optional || len(f.checks) > 0) {
+		it := entry{plans[i].item, anyKey}
+		f, ok := it.item.(*field)
+		if ok && f.presence == optional && f.seen == nil {
+			it.bit = f.bit
+		}
+		s.items = append(s.items, it)
+		if ok && (f.presence != optional && !f.isAlways() || len(f.checks) > 0) {
 			s.finishing = append(s.finishing, f)
 		}
 	}
@@ -171,7 +176,7 @@ func (c *compiler) field(name string, d *ast.Field, in *scope, at context, first
 	if err != nil {
 		return nil, err
 	}
-	f := &field{name: name, value: value, attributes: attrs, seen: c.tally(d, "written")}
+	f := &field{name: name, bit: keyBit(name), value: value, attributes: attrs, seen: c.tally(d, "written")}
 	switch d.Constraint {
 	case token.OPTION:
 		f.presence = optional
@@ -201,7 +206,7 @@ func (c *compiler) pattern(label *ast.ListLit, d *ast.Field, in *scope, s *struc
 	if err != nil {
 		return nil, err
 	}
-	p := &pattern{key: k, value: value, attributes: attrs, seen: c.tally(d, "key")}
+	p := &pattern{key: k, value: value, of: s, attributes: attrs, seen: c.tally(d, "key")}
 	s.patterns = append(s.patterns, p)
 	return p, nil
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"slices"
 	"strconv"
 
 	"github.com/meshc/meshc/schema/diag"
@@ -124,13 +125,23 @@ func (c *scalarConj) wants() string {
 }
 
 // wrongType reports that n has another type. The remedy of a rule about the
-// value would not help here, unless n in quotes would break one of the parts.
+// value would not help here, unless n in quotes would break one of the parts,
+// or n is text where a number is wanted, or not a whole one.
 func (r *run) wrongType(n *tree.Node, want kinds, parts ...constraint) {
 	hint := typeHint(n, want)
 	if show(n) != "" && n.Kind != tree.Null && n.Kind != tree.String {
 		if better, broken := hintInQuotes(&tree.Node{Kind: tree.String, Text: n.Text}, parts); broken {
 			hint = better
 		}
+	}
+	if hint == "" && want&numberKinds != 0 && (n.Kind == tree.String || n.Kind == tree.Float) {
+		hint = numberHint(parts)
+	}
+	switch {
+	case isUnfilled(n):
+		hint = unfilledHint
+	case hint == "" && n.Kind != tree.Null && show(n) != "" && len(n.Text) < longest && takesItem(parts, n.Kind):
+		hint = "write it as a list: [" + show(n) + "]"
 	}
 	r.add(Finding{Code: diag.CodeType, Message: "got " + got(n) + ", want " + want.String(), Hint: hint, Pos: r.place(n)}, nil)
 }
@@ -168,6 +179,14 @@ func hintInQuotes(quoted *tree.Node, parts []constraint) (hint string, broken bo
 			if hint, broken = hintInQuotes(quoted, p.parts); broken {
 				return hint, true
 			}
+		case *conj:
+			if hint, broken = hintInQuotes(quoted, p.parts); broken {
+				return hint, true
+			}
+		case *disj:
+			if hint, broken = hintForArms(quoted, p.arms); broken {
+				return hint, true
+			}
 		case *checked:
 			if hint, broken = hintInQuotes(quoted, []constraint{p.constraint}); broken {
 				return hint, true
@@ -175,6 +194,69 @@ func hintInQuotes(quoted *tree.Node, parts []constraint) (hint string, broken bo
 		}
 	}
 	return "", false
+}
+
+// hintForArms returns the remedy of the last arm, if a string breaks all arms.
+func hintForArms(quoted *tree.Node, arms []arm) (hint string, broken bool) {
+	for _, a := range arms {
+		if l, ok := a.constraint.(*scalarLiteral); ok && l.node.Kind == tree.String && l.node.Text == quoted.Text {
+			return "", false
+		}
+		if !a.kinds().has(tree.String) {
+			continue
+		}
+		if _, ok := a.constraint.(*scalarLiteral); ok {
+			continue
+		}
+		if hint, broken = hintInQuotes(quoted, []constraint{a.constraint}); !broken {
+			return "", false
+		}
+	}
+	return hint, broken
+}
+
+// takesItem reports whether a list of items of kind k would do for parts.
+func takesItem(parts []constraint, k tree.Kind) bool {
+	return slices.ContainsFunc(parts, func(p constraint) bool {
+		switch p := p.(type) {
+		case *list:
+			return p.rest != nil && p.rest.kinds().has(k)
+		case *conj:
+			return takesItem(p.parts, k)
+		case *disj:
+			return slices.ContainsFunc(p.arms, func(a arm) bool { return takesItem([]constraint{a.constraint}, k) })
+		case *checked:
+			return takesItem([]constraint{p.constraint}, k)
+		}
+		return false
+	})
+}
+
+// numberHint returns the remedy of the first rule in parts about a number.
+func numberHint(parts []constraint) string {
+	for _, p := range parts {
+		hint := ""
+		switch p := p.(type) {
+		case *predicate:
+			if p.set&numberKinds != 0 && p.rule != nil {
+				hint = p.rule.hint
+			}
+		case *scalarConj:
+			hint = numberHint(p.parts)
+		case *scalarDisj:
+			for _, s := range p.meant {
+				if hint == "" {
+					hint = numberHint([]constraint{s})
+				}
+			}
+		case *checked:
+			hint = numberHint([]constraint{p.constraint})
+		}
+		if hint != "" {
+			return hint
+		}
+	}
+	return ""
 }
 
 // definition is a named rule that others refer to. It may refer to itself.
@@ -262,7 +344,7 @@ func (b *bottom) check(r *run, _ int, n *tree.Node) *tree.Node {
 	f := Finding{Code: diag.CodeForbidden, Message: message, Pos: r.inside()}
 	if b.rule != nil && b.rule.text != "" {
 		name := r.path[len(r.path)-1].key
-		if r.hiddenKey() != "" {
+		if r.hiddenKey() != "" || b.message != "" {
 			name = strconv.Quote(name) // the user's own word, not a field's name
 		}
 		f.Message = name + " " + b.rule.text

@@ -36,9 +36,14 @@ func ruleExamples(t testing.TB, kind string) []*tree.Node {
 			docs, _ := parse.YAML(f.Data)
 			for _, doc := range docs {
 				n := doc.Root
-				if n.Get("kind").Str() == kind || n.Get("type").Str() == kind || kind == "KongService" && (n.Get("host") != nil || n.Get("url") != nil) {
+				if n.Get("kind").Str() == kind || n.Get("type").Str() == kind {
 					out = append(out, n)
 				}
+				eachKongEntity(n, func(name string, entity *tree.Node) {
+					if name == "#"+kind {
+						out = append(out, entity)
+					}
+				})
 			}
 		}
 	}

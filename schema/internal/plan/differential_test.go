@@ -111,6 +111,9 @@ var impossible = []struct{ says, source string }{
 	{"value holds", `"." | =~`},                             // left to the rule before it
 	{"written does not", `path: null | !~""`},               // has a default by then
 	{"written does not", `client_certificate: null | {id!`}, // likewise
+	{"written does not", `hash_fallback: "none" @`},         // likewise
+	{"written does not", `hash_fallback: !=`},               // likewise
+	{"written does not", `hash_on: "none" @`},               // likewise
 	{"written does not", `ports!: [...{`},                   // asked of several ports
 	{"written does not", `ports?: [...{`},                   // likewise
 	{"list holds", `[_, ...] @path(parent)`},                // asked where there are none
@@ -266,7 +269,7 @@ func (c *comparison) try(n *tree.Node, always bool) {
 		hit = slices.DeleteFunc(hit, func(o plan.Outcome) bool { return len(findings) > 1 || o.Holds && !o.Steers() })
 	}
 	rare := slices.ContainsFunc(hit, func(o plan.Outcome) bool { return c.hits[o] < c.level })
-	if !rare && !always && (!valid || c.accepted*100 > c.compared*45) {
+	if !rare && !always && (!valid || c.accepted*100 > c.compared*35) {
 		return
 	}
 	c.compared++

@@ -103,7 +103,7 @@ func (d *disj) choose(r *run, e int, n *tree.Node) (out *tree.Node, ok bool) {
 // explain reports why no arm holds for n.
 func (d *disj) explain(r *run, e int, n *tree.Node) {
 	if !d.set.has(n.Kind) {
-		r.wrongType(n, d.set)
+		r.wrongType(n, d.set, d)
 		return
 	}
 	if n.Kind == tree.Map && d.rule == nil && d.explainKey(r, n) {
@@ -113,7 +113,7 @@ func (d *disj) explain(r *run, e int, n *tree.Node) {
 	var values, words []string
 	possible := 0
 	for _, a := range d.arms {
-		if !a.kinds().has(n.Kind) {
+		if !a.kinds().has(n.Kind) || d.isDefaultList(a) {
 			continue
 		}
 		possible++
@@ -136,6 +136,15 @@ func (d *disj) explain(r *run, e int, n *tree.Node) {
 		// The arm with the least against it is the one that was meant.
 		r.findings = append(r.findings, best...)
 	}
+}
+
+// isDefaultList reports whether a is the list that stands where nothing was
+// written, as in *[200, 302] | [...int]: nobody who writes a list means that one.
+func (d *disj) isDefaultList(a arm) bool {
+	l, ok := a.constraint.(*list)
+	return ok && a.marked && l.rest == nil && slices.ContainsFunc(d.arms, func(o arm) bool {
+		return !o.marked && o.kinds().has(tree.List)
+	})
 }
 
 // explainKey reports a wrong value of the field that tells the arms apart: the
@@ -165,7 +174,7 @@ func literalField(s *structure, name string) *scalarLiteral {
 		return nil
 	}
 	for _, it := range s.items {
-		if f, ok := it.(*field); ok && f.name == name {
+		if f, ok := it.item.(*field); ok && f.name == name {
 			l, _ := f.value.(*scalarLiteral)
 			return l
 		}
@@ -175,10 +184,14 @@ func literalField(s *structure, name string) *scalarLiteral {
 
 // notOneOf reports that n is none of an enumeration's values.
 func (d *disj) notOneOf(r *run, n *tree.Node, values, words []string) {
-	r.add(Finding{
-		Code: diag.CodeNotSupported, Pos: r.place(n),
-		Message: show(n) + " is not one of " + strings.Join(words, ", "), Hint: didYouMean(n.Text, values),
-	}, d.rule)
+	hint := ""
+	switch {
+	case isUnfilled(n):
+		hint = unfilledHint
+	case n.Kind == tree.String: // numbers that look alike are no nearer for it
+		hint = didYouMean(n.Text, values)
+	}
+	r.add(Finding{Code: diag.CodeNotSupported, Pos: r.place(n), Message: show(n) + " is not one of " + strings.Join(words, ", "), Hint: hint}, d.rule)
 }
 
 // weight ranks what speaks against an arm. A value that contradicts a literal

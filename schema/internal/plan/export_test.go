@@ -179,7 +179,7 @@ func (w *walker) body(s *structure) {
 	}
 	w.visited[s] = true
 	for _, it := range s.items {
-		switch it := it.(type) {
+		switch it := it.item.(type) {
 		case *field:
 			w.add(it.seen, held|broke)
 			w.constraint(it.value)

@@ -96,6 +96,18 @@ func (c *compiler) member(x ast.Expr, name string, s *scope) (expr, error) {
 	return func(r *run, e int) value { return r.value(of(r, e).node, name) }, nil
 }
 
+// field is the field of that name and keyBit in env e, or nil.
+func (r *run) field(e int, name string, bit uint64) *tree.Node {
+	v := &r.envs[e]
+	if r.faults != nil {
+		return r.value(v.node, name).node
+	}
+	if v.keys&bit == 0 {
+		return nil
+	}
+	return v.node.Get(name)
+}
+
 // value is that of a field of n.
 func (r *run) value(n *tree.Node, name string) value {
 	if r.faults != nil {
@@ -209,6 +221,9 @@ func (c *compiler) binaryExpr(x *ast.BinaryExpr, s *scope) (expr, error) {
 		op := x.Op
 		if lit, ok := x.Y.(*ast.BasicLit); ok && lit.Kind == token.STRING && (op == token.EQL || op == token.NEQ) {
 			want := b(nil, 0)
+			if of, ok := c.fieldIs(x.X, want.node.Text, op == token.EQL, s); ok {
+				return of, nil
+			}
 			return func(r *run, e int) value {
 				// What most conditions are: a field's name and a word.
 				v := a(r, e)
@@ -221,6 +236,27 @@ func (c *compiler) binaryExpr(x *ast.BinaryExpr, s *scope) (expr, error) {
 		return func(r *run, e int) value { return compareValues(op, a(r, e), b(r, e)) }, nil
 	}
 	return nil, c.errorf(x, "unknown construct in a condition: %s", c.source(x))
+}
+
+// fieldIs is x == want, or x != want, where x is the name of a field, as in most
+// conditions.
+func (c *compiler) fieldIs(x ast.Expr, want string, equal bool, s *scope) (expr, bool) {
+	id, ok := x.(*ast.Ident)
+	if !ok || hidden(id.Name) {
+		return nil, false
+	}
+	_, in, hops := c.lookup(id.Name, s)
+	if in == nil || in == c.file {
+		return nil, false
+	}
+	name, bit := id.Name, keyBit(id.Name)
+	return func(r *run, e int) value {
+		x := r.field(r.up(e, hops), name, bit)
+		if x == nil || x.Kind != tree.String {
+			return value{ok: x != nil && x.Kind == tree.Null, kind: tree.Bool, b: !equal}
+		}
+		return boolean((x.Text == want) == equal)
+	}, true
 }
 
 // fallback is *A | B: A, or B where A is bottom.

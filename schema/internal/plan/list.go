@@ -34,7 +34,7 @@ func (l *list) check(r *run, e int, n *tree.Node) *tree.Node {
 	fits := n.Kind == tree.List && len(n.Items) >= len(l.first) && (l.rest != nil || len(n.Items) == len(l.first))
 	l.seen.note(fits)
 	if n.Kind != tree.List {
-		r.wrongType(n, l.kinds())
+		r.wrongType(n, l.kinds(), l)
 		return n
 	}
 	if len(n.Items) < len(l.first) {

@@ -11,7 +11,8 @@ import (
 // longest is how many bytes of a user's value a message quotes.
 const longest = 80
 
-// show is a scalar as a message quotes it, and "" for a list or map.
+// show is a scalar as a message quotes it, and "" for a list or map. Passwords
+// in URLs are not shown.
 func show(n *tree.Node) string {
 	switch {
 	case n == nil:
@@ -20,12 +21,14 @@ func show(n *tree.Node) string {
 		return "null"
 	case n.Kind == tree.List, n.Kind == tree.Map:
 		return ""
-	case len(n.Text) > longest:
-		return strconv.Quote(strings.ToValidUTF8(n.Text[:longest], "")) + "…"
-	case n.Kind == tree.String:
-		return strconv.Quote(n.Text)
+	case n.Kind != tree.String && len(n.Text) <= longest:
+		return n.Text
 	}
-	return n.Text
+	text, more := diag.WithoutUserinfo(n.Text), ""
+	if len(text) > longest {
+		text, more = strings.ToValidUTF8(text[:longest], ""), "…"
+	}
+	return strconv.Quote(text) + more
 }
 
 // got is n with its type, for a message about a wrong type.
@@ -65,6 +68,11 @@ func typeHint(n *tree.Node, want kinds) string {
 	}
 	return ""
 }
+
+// unfilledHint is for a value with a variable that was to be filled in before.
+const unfilledHint = "fill in ${…} first: meshc expands no variables"
+
+func isUnfilled(n *tree.Node) bool { return n.Kind == tree.String && strings.Contains(n.Text, "${") }
 
 func isInteger(s string) bool {
 	_, err := strconv.ParseInt(s, 10, 64)

@@ -37,6 +37,30 @@ func TestResultSharesWhatDidNotChange(t *testing.T) {
 	}
 }
 
+// TestResultsAreApart: what was returned for one document stays as it was when
+// the next one is checked.
+func TestResultsAreApart(t *testing.T) {
+	s := compileRules(t)
+	for kind, src := range documents {
+		d := definition(t, s, "#"+kind)
+		first, _ := d.Check(parseYAML(t, src))
+		want := text(first)
+		for range 3 {
+			second, _ := d.Check(parseYAML(t, src))
+			if text(first) != want || text(second) != want {
+				t.Fatalf("%s: %s and %s, want %s", kind, text(first), text(second), want)
+			}
+			for i := range second.Fields {
+				second.Fields[i].Value.Text += "changed"
+			}
+			second.Fields = append(second.Fields, tree.Field{Key: "another", Value: second})
+			if text(first) != want {
+				t.Fatalf("%s: %s changes with another result, want %s", kind, text(first), want)
+			}
+		}
+	}
+}
+
 func TestCheckConcurrently(t *testing.T) {
 	s := compileRules(t)
 	var wg sync.WaitGroup

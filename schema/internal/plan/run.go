@@ -38,22 +38,6 @@ type segment struct {
 	how    *reporting // of a field; may be nil
 }
 
-// env is the struct that names of one lexical scope refer to. Its node is
-// replaced as defaults are filled in.
-type env struct {
-	node *tree.Node
-	up   int // the enclosing scope's env, or noEnv
-	// owned: node is a copy made in this run, so it may be changed.
-	owned bool
-	room  int // for the fields that a copy may get besides
-	// known has a bit for each of the first 64 fields that a rule has been
-	// applied to. Where shifted is set, one was removed, and known stays empty.
-	known   uint64
-	shifted bool
-}
-
-const noEnv = -1
-
 func (r *run) reset(n *tree.Node, nullAbsent bool) {
 	r.path, r.envs, r.findings = r.path[:0], r.envs[:0], nil
 	r.path = append(r.path, segment{keyPos: n.Pos})
@@ -66,25 +50,6 @@ func (r *run) release() {
 	clear(r.envs[:cap(r.envs)])
 	r.findings, r.faults, r.checked = nil, nil, nil
 	r.slab.reset()
-}
-
-func (r *run) push(up int, n *tree.Node, room int) int {
-	r.envs = append(r.envs, env{node: n, up: up, room: room})
-	return len(r.envs) - 1
-}
-
-// know notes that field i of env e has a rule.
-func (r *run) know(e, i int) {
-	if v := &r.envs[e]; !v.shifted {
-		v.known |= 1 << i // nothing for the 65th field and later ones
-	}
-}
-
-// pop removes env e and returns its node.
-func (r *run) pop(e int) *tree.Node {
-	n := r.envs[e].node
-	r.envs = r.envs[:e]
-	return n
 }
 
 func (r *run) enterKey(key string, pos tree.Pos, how *reporting) {
@@ -116,6 +81,9 @@ func (r *run) fail(n *tree.Node, code, message string, rl *rule) {
 	f := Finding{Code: code, Message: message, Pos: r.place(n)}
 	if rl != nil && rl.text != "" {
 		f.Message = r.subject(n) + " " + rl.text
+	}
+	if isUnfilled(n) {
+		f.Hint = unfilledHint
 	}
 	r.add(f, rl)
 }

@@ -162,7 +162,9 @@ func equal(a, b *tree.Node) bool {
 		return false
 	}
 	switch a.Kind {
-	case tree.Int, tree.Float:
+	case tree.Int:
+		return a.Text == b.Text || isZero(a) && isZero(b)
+	case tree.Float:
 		return a.Text == b.Text || parseNumber(a.Text).compare(parseNumber(b.Text)) == 0
 	case tree.Bool, tree.String:
 		return a.Text == b.Text

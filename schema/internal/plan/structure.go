@@ -10,7 +10,7 @@ import (
 
 // structure is a struct: the rules about a map's fields.
 type structure struct {
-	items []item // in an order in which no item needs a later one's result
+	items []entry // in an order in which no item needs a later one's result
 	// finishing are the fields among them that have something to say when all
 	// defaults are in: that they are missing, or what a check finds.
 	finishing []*field
@@ -28,6 +28,12 @@ type structure struct {
 	owner    *structure   // of the body of an if: the struct that it stands in
 	seen     *tally
 	unknown  *tally // of being closed
+}
+
+// entry is an item, with the keyBit of what it says nothing without.
+type entry struct {
+	item
+	bit uint64 // or anyKey
 }
 
 // item is one declaration of a struct, applied to the struct in env e.
@@ -54,8 +60,10 @@ func (s *structure) check(r *run, up int, n *tree.Node) *tree.Node {
 
 // body applies every rule of s to the struct in env e, except that it is closed.
 func (s *structure) body(r *run, e int) {
-	for _, it := range s.items {
-		it.apply(r, e)
+	for i := range s.items {
+		if it := &s.items[i]; it.bit&r.envs[e].keys != 0 || it.bit == anyKey {
+			it.apply(r, e)
+		}
 	}
 	for _, f := range s.finishing {
 		f.finish(r, e)
@@ -98,7 +106,7 @@ func (s *structure) settle() {
 func (s *structure) defaults() int {
 	n := 0
 	for _, it := range s.items {
-		switch it := it.(type) {
+		switch it := it.item.(type) {
 		case *field:
 			if it.presence == regular {
 				n++
@@ -178,171 +186,11 @@ func structureOf(c constraint) *structure {
 	return nil
 }
 
-// presence says whether a field must be there.
-type presence uint8
-
-const (
-	regular  presence = iota // must be there or have a default
-	optional                 // ?
-	required                 // !
-)
-
-// field is a declared field.
-type field struct {
-	name     string
-	presence presence
-	value    constraint
-	attributes
-	seen *tally
-}
-
-func (f *field) apply(r *run, e int) {
-	n := r.envs[e].node
-	i := 0
-	for i < len(n.Fields) && n.Fields[i].Key != f.name {
-		i++
-	}
-	if !f.seen.note(i < len(n.Fields)) {
-		if f.presence == regular && r.faults.doubt(n, f.name) == "" {
-			r.setDefault(e, f)
-		}
-		return
-	}
-	r.know(e, i)
-	x := n.Fields[i]
-	switch {
-	case f.drop, x.Value.Kind == tree.Null && r.nullAbsent && !f.value.kinds().has(tree.Null):
-		r.remove(e, i)
-		if !f.drop && f.presence == regular {
-			r.setDefault(e, f)
-		}
-		return
-	case f.isAbsent(x.Value):
-		if f.presence == regular {
-			if d := f.value.fill(r, e); d != nil {
-				r.remove(e, i)
-				r.setDefault(e, f)
-			}
-		}
-		return
-	}
-	r.enterKey(x.Key, x.KeyPos, f.how)
-	v := f.value.check(r, e, x.Value)
-	r.leave()
-	if v != x.Value {
-		r.own(e).Fields[i].Value = v
-	}
-}
-
-// setDefault gives an absent field its default, if it has one.
-func (r *run) setDefault(e int, f *field) {
-	r.doubt = ""
-	d := f.value.fill(r, e)
-	if d == nil {
-		return
-	}
-	pos := r.inside()
-	r.enterKey(f.name, pos, f.how)
-	defer r.leave()
-	before, unreadable := len(r.findings), isUnreadable(r.doubt)
-	d = f.value.check(r, e, d)
-	if unreadable { // what it was copied from is the mistake
-		r.findings = r.findings[:before]
-	}
-	n := r.own(e)
-	r.know(e, len(n.Fields))
-	n.Fields = append(n.Fields, tree.Field{Key: f.name, KeyPos: pos, Value: d})
-}
-
-// copiesDoubt reports whether the default of f would be a copy of what is
-// misspelt or of a wrong type.
-func (r *run) copiesDoubt(e int, f *field) bool {
-	if r.faults == nil {
-		return false
-	}
-	r.doubt = ""
-	f.value.fill(r, e)
-	return isUnreadable(r.doubt)
-}
-
-// own returns the node of env e as a copy that may be changed.
-func (r *run) own(e int) *tree.Node {
-	v := &r.envs[e]
-	if !v.owned {
-		n := r.slab.node(*v.node)
-		n.Fields = r.slab.copyFields(n.Fields, v.room)
-		v.node, v.owned = n, true
-	}
-	return v.node
-}
-
-func (r *run) remove(e, i int) {
-	n := r.own(e)
-	n.Fields = slices.Delete(n.Fields, i, i+1)
-	r.envs[e].known, r.envs[e].shifted = 0, true
-}
-
-// finish reports that f is missing, and runs its checks on the value with all
-// its defaults.
-func (f *field) finish(r *run, e int) {
-	n := r.envs[e].node
-	x := n.Field(f.name)
-	if x == nil || f.presence != optional && f.isAbsent(x.Value) {
-		if f.presence != optional && r.faults.doubt(n, f.name) == "" && !r.copiesDoubt(e, f) {
-			r.missing(f, x)
-		}
-		return
-	}
-	if len(f.checks) > 0 && !f.isAbsent(x.Value) {
-		r.enterKey(f.name, x.KeyPos, f.how)
-		r.runChecks(f.checks, x.Value, f.rule)
-		r.leave()
-	}
-}
-
-// missing reports that f is not there, or holds a zero that counts as that.
-func (r *run) missing(f *field, x *tree.Field) {
-	pos := r.inside()
-	if x != nil {
-		pos = x.Value.Pos
-	}
-	r.enterKey(f.name, pos, f.how)
-	var rl *rule
-	message := "missing required field " + strconv.Quote(f.name)
-	if x != nil && !x.Value.Default {
-		message = f.name + " is required, and " + show(x.Value) + " counts as not set"
-	}
-	if f.rule != nil {
-		rl = &rule{class: f.rule.class, hint: f.rule.hint}
-		if f.rule.missing != "" {
-			rl.hint, message = "", f.name+" "+f.rule.missing
-		}
-	}
-	r.add(Finding{Code: diag.CodeRequired, Message: message, Pos: pos}, rl)
-	r.leave()
-}
-
-// isAbsent reports whether n counts as not written.
-func (f *field) isAbsent(n *tree.Node) bool {
-	return f.zeroAbsent && isZero(n) && f.value.kinds().has(n.Kind)
-}
-
-func isZero(n *tree.Node) bool {
-	switch n.Kind {
-	case tree.String:
-		return n.Text == ""
-	case tree.Int:
-		return parseNumber(n.Text) == number{isInt: true}
-	case tree.Bool:
-		return n.Text == "false"
-	}
-	return false
-}
-
 // pattern is [KEY]: VALUE, the rule about every field whose name matches.
 type pattern struct {
 	key   scalar
 	value constraint
+	of    *structure // that it stands in
 	attributes
 	seen *tally
 }
@@ -367,6 +215,9 @@ func (p *pattern) apply(r *run, e int) {
 			continue
 		}
 		r.know(e, i)
+		if p.misspelt(r, n, x) {
+			continue
+		}
 		v := r.present(x.Value, p.value)
 		r.enterKey(x.Key, x.KeyPos, p.how)
 		v = p.value.check(r, e, v)
@@ -379,6 +230,24 @@ func (p *pattern) apply(r *run, e int) {
 			n.Fields[i].Value = v
 		}
 	}
+}
+
+// misspelt reports x, a field of n, as unknown if p forbids its name, and the
+// name is near to that of a field which is not there.
+func (p *pattern) misspelt(r *run, n *tree.Node, x tree.Field) bool {
+	b, forbids := p.value.(*bottom)
+	if !forbids {
+		return false
+	}
+	hint := didYouMean(x.Key, slices.DeleteFunc(p.of.allNames(nil), func(name string) bool { return n.Field(name) != nil }))
+	if hint == "" {
+		return false
+	}
+	b.seen.note(false)
+	r.enterKey(x.Key, x.KeyPos, p.how)
+	r.add(Finding{Code: diag.CodeUnknownField, Pos: x.KeyPos, Message: "unknown field " + strconv.Quote(x.Key), Hint: hint}, nil)
+	r.leave()
+	return true
 }
 
 // when is if COND { … }.
@@ -417,12 +286,13 @@ func (m embed) apply(r *run, e int) {
 		r.pop(inner)
 	} else {
 		after.node = m.check(r, e, n)
-		after.shifted = after.node != n
+		after.shifted, after.keys = after.node != n, anyKey
 	}
 	v := &r.envs[e]
 	if after.node != n {
 		v.node, v.owned = after.node, true
 	}
+	v.keys |= after.keys
 	if v.known |= after.known; after.shifted || v.shifted {
 		v.known, v.shifted = 0, true
 	}
