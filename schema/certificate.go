@@ -1,14 +1,14 @@
 package schema
 
 import (
-	"crypto/tls"
+	"bytes"
+	"crypto"
 	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"strings"
 
 	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/internal/pem"
 	"github.com/meshc/meshc/schema/kuma"
 )
 
@@ -22,7 +22,7 @@ type pair struct {
 // authority checks the CA that a user brings for a mesh, as Kuma does: a root,
 // alone, that may sign certificates and do nothing else with its key
 // (X.509-SVID, sections 4.1 and 4.3).
-func (s *Sources) authority(d *Document, mesh string, p pair) {
+func (s *sourceCheck) authority(d *Document, mesh string, p pair) {
 	if p.cert == nil && p.key == nil {
 		return // a builtin one
 	}
@@ -39,8 +39,10 @@ func (s *Sources) authority(d *Document, mesh string, p pair) {
 	if !c.IsCA {
 		report("is not a CA: its basic constraint CA is not true", "make it with CA:TRUE")
 	}
-	if c.CheckSignatureFrom(c) != nil && c.IsCA {
-		report(fmt.Sprintf("is not a root CA: it is signed by %s", c.Issuer), "give a certificate that is signed with its own key")
+	if c.IsCA {
+		if problem := notRoot(c); problem != "" {
+			report("is not a root CA: it is signed "+problem, "give a certificate that is signed with its own key")
+		}
 	}
 	if c.KeyUsage&x509.KeyUsageCertSign == 0 {
 		report("may not sign certificates: it lacks the key usage keyCertSign", "make it with keyUsage=keyCertSign,cRLSign")
@@ -55,9 +57,22 @@ func (s *Sources) authority(d *Document, mesh string, p pair) {
 	}
 }
 
+// notRoot says by whom c is signed, or "" where with its own key. What else c
+// may be used for does not matter here, so CheckSignatureFrom will not do.
+func notRoot(c *x509.Certificate) string {
+	if !bytes.Equal(c.RawIssuer, c.RawSubject) {
+		return fmt.Sprintf("by %s", c.Issuer)
+	}
+	err := c.CheckSignature(c.SignatureAlgorithm, c.RawTBSCertificate, c.Signature)
+	if _, old := errors.AsType[x509.InsecureAlgorithmError](err); err == nil || old {
+		return "" // nobody checks the signature of a root, which may be as old as SHA-1
+	}
+	return "in its own name, but with another key"
+}
+
 // identity checks a client's certificate and key. Kuma takes any, so what is
 // wrong is a warning.
-func (s *Sources) identity(d *Document, mesh string, p pair) {
+func (s *sourceCheck) identity(d *Document, mesh string, p pair) {
 	if p.cert != nil || p.key != nil {
 		s.pair(d, mesh, p)
 	}
@@ -65,73 +80,52 @@ func (s *Sources) identity(d *Document, mesh string, p pair) {
 
 // roots checks certificates that others are verified against. Kuma takes any,
 // so what is wrong is a warning.
-func (s *Sources) roots(d *Document, mesh string, source *kuma.DataSource, path []any) {
-	if data, ok, from := s.bytes(d, mesh, source, false, path); ok {
-		if _, err := certificates(data); err != nil {
-			s.unusable(diag.Warning, d, path, from, err.Error(), pemHint)
-		}
-	}
+func (s *sourceCheck) roots(d *Document, mesh string, source *kuma.DataSource, path []any) {
+	s.chain(diag.Warning, d, mesh, source, path)
 }
 
-const pemHint = "write it in PEM: a block that begins with -----BEGIN"
+// chain returns the certificates of a source, nil where they cannot be found or
+// read, and the place that they come from, if it is not the field.
+func (s *sourceCheck) chain(severity diag.Severity, d *Document, mesh string, source *kuma.DataSource, path []any) ([]*x509.Certificate, []diag.Related) {
+	var chain []*x509.Certificate
+	data, from, err := s.bytes(d, mesh, source, false, path)
+	if err == nil && data != nil {
+		chain, err = pem.Certificates(data)
+	}
+	if err != nil {
+		s.unusable(severity, d, path, from, err.Error(), pemHint)
+	}
+	return chain, from
+}
+
+const (
+	pemHint = "write it in PEM: a block that begins with -----BEGIN CERTIFICATE-----"
+	keyHint = "write it in PEM, not encrypted: a block that begins with -----BEGIN PRIVATE KEY-----"
+)
 
 // pair checks that both halves can be read and belong together, as far as they
 // can be found. It returns the certificates, if they can be read, and the place
 // that they come from, if it is not the field.
-func (s *Sources) pair(d *Document, mesh string, p pair) ([]*x509.Certificate, []diag.Related) {
-	cert, haveCert, fromCert := s.bytes(d, mesh, p.cert, false, p.certPath)
-	key, haveKey, fromKey := s.bytes(d, mesh, p.key, true, p.keyPath)
-	var chain []*x509.Certificate
-	var err error
-	if haveCert {
-		if chain, err = certificates(cert); err != nil {
-			s.unusable(p.severity, d, p.certPath, fromCert, err.Error(), pemHint)
-		}
-	}
-	if !haveKey {
+func (s *sourceCheck) pair(d *Document, mesh string, p pair) ([]*x509.Certificate, []diag.Related) {
+	chain, fromCert := s.chain(p.severity, d, mesh, p.cert, p.certPath)
+	data, fromKey, err := s.bytes(d, mesh, p.key, true, p.keyPath)
+	if err == nil && data == nil {
 		return chain, fromCert
 	}
-	if block, _ := pem.Decode(key); block == nil {
-		s.unusable(p.severity, d, p.keyPath, fromKey, "is not a private key", pemHint)
-		return chain, fromCert
+	var key crypto.Signer
+	if err == nil {
+		key, err = pem.Key(data)
 	}
-	if chain == nil {
-		return nil, nil
-	}
-	switch _, err = tls.X509KeyPair(cert, key); {
-	case err == nil:
-	case strings.Contains(err.Error(), "does not match"):
+	switch {
+	case err != nil:
+		s.unusable(p.severity, d, p.keyPath, fromKey, err.Error(), keyHint)
+	case chain != nil && !pem.Pair(chain[0], key):
 		s.unusable(p.severity, d, p.keyPath, fromKey, "is not the key of the certificate", "give the two that were made together")
-	default: // the error quotes nothing of the key
-		s.unusable(p.severity, d, p.keyPath, fromKey, "is not a private key that can be used: "+strings.TrimPrefix(err.Error(), "tls: "), pemHint)
 	}
 	return chain, fromCert
 }
 
-func (s *Sources) unusable(severity diag.Severity, d *Document, path []any, from []diag.Related, message, hint string) {
+func (s *sourceCheck) unusable(severity diag.Severity, d *Document, path []any, from []diag.Related, message, hint string) {
 	s.add(severity, diag.CodeCertificate, d, path, fmt.Sprintf("%v %s", path[len(path)-1], message), hint)
 	s.found[len(s.found)-1].Related = from
-}
-
-// certificates reads one or more certificates in PEM.
-func certificates(data []byte) ([]*x509.Certificate, error) {
-	var out []*x509.Certificate
-	for {
-		var block *pem.Block
-		if block, data = pem.Decode(data); block == nil {
-			break
-		}
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err != nil {
-			return nil, fmt.Errorf("is not a certificate that can be used: %s", strings.TrimPrefix(err.Error(), "x509: "))
-		}
-		out = append(out, c)
-	}
-	if len(out) == 0 {
-		return nil, errors.New("holds no certificate")
-	}
-	return out, nil
 }

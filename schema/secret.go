@@ -1,52 +1,138 @@
 package schema
 
 import (
+	"slices"
 	"strings"
 
+	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/tree"
 )
 
 // redacted stands for a secret wherever a document is shown.
 const redacted = "[redacted]"
 
-// redact returns n with the leaves at paths replaced.
-func redact(n *tree.Node, paths [][]string) *tree.Node {
-	for _, p := range paths {
-		n = rewrite(n, p, func(v *tree.Node) *tree.Node {
-			if v.Kind == tree.Null {
-				return v // nothing to hide
+// redact returns n, a document of kind k, as anybody may see it.
+func (k *kind) redact(n *tree.Node) *tree.Node {
+	for _, paths := range [][][]string{k.secrets, k.private} {
+		for _, p := range paths {
+			n = rewrite(n, p, hide)
+		}
+	}
+	for _, p := range k.urls {
+		n = rewrite(n, p, hideUserinfo)
+	}
+	if k.raw != nil {
+		n = rewrite(n, k.raw, func(v *tree.Node) *tree.Node {
+			if v.Kind != tree.String {
+				return v
 			}
-			return &tree.Node{Kind: tree.String, Text: redacted, Pos: v.Pos, Default: v.Default}
+			text, _ := redactRaw(v.Text)
+			return withText(v, text)
 		})
 	}
 	return n
 }
 
-// isSecret reports whether a field path as findings have it leads to one of paths.
-func isSecret(paths [][]string, path string) bool {
-	for _, p := range paths {
-		if matches(p, path) {
-			return true
+// hide returns n with all its scalars replaced; its keys stay.
+func hide(n *tree.Node) *tree.Node {
+	out := *n
+	switch n.Kind {
+	case tree.Null:
+		return n // nothing to hide
+	case tree.List:
+		out.Items = make([]*tree.Node, len(n.Items))
+		for i, item := range n.Items {
+			out.Items[i] = hide(item)
 		}
+	case tree.Map:
+		out.Fields = slices.Clone(n.Fields)
+		for i := range out.Fields {
+			out.Fields[i].Value = hide(out.Fields[i].Value)
+		}
+	default:
+		out.Kind, out.Text = tree.String, redacted
 	}
-	return false
+	return &out
 }
 
-func matches(pattern []string, path string) bool {
+func hideUserinfo(n *tree.Node) *tree.Node {
+	if n.Kind != tree.String {
+		return n
+	}
+	return withText(n, diag.WithoutUserinfo(n.Text))
+}
+
+// withText returns the string n with another text; n itself where it is the same.
+func withText(n *tree.Node, text string) *tree.Node {
+	if text == n.Text {
+		return n
+	}
+	out := *n
+	out.Text = text
+	return &out
+}
+
+// exposure is how a field stands to the leaves that nobody is to see.
+type exposure int
+
+const (
+	harmless exposure = iota
+	above             // a secret may stand in it
+	secret            // it is one, or is inside one
+)
+
+// exposed returns how a field path as findings have it stands to paths.
+func exposed(paths [][]string, path string) exposure {
+	most := harmless
+	for _, p := range paths {
+		most = max(most, expose(p, path))
+	}
+	return most
+}
+
+func expose(pattern []string, path string) exposure {
 	for _, step := range pattern {
-		if step == "*" {
-			if !strings.HasPrefix(path, "[") {
-				return false
-			}
-			_, rest, _ := strings.Cut(path, "]")
-			path = rest
-			continue
+		if path == "" {
+			return above
 		}
-		rest, ok := strings.CutPrefix(strings.TrimPrefix(path, "."), step)
-		if !ok {
-			return false
+		first, rest := firstStep(path)
+		if step != "*" && step != first {
+			return harmless
 		}
 		path = rest
 	}
-	return path == ""
+	return secret
+}
+
+// firstStep takes the first key or index off a field path.
+func firstStep(path string) (first, rest string) {
+	if strings.HasPrefix(path, "[") {
+		first, rest, _ = strings.Cut(path[1:], "]")
+		return first, strings.TrimPrefix(rest, ".")
+	}
+	i := strings.IndexAny(path, ".[")
+	switch {
+	case i < 0:
+		return path, ""
+	case path[i] == '.':
+		return path[:i], path[i+1:]
+	}
+	return path[:i], path[i:]
+}
+
+// unquote takes the value out of a finding about how a document is written,
+// where that may be a secret.
+func unquote(p *diag.Diagnostic) {
+	for first, rest := firstStep(p.Path); first != ""; first, rest = firstStep(rest) {
+		if !diag.IsSecretKey(strings.Trim(first, `"`)) {
+			continue
+		}
+		if p.Code == diag.CodeYAMLTrap {
+			p.Message, p.Hint = hidden+" is read in two ways; YAML 1.1 and 1.2 differ here", quoteIt
+		}
+		if before, _, ok := strings.Cut(p.Message, " tag "); ok { // !abc is a tag, and a password
+			p.Message, p.Hint = before+" tag", quoteIt
+		}
+		return
+	}
 }

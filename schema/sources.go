@@ -3,6 +3,7 @@ package schema
 import (
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/files"
+	"github.com/meshc/meshc/schema/kong"
 	"github.com/meshc/meshc/schema/kuma"
 	"github.com/meshc/meshc/schema/meshc"
 	"github.com/meshc/meshc/schema/tree"
@@ -20,43 +22,41 @@ import (
 // secret. It keeps what it knows of a file for as long as a document names it
 // and the file does not change. A Sources is for one caller at a time.
 type Sources struct {
-	known map[string]looked // by path
-	next  map[string]looked // what the check at work has seen
-	found []diag.Diagnostic
-
-	secrets map[string]*Document // by mesh/name
+	known map[string]*files.Named // by path
 }
 
-// looked is a file as it was found, with or without a look inside.
-type looked struct {
-	*files.Named
-	inside bool
+// sourceCheck is one check at work.
+type sourceCheck struct {
+	known   map[string]*files.Named // by path, from the check before
+	seen    map[string]*files.Named // the same of this one
+	secrets map[string]*Document    // by mesh/name
+	found   []diag.Diagnostic
 }
 
 // Check returns the findings about docs, which are sorted as Loader.Load sorts
 // them. What a document from standard input names cannot be found, for it lies
 // in no folder; it is passed over.
 func (s *Sources) Check(docs []*Document) []diag.Diagnostic {
-	s.next, s.found, s.secrets = map[string]looked{}, nil, map[string]*Document{}
+	c := sourceCheck{known: s.known, seen: map[string]*files.Named{}, secrets: map[string]*Document{}}
 	for _, d := range docs {
 		if secret, ok := d.Body.(*kuma.Secret); ok {
-			s.secrets[secret.Mesh+"/"+secret.Name] = d
+			c.secrets[secret.Mesh+"/"+secret.Name] = d
 		}
 	}
 	var of kindKey // documents of a kind stand together
-	var leaves [][]string
+	var is *kind
 	for _, d := range docs {
 		if k := (kindKey{d.Dialect, d.Kind}); k != of {
-			of, leaves = k, allKinds()[k].secrets
+			of, is = k, allKinds()[k]
 		}
-		s.document(d)
-		s.exposed(d, leaves)
+		c.document(d)
+		c.exposed(d, is)
 	}
-	s.known = s.next
-	return s.found
+	s.known = c.seen
+	return c.found
 }
 
-func (s *Sources) document(d *Document) {
+func (s *sourceCheck) document(d *Document) {
 	switch body := d.Body.(type) {
 	case *kuma.Secret:
 		if body.File != "" {
@@ -79,24 +79,28 @@ func (s *Sources) document(d *Document) {
 	}
 }
 
-func (s *Sources) add(severity diag.Severity, code string, d *Document, path []any, message, hint string) {
+func (s *sourceCheck) add(severity diag.Severity, code string, d *Document, path []any, message, hint string) {
 	s.found = append(s.found, diag.Diagnostic{
 		Code: code, Severity: severity, Place: d.Place(path...), Path: diag.Path(path...), Message: message, Hint: hint,
 	})
 }
 
 // look returns what is at a path that d names, or nil where d lies in no folder.
-func (s *Sources) look(d *Document, path string, content bool) *files.Named {
+func (s *sourceCheck) look(d *Document, path string, content bool) *files.Named {
 	if d.File == files.StdinShown {
 		return nil
 	}
-	path = beside(d, path)
-	n := s.next[path]
-	if n.Named == nil || content && !n.inside {
-		n = looked{files.ReadNamed(path, content, s.known[path].Named), content}
-		s.next[path] = n
+	return s.at(beside(d, path), content)
+}
+
+// at returns what is at path, with its content if that is asked for.
+func (s *sourceCheck) at(path string, content bool) *files.Named {
+	n := s.seen[path]
+	if n == nil || content && !n.Read {
+		n = files.ReadNamed(path, content, s.known[path])
+		s.seen[path] = n
 	}
-	return n.Named
+	return n
 }
 
 // beside returns the path of a file that d names: relative to the folder of d.
@@ -109,7 +113,7 @@ func beside(d *Document, path string) string {
 
 // file checks that a file which d names at a field can be read, and if it is
 // secret, that not everybody can. It returns the content, or nil.
-func (s *Sources) file(d *Document, name string, secret bool, field ...any) []byte {
+func (s *sourceCheck) file(d *Document, name string, secret bool, field ...any) []byte {
 	n := s.look(d, name, true)
 	switch {
 	case n == nil:
@@ -126,25 +130,42 @@ func (s *Sources) file(d *Document, name string, secret bool, field ...any) []by
 }
 
 // exposed warns of secrets in the document itself, where everybody may read its file.
-func (s *Sources) exposed(d *Document, leaves [][]string) {
-	for _, pattern := range leaves {
-		eachLeaf(d.Tree, pattern, nil, func(path []any) {
-			if n := s.look(d, filepath.Base(d.File), false); n != nil && n.Err == nil && n.Open {
-				s.add(diag.Warning, diag.CodeExposedSecret, d, path, fmt.Sprintf("everybody on this machine may read %s, and with it this secret", d.File),
-					"take the permission away, as by chmod go= FILE, or keep the secret in a file of its own")
+func (s *sourceCheck) exposed(d *Document, k *kind) {
+	if d.File == files.StdinShown {
+		return
+	}
+	tell := func(path []any, _ string) {
+		if s.open(d) {
+			s.add(diag.Warning, diag.CodeExposedSecret, d, path, fmt.Sprintf("everybody on this machine may read %s, and with it this secret", d.File),
+				"take the permission away, as by chmod go= FILE, or keep the secret in a file of its own")
+		}
+	}
+	for _, pattern := range k.secrets {
+		eachLeaf(d.Tree, pattern, nil, tell)
+	}
+	if k.raw != nil && s.open(d) {
+		eachLeaf(d.Tree, k.raw, nil, func(path []any, text string) {
+			if _, hides := redactRaw(text); hides {
+				tell(path, text)
 			}
 		})
 	}
 }
 
-// eachLeaf calls f with the path of every text that is not empty at pattern, in
-// which "*" is every item of a list.
-func eachLeaf(n *tree.Node, pattern []string, path []any, f func(path []any)) {
+// open reports whether everybody may read the file of d.
+func (s *sourceCheck) open(d *Document) bool {
+	n := s.at(d.File, false)
+	return n.Err == nil && n.Open
+}
+
+// eachLeaf calls f with the path of every text, and the text, at pattern that is not empty and
+// does not stand in a vault; in pattern "*" is every item of a list.
+func eachLeaf(n *tree.Node, pattern []string, path []any, f func(path []any, text string)) {
 	switch {
 	case n == nil:
 	case len(pattern) == 0:
-		if n.Str() != "" {
-			f(path)
+		if s := n.Str(); s != "" && !strings.HasPrefix(s, kong.VaultReference) {
+			f(path, s)
 		}
 	case pattern[0] == "*":
 		for i, item := range n.Items {
@@ -156,7 +177,7 @@ func eachLeaf(n *tree.Node, pattern []string, path []any, f func(path []any)) {
 }
 
 // module checks that a Wasm module is there and is the one that is meant.
-func (s *Sources) module(d *Document, m meshc.WasmModule) {
+func (s *sourceCheck) module(d *Document, m meshc.WasmModule) {
 	field := []any{"conf", "module", "path"}
 	n := s.look(d, m.Path, m.SHA256 != "")
 	switch {
@@ -171,48 +192,51 @@ func (s *Sources) module(d *Document, m meshc.WasmModule) {
 	}
 }
 
-// bytes returns what a source of d holds, whether it could be found out, and
-// the place of the Secret that it came from, if it did.
-func (s *Sources) bytes(d *Document, mesh string, source *kuma.DataSource, secret bool, field []any) (data []byte, ok bool, from []diag.Related) {
+// bytes returns what a source of d holds, nil where that cannot be found out
+// here, and the place of the Secret that it came from, if it did. An error
+// completes a sentence that begins with the field.
+func (s *sourceCheck) bytes(d *Document, mesh string, source *kuma.DataSource, secret bool, field []any) (data []byte, from []diag.Related, err error) {
 	switch {
 	case source == nil:
-		return nil, false, nil
+		return nil, nil, nil
 	case source.Secret != "":
 		holder := s.secrets[mesh+"/"+source.Secret]
 		if holder == nil {
-			return nil, false, nil // the compiler reports it
+			return nil, nil, nil // the compiler reports it
 		}
 		from = []diag.Related{{Place: holder.Place("data"), Message: "the Secret"}}
 		body := holder.Body.(*kuma.Secret)
 		switch {
 		case body.Data != "":
-			data, ok = decoded(string(body.Data))
-			return data, ok, from
+			data, err = decoded(string(body.Data))
+			return data, from, err
 		case body.File != "":
 			from[0].Place = holder.Place("file")
-			n := s.look(holder, body.File, true)
-			return contentOf(n), n != nil && n.Err == nil && n.Data != nil, from
+			return contentOf(s.look(holder, body.File, true)), from, nil
 		}
-		return nil, false, nil // an environment variable belongs to where it runs
+		return nil, nil, nil // an environment variable belongs to where it runs
 	case source.File != "":
-		data = s.file(d, source.File, secret, append(field, "file")...)
-		return data, data != nil, nil
+		return s.file(d, source.File, secret, append(field, "file")...), nil, nil
 	case source.Inline != "":
-		data, ok = decoded(string(source.Inline))
-		return data, ok, nil
+		data, err = decoded(string(source.Inline))
+		return data, nil, err
 	}
-	return []byte(source.InlineString), true, nil
+	return []byte(source.InlineString), nil, nil
 }
 
 func contentOf(n *files.Named) []byte {
-	if n == nil {
+	if n == nil || n.Err != nil {
 		return nil
 	}
 	return n.Data
 }
 
-// decoded reads base64, which the rules have checked; the lines may be broken.
-func decoded(text string) ([]byte, bool) {
-	data, err := base64.StdEncoding.DecodeString(strings.NewReplacer("\r", "", "\n", "").Replace(text))
-	return data, err == nil
+// decoded reads base64, the lines of which may be broken. The rules have
+// refused what cannot be read; should they ever disagree, somebody must hear.
+func decoded(text string) ([]byte, error) {
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, errors.New("is not base64")
+	}
+	return data, nil
 }

@@ -72,7 +72,7 @@ const (
 func LeadsOut(code string) bool {
 	switch code {
 	case CodeUnknownService, CodeUnknownMesh, CodeNoEndpoints, CodeMatchesNothing, CodeNoInput,
-		CodeUnknownBackend, CodeUnknownSecret, CodeUnknownEntity, CodeNoFile, CodeNoMTLS, CodeShadowed:
+		CodeUnknownBackend, CodeUnknownSecret, CodeUnknownEntity, CodeNoFile, CodeNoMTLS, CodeTie, CodeShadowed:
 		return true
 	}
 	return false

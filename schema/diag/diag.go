@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Severity ranks a finding.
@@ -72,6 +73,9 @@ type Diagnostic struct {
 	Message string    `json:"message"`
 	Hint    string    `json:"hint"`
 	Related []Related `json:"related"`
+	// Missing is the name of what is not there, in findings that say so of one
+	// thing. Like Class, it is not written.
+	Missing string `json:"-"`
 	// Class is the Kubernetes error class (Required, Invalid, NotSupported,
 	// Duplicate, Forbidden, TooLong, TooMany) where the rule has one. It is
 	// for tests and REST; the writers leave it out.
@@ -91,14 +95,27 @@ type Summary struct {
 // Sort orders findings by file, line, column, code and path, so that output
 // does not depend on the order in which passes ran.
 func Sort(ds []Diagnostic) {
-	if !slices.IsSortedFunc(ds, compare) {
-		slices.SortStableFunc(ds, compare)
+	byPointer := make([]*Diagnostic, len(ds)) // findings are large to move about
+	for i := range ds {
+		byPointer[i] = &ds[i]
 	}
+	if slices.IsSortedFunc(byPointer, compare) {
+		return
+	}
+	slices.SortStableFunc(byPointer, compare)
+	sorted := make([]Diagnostic, len(ds))
+	for i, d := range byPointer {
+		sorted[i] = *d
+	}
+	copy(ds, sorted)
 }
 
-func compare(a, b Diagnostic) int {
+func compare(a, b *Diagnostic) int {
+	if c := strings.Compare(a.File, b.File); c != 0 {
+		return c
+	}
 	return cmp.Or(
-		cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
+		cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column),
 		cmp.Compare(a.Severity, b.Severity), cmp.Compare(a.Code, b.Code), cmp.Compare(a.Path, b.Path), cmp.Compare(a.Message, b.Message),
 	)
 }

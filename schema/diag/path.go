@@ -14,7 +14,7 @@ func Path(parts ...any) string {
 		case int:
 			b.WriteString("[" + strconv.Itoa(p) + "]")
 		case string:
-			if strings.ContainsAny(p, "./[]\" ") {
+			if p == "" || strings.ContainsAny(p, "./[]\" ") {
 				b.WriteString("[" + strconv.Quote(p) + "]")
 				continue
 			}

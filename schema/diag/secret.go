@@ -3,52 +3,209 @@ package diag
 import (
 	"bytes"
 	"regexp"
+	"slices"
+	"strings"
 )
 
-// secretKey finds a key whose value may be a secret, as documents write it:
-// the data of a Secret, key material in place. Excerpts show lines of files
-// that may not even parse, so nothing better than the name of the key is known.
-var secretKey = regexp.MustCompile(`(?:^|[\s{,"'])(?:data|inline|inlineString|inline_string|key|key_alt|passphrase|secret|password)["']?\s*:\s*`)
+// secretParts make a name one of a secret, wherever in it they stand.
+var secretParts = []string{
+	"secret", "password", "passwd", "passphrase", "token", "credential", "pkcs12", "authusername",
+	"apikey", "privatekey", "accesskey", "signingkey", "encryptionkey", "sharedkey", "ticketkey", "accountkey", "authkey", "hmackey", "jsonkey",
+}
 
-// blockLines is how far above a line the key of its block is looked for; a
+// secretNames are whole names of secrets: of Envoy's API those that it marks as
+// sensitive, and headers.
+var secretNames = []string{"authorization", "proxyauthorization", "cookie", "setcookie", "users", "contextextensions"}
+
+// tokensOfLimits are what limits count, and their buckets.
+var tokensOfLimits = strings.NewReplacer("maxtokens", "", "mintokens", "", "tokensperfill", "", "tokenbucket", "")
+
+// SecretName reports whether a field of this name holds a secret, or what
+// secrets are made of: client_secret, apiKey, DB_PASSWORD. It knows nothing
+// but the name, and so takes some for secrets that only refer to one.
+func SecretName(name string) bool {
+	name = fold(name)
+	if slices.Contains(secretNames, name) {
+		return true
+	}
+	if name == "tokens" {
+		return false
+	}
+	name = tokensOfLimits.Replace(name)
+	return slices.ContainsFunc(secretParts, func(part string) bool { return strings.Contains(name, part) })
+}
+
+// fold makes one of all spellings of a name: api_key, apiKey, API-KEY.
+func fold(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r == '_' || r == '-' || r == '.':
+			return -1
+		case 'A' <= r && r <= 'Z':
+			return r + 'a' - 'A'
+		}
+		return r
+	}, name)
+}
+
+// notShown are more names whose values may be secret, in place: the data of a
+// Secret, key material, the configuration of plugins.
+var notShown = []string{
+	"data", "stringdata", "inline", "inlinestring", "inlinebytes", "key", "keyalt", "jwk",
+	"config", "pluginconfigs", "configuration", "vmconfiguration", "env",
+}
+
+// IsSecretKey reports whether neither excerpts nor messages show what stands
+// under a key of this name. That is more than SecretName: an excerpt shows
+// lines of files that may not even parse, so nothing but the name is known.
+func IsSecretKey(key string) bool { return SecretName(key) || slices.Contains(notShown, fold(key)) }
+
+var (
+	anyKey      = regexp.MustCompile(`(?:^|[\s{,\["'])([\w.$/-]+)["']?\s*:\s*`)
+	userinfo    = regexp.MustCompile(`(//)\S*@|[\w.%+-]+:[^\s"'/]+@`) // the second is of a URL without protocol
+	pemBoundary = regexp.MustCompile(`-----(BEGIN|END) (?:[A-Z0-9 ]+ )?PRIVATE KEY-----`)
+)
+
+// reach is how far above a line is looked for what it belongs to; a
 // certificate chain is shorter.
-const blockLines = 500
+const reach = 500
 
 // secretFrom returns the offset in a line from which it must not be shown,
 // because a secret may begin there; len(line) where all may be shown. before
-// are the lines above: the line may belong to a block that one of them opens.
+// are the lines above: the line may belong to a value that begins in one of them.
 func secretFrom(before [][]byte, line []byte) int {
+	before = before[max(0, len(before)-reach):]
+	if belowSecret(before, line) || inFlow(before) || continues(before) || inKey(before) {
+		return len(line) - len(bytes.TrimLeft(line, " \t"))
+	}
+	from := len(line)
+	if at := userinfo.FindSubmatchIndex(line); at != nil {
+		from = max(at[0], at[3]) // behind the slashes
+	}
+	if at := pemBoundary.FindIndex(line); at != nil { // all on one line, with \n for ends of lines
+		from = min(from, at[0])
+	}
+	eachHidden(line, func(name string, value int) bool {
+		if (name == "key" || name == "keyalt") && opens(line[value:]) {
+			return true // whose own keys say what is secret in it
+		}
+		from = min(from, value)
+		return false
+	})
+	return from
+}
+
+// eachHidden calls f for the keys in a line whose values excerpts hide, with
+// their folded names and the offsets of the values, until it returns false.
+func eachHidden(line []byte, f func(name string, value int) bool) {
+	for at := 0; ; {
+		m := anyKey.FindSubmatchIndex(line[at:])
+		if m == nil {
+			return
+		}
+		name := string(line[at+m[2] : at+m[3]])
+		at += m[1]
+		if IsSecretKey(name) && !f(fold(name), at) {
+			return
+		}
+		at-- // what ends one key may begin the next
+	}
+}
+
+func hasHidden(line []byte) (found bool) {
+	eachHidden(line, func(string, int) bool { found = true; return false })
+	return found
+}
+
+// belowSecret reports whether what encloses a line by its indentation, at any
+// depth, has a hidden name.
+func belowSecret(before [][]byte, line []byte) bool {
 	indent := indentation(line)
-	for i := len(before) - 1; i >= max(0, len(before)-blockLines) && indent > 0; i-- {
+	for i := len(before) - 1; i >= 0 && indent > 0; i-- {
 		above := before[i]
 		if len(bytes.TrimSpace(above)) == 0 || indentation(above) >= indent {
 			continue
 		}
-		if at := secretKey.FindIndex(above); at != nil && isBlock(above[at[1]:]) {
-			return len(line) - len(bytes.TrimLeft(line, " \t"))
+		if hasHidden(above) {
+			return true
 		}
-		break // what encloses the line has another name
+		indent = indentation(above)
 	}
-	for _, at := range secretKey.FindAllIndex(line, -1) {
-		if !opens(line[at[1]:]) {
-			return at[1]
-		}
-	}
-	return len(line)
+	return false
 }
 
-// isBlock reports whether a value is on the lines below: a block scalar, or
-// one that merely begins there.
-func isBlock(value []byte) bool {
-	value = bytes.TrimSpace(value)
-	return len(value) == 0 || value[0] == '|' || value[0] == '>' || value[0] == '"' || value[0] == '\''
+// inFlow reports whether the next line stands between brackets that follow a
+// hidden name, however it is indented.
+func inFlow(before [][]byte) bool {
+	depth := 0
+	for _, above := range slices.Backward(before) {
+		for i, c := range slices.Backward(above) {
+			switch c {
+			case '}', ']':
+				depth++
+			case '{', '[':
+				if depth > 0 {
+					depth--
+				} else if m := anyKey.FindAllIndex(above[:i], -1); len(m) > 0 && m[len(m)-1][1] == i && hasHidden(above[m[len(m)-1][0]:i]) {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
-// opens reports whether a value is a map or list of its own, whose keys say
-// what is secret in it, or nothing at all.
+// continues reports whether the next line may hold the value of a hidden name
+// above it, or the rest of one in quotes, without being indented.
+func continues(before [][]byte) bool {
+	nearest := true
+	for _, above := range slices.Backward(before) {
+		above = bytes.TrimSpace(above)
+		quoted := bytes.ContainsAny(above, `"'`)
+		if len(above) == 0 || !quoted && !nearest {
+			continue
+		}
+		open := false
+		eachHidden(above, func(_ string, value int) bool {
+			rest := above[value:]
+			open = len(rest) == 0 && nearest ||
+				len(rest) > 0 && (rest[0] == '"' || rest[0] == '\'') && bytes.Count(rest, rest[:1]) == 1
+			return !open
+		})
+		if open || quoted {
+			return open
+		}
+		nearest = false
+	}
+	return false
+}
+
+// inKey reports whether the next line is one of a private key in PEM.
+func inKey(before [][]byte) bool {
+	for _, above := range slices.Backward(before) {
+		if !bytes.Contains(above, []byte("-----")) {
+			continue
+		}
+		if m := pemBoundary.FindSubmatch(above); m != nil {
+			return string(m[1]) == "BEGIN"
+		}
+	}
+	return false
+}
+
+// opens reports whether a value is a map or list of its own, or nothing.
 func opens(value []byte) bool {
 	value = bytes.TrimSpace(value)
 	return len(value) == 0 || value[0] == '{' || value[0] == '['
 }
 
 func indentation(line []byte) int { return len(line) - len(bytes.TrimLeft(line, " \t-")) }
+
+// WithoutUserinfo returns text with what stands before an @ in its URLs
+// replaced: that may be a password, or a token.
+func WithoutUserinfo(text string) string {
+	if !strings.Contains(text, "@") {
+		return text
+	}
+	return userinfo.ReplaceAllString(text, "${1}[redacted]@")
+}

@@ -13,15 +13,37 @@ import (
 func TestExcerptsHideSecrets(t *testing.T) {
 	const secret = "S3CR3T"
 	for name, text := range map[string]string{
-		"plain":       "type: Secret\nname: ca\ndata: S3CR3T\nbogus: 1\n",
-		"quoted":      "type: Secret\n'data': \"S3CR3T\"\nbogus: 1\n",
-		"flow":        "key: {inlineString: S3CR3T, bogus: 1}\n",
-		"json":        `{"type": "Secret", "data":"S3CR3T", "bogus": 1}` + "\n",
-		"block":       "conf:\n  key:\n    inlineString: |\n      BEGIN\n      S3CR3T\n\n      S3CR3T\n  bogus: 1\n",
-		"list":        "keyauth:\n- key: S3CR3T\n  bogus: 1\n",
-		"not closed":  "type: Secret\ndata: \"S3CR3T\nbogus: 1\n",
-		"next line":   "data:\n  S3CR3T\nbogus: 1\n",
-		"broken YAML": "type: Secret\n\tdata: S3CR3T\nbogus: 1\n",
+		"plain":           "type: Secret\nname: ca\ndata: S3CR3T\nbogus: 1\n",
+		"quoted":          "type: Secret\n'data': \"S3CR3T\"\nbogus: 1\n",
+		"flow":            "key: {inlineString: S3CR3T, bogus: 1}\n",
+		"json":            `{"type": "Secret", "data":"S3CR3T", "bogus": 1}` + "\n",
+		"block":           "conf:\n  key:\n    inlineString: |\n      BEGIN\n      S3CR3T\n\n      S3CR3T\n  bogus: 1\n",
+		"list":            "keyauth:\n- key: S3CR3T\n  bogus: 1\n",
+		"not closed":      "type: Secret\ndata: \"S3CR3T\nbogus: 1\n",
+		"next line":       "data:\n  S3CR3T\nbogus: 1\n",
+		"prefixed":        "client_secret: S3CR3T\nbogus: 1\n",
+		"camel case":      "a: {clientSecret: S3CR3T, bogus: 1}\n",
+		"capitals":        "DB_PASSWORD: S3CR3T\nbogus: 1\n",
+		"suffixed":        "example.com/api-token-value: S3CR3T\nbogus: 1\n",
+		"private key":     "private_key:\n  inline_bytes: S3CR3T\nbogus: 1\n",
+		"api key":         "plugins:\n- name: x\n  api-key: S3CR3T\n  bogus: 1\n",
+		"array":           "passwords: [S3CR3T, bogus]\n",
+		"URL":             "url: http://user:S3CR3T@host.test/path\nbogus: 1\n",
+		"URL, token":      "- {url: '//S3CR3T@host.test', bogus: 1}\n",
+		"URL, bare":       "url: user:S3CR3T@host.test/path\nbogus: 1\n",
+		"URL, slash":      "url: http://user:pass/S3CR3T@host.test/path\nbogus: 1\n",
+		"plugin":          "plugins:\n- name: x\n  config:\n    # remark\n    deep:\n      deeper:\n      - S3CR3T\n\n      - a: S3CR3T\nbogus: 1\n",
+		"plugin, flow":    "plugins:\n- {name: x, config: {deep: [S3CR3T,\n  S3CR3T], a: {b: S3CR3T}},\n bogus: 1}\n",
+		"plugin, JSON":    "{\n\"config\": {\n\"deep\": [{\n\"a\": \"S3CR3T\"\n}],\n\"b\": \"S3CR3T\"\n},\n\"bogus\": 1\n}\n",
+		"remark":          "env: # of all\n  A: S3CR3T\nbogus: 1\n",
+		"credentials":     "consumers:\n- username: a\n  basicauth_credentials:\n  - username: S3CR3T\n    anything: S3CR3T\n  keyauth_credentials: [{any: S3CR3T}]\nbogus: 1\n",
+		"next line, JSON": "{\n\"data\":\n\"S3CR3T\"\n}\n",
+		"open quote":      "data: \"a\nS3CR3T\n\n S3CR3T\"\nbogus: 1\n",
+		"PEM":             "x-keys:\n- &a |\n  -----BEGIN EC PRIVATE KEY-----\n  S3CR3T\n  S3CR3T\n  -----END EC PRIVATE KEY-----\nbogus: 1\n",
+		"PEM in one":      "x: \"-----BEGIN PRIVATE KEY-----\\nS3CR3T\\n-----END PRIVATE KEY-----\"\nbogus: 1\n",
+		"CUE":             "conf: env: API: \"S3CR3T\"\n",
+		"continued":       "password: a\n  S3CR3T\nbogus: 1\n",
+		"broken YAML":     "type: Secret\n\tdata: S3CR3T\nbogus: 1\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			var ds []diag.Diagnostic
@@ -42,5 +64,39 @@ func TestExcerptsHideSecrets(t *testing.T) {
 				t.Errorf("nothing is shown to be left out:\n%s", out.String())
 			}
 		})
+	}
+}
+
+// What is no secret is shown: an excerpt without text helps nobody.
+func TestExcerptsShowTheRest(t *testing.T) {
+	for _, line := range []string{
+		"keyUsage: keyCertSign", "tokens: 5", "max_tokens: 5", "token_bucket: {tokens_per_fill: 5}", "publicKey: abc", "hash_on_cookie: a",
+		"name: secret-keeper # not a key", "url: http://host.test/path?a=b", "keys: 3", "mail: a@b.test", "database: x", "configs: 1", "environment: x",
+		"key: {file: a.pem}",
+	} {
+		var out bytes.Buffer
+		o := diag.Options{Source: func(string) []byte { return []byte("a: {key: 1, data: x}\nkind: X\n" + line + "\n") }}
+		ds := []diag.Diagnostic{{Code: "MC0302", Place: diag.Place{File: "f", Line: 3, Column: 1}}}
+		if err := diag.Write(&out, diag.Text, ds, diag.Summary{}, o); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), line) {
+			t.Errorf("%s is not shown:\n%s", line, out.String())
+		}
+	}
+}
+
+func TestWithoutUserinfo(t *testing.T) {
+	for in, want := range map[string]string{
+		`"http://a.test/b" is not`:     `"http://a.test/b" is not`,
+		`"http://u:p@a.test/b" is not`: `"http://[redacted]@a.test/b" is not`,
+		`"//u@a" and "//b@c" are not`:  `"//[redacted]@a" and "//[redacted]@c" are not`,
+		`"u:p@a.test" is not`:          `"[redacted]@a.test" is not`,
+		`{"a":"b@c.test"}`:             `{"a":"b@c.test"}`,
+		`a@b.test is not`:              `a@b.test is not`,
+	} {
+		if got := diag.WithoutUserinfo(in); got != want {
+			t.Errorf("%s: got %s, want %s", in, got, want)
+		}
 	}
 }

@@ -35,6 +35,8 @@ type File struct {
 	// Shown is the path as the user may open it: the root as typed, joined
 	// with Name; "<stdin>" for standard input.
 	Shown string
+	// Named says that the file is itself a root, and not found in one.
+	Named bool
 	// Data is the content: UTF-8 without a byte order mark and without NUL.
 	Data []byte
 	// Sum is the SHA-256 of Data.

@@ -32,9 +32,11 @@ type Named struct {
 	Sum  [sha256.Size]byte
 	Data []byte
 
+	// Read says that the content was asked for.
+	Read bool
+
 	stamp   stamp
 	settled bool
-	read    bool // the content was asked for
 }
 
 // ReadNamed looks at the file at path, and reads it if content is set. What
@@ -45,14 +47,14 @@ func ReadNamed(path string, content bool, before *Named) *Named {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return &Named{Err: plain(err)}
+		return &Named{Err: plain(err), Read: content}
 	case !info.Mode().IsRegular():
-		return &Named{Err: errors.New(notRegular(info.Mode()).message)}
+		return &Named{Err: errors.New(notRegular(info.Mode()).message), Read: content}
 	}
-	n := &Named{Open: open(info), stamp: stampOf(info), read: content}
+	n := &Named{Open: open(info), stamp: stampOf(info), Read: content}
 	n.settled = n.stamp.settled(at)
-	if before != nil && before.settled && before.stamp == n.stamp && (before.read || !content) {
-		n.read, n.Sum, n.Data, n.Err = before.read, before.Sum, before.Data, before.Err
+	if before != nil && before.settled && before.stamp == n.stamp && (before.Read || !content) {
+		n.Read, n.Sum, n.Data, n.Err = before.Read, before.Sum, before.Data, before.Err
 		return n
 	}
 	if content {

@@ -162,22 +162,22 @@ func (p *pass) same(q *pass) bool {
 // tree words the outcome. unlike is the pass before, if the tree did not hold still.
 func (r *Reader) tree(ctx context.Context, p, unlike *pass) (Tree, error) {
 	t := Tree{Vanished: p.found.vanished, Diagnostics: slices.Clone(p.found.findings)}
-	add := func(name, shown string, c *content) {
+	add := func(name, shown string, named bool, c *content) {
 		if c.problem.code != "" {
 			t.Diagnostics = append(t.Diagnostics, c.problem.at(shown))
 			return
 		}
-		t.Files = append(t.Files, File{Name: name, Shown: shown, Data: c.data, Sum: c.sum})
+		t.Files = append(t.Files, File{Name: name, Shown: shown, Named: named, Data: c.data, Sum: c.sum})
 	}
 	for i, f := range p.found.files {
-		add(f.name, f.shown, p.contents[i])
+		add(f.name, f.shown, f.named, p.contents[i])
 	}
 	if p.found.stdin {
 		c, err := r.stdin.read(ctx)
 		if err != nil {
 			return Tree{}, err
 		}
-		add("stdin", StdinShown, c)
+		add("stdin", StdinShown, true, c)
 	}
 	if unlike != nil {
 		t.Diagnostics = append(t.Diagnostics, restless.at(r.culprit(p, unlike)))

@@ -53,6 +53,7 @@ func join(dir, name, separator string) string {
 // candidate is a file to be read.
 type candidate struct {
 	place
+	named   bool    // it is a root
 	problem problem // why it cannot be, where that is known already
 }
 
@@ -160,7 +161,11 @@ func (w *walk) walkRoot(r root) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
 		w.out.vanished = true
-		w.find(r.typed, problem{code: diag.CodeUnreadable, message: "is not there",
+		message := "is not there"
+		if r.typed == "" {
+			message = "an empty path names no file" // as of a variable that is not set
+		}
+		w.find(r.typed, problem{code: diag.CodeUnreadable, message: message,
 			hint: `name a file or directory that exists, or "-" for standard input`})
 	case err != nil:
 		w.find(r.typed, unreadable(err))
@@ -175,7 +180,7 @@ func (w *walk) walkRoot(r root) {
 			hint: "name it .yaml, .yml, .json or .cue"})
 		w.out.others = append(w.out.others, candidate{place: place{filepath.Base(r.abs), r.typed, real}})
 	default:
-		w.out.files = append(w.out.files, candidate{place: place{filepath.Base(r.abs), r.typed, real}})
+		w.out.files = append(w.out.files, candidate{place: place{filepath.Base(r.abs), r.typed, real}, named: true})
 	}
 }
 

@@ -54,9 +54,12 @@ func name(m proto.Message) string { return m.(interface{ GetName() string }).Get
 var (
 	position = regexp.MustCompile(`\(line 1:(\d+)\): `)
 	unknown  = regexp.MustCompile(`^unable to resolve ("[^"]*").*$`)
+	field    = regexp.MustCompile(`^(unknown field|duplicate field|duplicate|missing|error parsing) "`)
+	value    = regexp.MustCompile(`^(@?[^":]*[^": ]).*$`)
 )
 
-// placed takes the place out of an error of protojson.
+// placed takes the place out of an error of protojson. Of the text it keeps the
+// names of fields and types, and never a value, which may be a private key.
 func placed(json string, err error) (offset int, message string) {
 	text := strings.ReplaceAll(err.Error(), "\u00a0", " ")
 	text = strings.TrimPrefix(text, "proto: ")
@@ -65,7 +68,15 @@ func placed(json string, err error) (offset int, message string) {
 		column, _ := strconv.Atoi(text[m[2]:m[3]])
 		offset, text = min(column-1, len(json)), text[:m[0]]+text[m[1]:]
 	}
-	return offset, unknown.ReplaceAllString(text, "no type of Envoy that meshc knows is named $1")
+	switch {
+	case unknown.MatchString(text):
+		return offset, unknown.ReplaceAllString(text, "no type of Envoy that meshc knows is named $1")
+	case field.MatchString(text):
+		return offset, text
+	case strings.HasPrefix(text, "syntax error"): // the JSON is ours, so it is not the syntax
+		return offset, "a value of this type cannot stand here"
+	}
+	return offset, value.ReplaceAllString(text, "$1")
 }
 
 // The errors of protoc-gen-validate.
@@ -108,7 +119,7 @@ func violated(err error, path []any, report func(int, []any, string)) {
 	}
 	v, ok := err.(violation)
 	if !ok {
-		report(-1, path, err.Error())
+		report(-1, path, "breaks a rule of Envoy's")
 		return
 	}
 	path = append(path[:len(path):len(path)], steps(v.Field())...)
