@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math"
 	"net"
+	"slices"
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/schema"
@@ -235,7 +236,7 @@ func (b *build) checkRoutes() {
 				continue
 			}
 			if part.Weight > 0 && len(s.endpoints) > 0 && !s.hasSubset(part.Destination) {
-				b.report(diag.CodeMatchesNothing, diag.Warning, d, []any{"conf", "split", i, "destination"},
+				b.reportMissing(name, diag.CodeMatchesNothing, diag.Warning, d, []any{"conf", "split", i, "destination"},
 					fmt.Sprintf("no endpoint of service %s has these tags, so this share of the traffic gets 503", name),
 					"use tags that an inbound of the service carries")
 			}
@@ -255,7 +256,7 @@ func (b *build) checkRoutes() {
 func (b *build) checkSubset(d *schema.Document, i int, tags map[string]string) {
 	s := b.services[serviceKey{d.Mesh, tags[kuma.ServiceTag]}]
 	if s != nil && len(s.endpoints) > 0 && !s.hasSubset(tags) {
-		b.report(diag.CodeMatchesNothing, diag.Warning, d, []any{"networking", "outbound", i, "tags"},
+		b.reportMissing(s.name, diag.CodeMatchesNothing, diag.Warning, d, []any{"networking", "outbound", i, "tags"},
 			fmt.Sprintf("no endpoint of service %s has these tags, so traffic to this outbound gets 503", s.name),
 			"use tags that an inbound of the service carries")
 	}
@@ -264,17 +265,22 @@ func (b *build) checkSubset(d *schema.Document, i int, tags map[string]string) {
 // hasSubset reports whether an endpoint has the tags of a destination,
 // wildcards and the service's own name aside.
 func (s *service) hasSubset(destination map[string]string) bool {
-	want := maps.Clone(destination)
-	maps.DeleteFunc(want, func(k, v string) bool { return v == "*" || k == kuma.ServiceTag })
-	for _, e := range s.endpoints {
-		if hasTags(e.tags, want) {
-			return true
+	return slices.ContainsFunc(s.endpoints, func(e endpoint) bool {
+		for k, v := range destination {
+			if v != "*" && k != kuma.ServiceTag && e.tags[k] != v {
+				return false
+			}
 		}
-	}
-	return false
+		return true
+	})
 }
 
+// reportUnknownService reports that nothing in mesh is the service name. In a
+// mesh that nobody defines, that is the mistake, and it has been reported.
 func (b *build) reportUnknownService(sev diag.Severity, d *schema.Document, path []any, mesh, name string) {
+	if _, ok := b.meshes[mesh]; !ok {
+		return
+	}
 	known := b.known[mesh]
 	if known == nil {
 		known = map[string]bool{}
@@ -285,7 +291,7 @@ func (b *build) reportUnknownService(sev diag.Severity, d *schema.Document, path
 		}
 		b.known[mesh] = known
 	}
-	b.report(diag.CodeUnknownService, sev, d, path,
+	b.reportMissing(name, diag.CodeUnknownService, sev, d, path,
 		fmt.Sprintf("no document defines service %q in mesh %s", name, mesh),
 		diag.Suggest(name, known)+"a service comes from a Dataplane inbound, an ExternalService, a Kong service, or as NAME_NAMESPACE_svc_PORT from a Kubernetes Service")
 }

@@ -69,7 +69,7 @@ func (k *backing) of(d *schema.Document) []*schema.Document {
 // report tells of endpoints that no Service leads to.
 func (k *backing) report(b *build) {
 	for _, d := range append(k.stray, k.endpoints...) {
-		b.report(diag.CodeMatchesNothing, diag.Warning, d, []any{"metadata", "name"},
+		b.reportMissing(d.Name, diag.CodeMatchesNothing, diag.Warning, d, []any{"metadata", "name"},
 			fmt.Sprintf("no Service in namespace %s is named %s, so nothing leads to these endpoints", d.Namespace, d.Name),
 			"add the Service, or give the Endpoints the name of one")
 	}
@@ -82,7 +82,7 @@ func (k *backing) report(b *build) {
 		if o.name != "" {
 			message = fmt.Sprintf("EndpointSlice %s belongs to Service %s, which no document in namespace %s defines", d.Name, o.name, o.namespace)
 		}
-		b.report(diag.CodeMatchesNothing, diag.Warning, d, []any{"metadata", "labels"}, message,
+		b.reportMissing(o.name, diag.CodeMatchesNothing, diag.Warning, d, []any{"metadata", "labels"}, message,
 			"set the label "+kubernetes.ServiceNameLabel+" to the name of a Service")
 	}
 }

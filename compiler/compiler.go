@@ -26,7 +26,7 @@ type Compiler struct {
 	routeHosts   memo[string, snapshot.VirtualHost] // by host
 	kongRoutes   memo[*schema.Document, *kongRouted]
 	proxies      memo[string, snapshot.Proxy]
-	members      memo[*schema.Document, *dataplaneMembers]
+	members      kept[*schema.Document, *dataplaneMembers] // where there are policies
 	policies     policyKnowledge
 	documents    kept[*schema.Document, snapshot.Document]
 	origins      kept[*schema.Document, snapshot.Origin]
@@ -124,6 +124,14 @@ type build struct {
 // report adds a finding at a field of doc.
 func (b *build) report(code string, sev diag.Severity, doc *schema.Document, path []any, message, hint string, related ...diag.Related) {
 	b.diags = append(b.diags, finding(code, sev, doc, path, message, hint, related...))
+}
+
+// reportMissing adds a finding that rests on something of that name not being
+// there, for Withhold.
+func (b *build) reportMissing(name, code string, sev diag.Severity, doc *schema.Document, path []any, message, hint string, related ...diag.Related) {
+	d := finding(code, sev, doc, path, message, hint, related...)
+	d.Missing = name
+	b.diags = append(b.diags, d)
 }
 
 func finding(code string, sev diag.Severity, doc *schema.Document, path []any, message, hint string, related ...diag.Related) diag.Diagnostic {

@@ -64,7 +64,7 @@ func drawDocument(t *rapid.T) string {
 	name := rapid.SampledFrom([]string{"web", "db", "cart"}).Draw(t, "name")
 	other := rapid.SampledFrom([]string{"web", "db", "cart", "nobody"}).Draw(t, "other")
 	n := rapid.IntRange(1, 3).Draw(t, "n")
-	switch rapid.IntRange(0, 7).Draw(t, "kind") {
+	switch rapid.IntRange(0, 9).Draw(t, "kind") {
 	case 0:
 		return fmt.Sprintf(`{"apiVersion":"v1","kind":"Service","metadata":{"name":%q},"spec":{"clusterIP":"10.0.0.%d","ports":[{"name":"http","port":80},{"name":"x","port":8%d}]}}`, name, n, n)
 	case 1:
@@ -82,6 +82,9 @@ func drawDocument(t *rapid.T) string {
 		}
 		return fmt.Sprintf(`{"_format_version":"3.0","services":[{"name":%q,"url":"http://up-%s:8%d/%d","routes":[{%s}]}],"upstreams":[{"name":"up-%s","targets":[{"target":"10.5.0.%d:80","weight":%d},{"target":"10.5.0.9:80"}]}]}`,
 			name, other, n, n, route, other, n, n)
+	case 7, 8: // often two that win at different dataplanes, and one that never does
+		version := rapid.SampledFrom([]string{``, `,"version":"v1"`, `,"version":"v2"`, `,"version":"v3"`}).Draw(t, "version")
+		return fmt.Sprintf(`{"type":"Timeout","mesh":"default","name":"%s-%d","sources":[{"match":{"kuma.io/service":%q%s}}],"destinations":[{"match":{"kuma.io/service":"*"}}],"conf":{"connectTimeout":"1s"}}`, other, n, name, version)
 	}
 	return fmt.Sprintf(`{"name":%q,"host":"10.4.0.%d"}`, name, n)
 }

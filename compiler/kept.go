@@ -1,6 +1,9 @@
 package compiler
 
-import "github.com/meshc/meshc/compiler/snapshot"
+import (
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/schema"
+)
 
 // kept is a list of the last compile with the keys that its items were made
 // from. A key is a pointer to what never changes, so the same key means the
@@ -28,3 +31,6 @@ func (k *kept[K, T]) update(keys []K, less func(a, b K) bool, item func(K) T) sn
 	k.keys, k.list = keys, list
 	return list
 }
+
+// byID is the order of documents, for update.
+func byID(x, y *schema.Document) bool { return x.ID() < y.ID() }

@@ -26,10 +26,8 @@ func (b *build) kong(byKind map[string][]*schema.Document) {
 		for _, from := range up.docs() {
 			inputs = append(inputs, from)
 		}
-		if up != nil && len(up.targets) == 0 {
-			b.report(diag.CodeNoEndpoints, diag.Warning, d, []any{"host"},
-				"upstream "+up.doc.Name+" has no targets, so service "+d.Name+" answers 503", "add targets to the upstream",
-				diag.Related{Place: up.doc.Place("name"), Message: "the upstream"})
+		if up != nil {
+			b.checkTargets(d, up)
 		}
 		for _, s := range b.c.services.get(d, inputs, func() []*service { return []*service{kongService(d, up)} }) {
 			b.define(s)
@@ -37,6 +35,25 @@ func (b *build) kong(byKind map[string][]*schema.Document) {
 	}
 	w.routes()
 	b.leaveOut(byKind)
+}
+
+// checkTargets reports that the upstream up of the Service d leads nowhere.
+func (b *build) checkTargets(d *schema.Document, up *kongUpstream) {
+	report := func(message, hint string, at []diag.Related) {
+		b.report(diag.CodeNoEndpoints, diag.Warning, d, []any{"host"}, message+", so service "+d.Name+" answers 503", hint, at...)
+	}
+	if len(up.targets) == 0 {
+		report("upstream "+up.doc.Name+" has no targets", "add targets to the upstream", []diag.Related{{Place: up.doc.Place("name"), Message: "the upstream"}})
+		return
+	}
+	var idle []diag.Related
+	for _, t := range up.targets {
+		if t.Body.(*kong.Target).Weight > 0 {
+			return
+		}
+		idle = append(idle, diag.Related{Place: t.Place("weight"), Message: "weight 0"})
+	}
+	report("every target of upstream "+up.doc.Name+" has weight 0", "give one a weight", idle)
 }
 
 // leaveOut drops the documents that were only there to be referred to.

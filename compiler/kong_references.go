@@ -118,7 +118,7 @@ func (w *kongWorld) follow(d *schema.Document, kind string, ref *kong.Reference,
 	if to := w.named[kind][ref.Key()]; to != nil {
 		return to
 	}
-	w.b.report(diag.CodeUnknownEntity, diag.Error, d, path, fmt.Sprintf("no %s is called %q", kongWord(kind), ref.Key()),
+	w.b.reportMissing(ref.Key(), diag.CodeUnknownEntity, diag.Error, d, path, fmt.Sprintf("no %s is called %q", kongWord(kind), ref.Key()),
 		diag.Suggest(ref.Key(), w.named[kind])+"write the name or id of one that is there, or add it")
 	return nil
 }

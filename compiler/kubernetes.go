@@ -27,36 +27,41 @@ func (b *build) kubernetesServices(byKind map[string][]*schema.Document) {
 			inputs = append(inputs, f)
 		}
 		ready := false
+		var idle []*service
 		for _, s := range b.c.services.get(d, inputs, func() []*service { return kubernetesPorts(d, from) }) {
 			b.define(s)
-			ready = ready || len(s.endpoints) > 0
+			if len(s.endpoints) > 0 {
+				ready = true
+			} else {
+				idle = append(idle, s)
+			}
 		}
-		b.checkService(d, len(from) > 0, ready)
+		b.checkService(d, from, idle, ready)
 	}
 	back.report(b)
 }
 
 // checkService reports a Service in a mesh that nobody defines, and one that
-// nothing gives addresses. backed says that it has Endpoints or slices, ready
-// that one of them holds an address to use.
-func (b *build) checkService(d *schema.Document, backed, ready bool) {
+// nothing gives addresses: from are its Endpoints or slices, idle its ports
+// without an address, and ready says that others have one.
+func (b *build) checkService(d *schema.Document, from []*schema.Document, idle []*service, ready bool) {
 	svc := d.Body.(*kubernetes.Service)
 	if mesh := svc.Metadata.Annotations[meshAnnotation]; mesh != "" {
 		b.checkMesh(d, []any{"metadata", "annotations", meshAnnotation}, mesh)
 	}
-	if ready || svc.Spec.Type == "ExternalName" {
+	if svc.Spec.Type == "ExternalName" || len(idle) > 0 && b.checkPortNames(d, from, idle) || ready {
 		return
 	}
 	sev, message := diag.Note, "Service %s has no endpoints, so requests to it get 503"
 	hint := "meshc knows no pods, so a selector finds nothing: add an Endpoints or EndpointSlice, as kubectl get endpointslices -o yaml prints them"
 	switch {
-	case backed:
+	case len(from) > 0:
 		message = "Service %s has no ready endpoint for its TCP ports, so requests to it get 503"
-		hint = "endpoints are found by the name of the port; check the names, and which addresses are ready"
+		hint = "check which of the addresses in its Endpoints or slices are ready"
 	case len(svc.Spec.Selector) == 0:
 		sev, hint = diag.Warning, "add an Endpoints of the same name, or an EndpointSlice with the label "+kubernetes.ServiceNameLabel
 	}
-	b.report(diag.CodeNoEndpoints, sev, d, []any{"metadata", "name"}, fmt.Sprintf(message, d.Name), hint)
+	b.reportMissing(d.Name, diag.CodeNoEndpoints, sev, d, []any{"metadata", "name"}, fmt.Sprintf(message, d.Name), hint)
 }
 
 // kubernetesPorts returns the services that doc, a Service, defines with the
@@ -112,8 +117,7 @@ func kubernetesEndpoints(d *schema.Document, svc *kubernetes.Service, p kubernet
 	var out []endpoint
 	add := func(ip string, ports []kubernetes.EndpointPort) {
 		for _, ep := range ports {
-			// An absent port number in a slice means "all ports": nothing to connect to.
-			if ep.Name == p.Name && (ep.Protocol == "" || ep.Protocol == "TCP") && ep.Port != 0 {
+			if serves(ep, p) {
 				out = append(out, endpoint{Endpoint: snapshot.Endpoint{Address: canonicalIP(ip), Port: uint16(ep.Port)}})
 			}
 		}

@@ -31,10 +31,15 @@ func lower(b *build) {
 	out.Clusters = b.c.clusterList.update(clusters, byName, func(l *lowered) snapshot.Cluster { return l.cluster })
 	out.Endpoints = b.c.endpointList.update(clusters, byName, func(l *lowered) snapshot.EndpointSet { return l.endpoints })
 
-	byID := func(x, y *schema.Document) bool { return x.ID() < y.ID() }
 	out.Documents = b.c.documents.update(b.docs, byID, lowerDocument)
 	out.Origins = b.c.origins.update(b.docs, byID, lowerOrigin)
-	for _, ds := range b.c.unsupported.update(b.docs, byID, unsupported).All() {
+	unsupported := b.c.unsupported.update(b.docs, byID, unsupported)
+	count := 0
+	for _, ds := range unsupported.All() {
+		count += len(ds)
+	}
+	b.unsupported = slices.Grow(b.unsupported, count)
+	for _, ds := range unsupported.All() {
 		b.unsupported = append(b.unsupported, ds...)
 	}
 	b.out = snapshot.Seal(out)

@@ -52,7 +52,7 @@ func policies(b *build) {
 		k.policies = append(k.policies, b.byKind[f.kind]...)
 	}
 	if len(k.policies) == 0 {
-		b.c.policies = k
+		b.c.policies, b.c.members = k, kept[*schema.Document, *dataplaneMembers]{}
 		return
 	}
 	last := &b.c.policies
@@ -86,10 +86,10 @@ type tagSet struct{ mesh, proxy, inbounds string }
 
 // tagSets returns the tags of all dataplanes.
 func (b *build) tagSets() map[tagSet]bool {
-	b.c.members.endCompile() // of the last compile in which a dataplane changed
+	members := b.c.members.update(b.dataplanes, byID, newMembers)
 	out := make(map[tagSet]bool, len(b.c.policies.tags))
-	for _, d := range b.dataplanes {
-		own := b.membersOf(d)
+	for i, d := range b.dataplanes {
+		own := members.At(i)
 		out[tagSet{d.Mesh, own.proxy.key, own.key}] = true
 	}
 	return out
@@ -169,8 +169,16 @@ func (b *build) checkList(d *schema.Document, field string, selectors []kuma.Sel
 	}
 	for _, i := range empty {
 		message, hint := why(d.Mesh, selectors[i].Match)
-		b.report(diag.CodeMatchesNothing, diag.Warning, d, []any{field, i, "match"}, message+", "+loss, hint)
+		b.reportMissing(serviceOf(selectors[i].Match), diag.CodeMatchesNothing, diag.Warning, d, []any{field, i, "match"}, message+", "+loss, hint)
 	}
+}
+
+// serviceOf returns the service that a selector names, or "".
+func serviceOf(selector map[string]string) string {
+	if name := selector[kuma.ServiceTag]; name != "*" {
+		return name
+	}
+	return ""
 }
 
 func (b *build) noProxy(w *world) explain {
@@ -285,6 +293,7 @@ func (b *build) reportContest(f family, c *contest) {
 		if p.won || len(p.tied) > 0 || len(p.lost) == 0 || c.effort < 0 {
 			continue
 		}
+		slices.SortFunc(p.lost, func(x, y defeat) int { return strings.Compare(x.by.doc.Name, y.by.doc.Name) })
 		const shown = 3
 		var related []diag.Related
 		for _, l := range p.lost[:min(len(p.lost), shown)] {

@@ -89,6 +89,41 @@ func TestPoliciesInVain(t *testing.T) {
 	})
 }
 
+// Who wins somewhere is the same whichever dataplane it is at, and is told in
+// the same way: by a compiler that knows another order of them, too.
+func TestWinnersWhereverTheyAre(t *testing.T) {
+	state := map[string]string{}
+	for i := range 5 {
+		source := fmt.Sprintf("{kuma.io/service: web, version: v%d}}, {match: {kuma.io/service: web, version: '*', zone: '*'}", i)
+		if i == 4 {
+			source = "{kuma.io/service: web}"
+		}
+		state[fmt.Sprintf("p%d.yaml", i)] = fmt.Sprintf("type: Timeout\nname: p%d\nsources: [{match: %s}]\ndestinations: [{match: {kuma.io/service: '*'}}]\nconf: {connectTimeout: 1s}\n", i, source)
+	}
+	dataplanes := func(versions ...int) {
+		for i, v := range versions {
+			zone := ""
+			if v == 4 { // where all the others win for a reason of its own
+				zone = ", zone: a"
+			}
+			state[fmt.Sprintf("d%d.yaml", i)] = fmt.Sprintf("type: Dataplane\nname: d%d\nnetworking: {address: 10.0.0.%d, inbound: [{port: 80, tags: {kuma.io/service: web, version: v%d%s}}]}\n", i, i+1, v, zone)
+		}
+	}
+	loader, warm := schema.NewLoader(), compiler.New()
+	first := ""
+	for _, versions := range [][]int{{0, 1, 2, 3, 4}, {4, 3, 2, 1, 0}, {2, 4, 0, 3, 1}} {
+		dataplanes(versions...)
+		docs := loader.Load(t.Context(), treeOf(state)).Documents
+		got, cold := findings(warm.Compile(docs).Diagnostics), findings(compiler.New().Compile(docs).Diagnostics)
+		if first == "" {
+			first = cold
+		}
+		if got != cold || cold != first || !strings.Contains(cold, "one of 4 others is used") {
+			t.Errorf("dataplanes %v: warm\n%scold\n%swant\n%s", versions, got, cold, first)
+		}
+	}
+}
+
 func flow(set tags) string {
 	var pairs []string
 	for _, k := range slices.Sorted(maps.Keys(set)) {

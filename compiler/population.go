@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strconv"
@@ -62,7 +63,9 @@ func lines(texts []string) string {
 }
 
 // population is distinct members, with indexes that find the few that a
-// selector may select without a look at all of them.
+// selector may select without a look at all of them. Whoever lets policies meet
+// there goes through the members in their order, so it must not depend on that
+// of the documents.
 type population struct {
 	members []member
 	keys    map[string]bool
@@ -74,8 +77,21 @@ type population struct {
 
 type tag struct{ key, value string }
 
-func newPopulation() *population {
-	return &population{keys: map[string]bool{}, byTag: map[tag][]int{}, byKey: map[string][]int{}, byShape: map[string][]int{}}
+// newPopulation returns a population of members, each once, sorted by key.
+func newPopulation(members []member) *population {
+	p := &population{keys: map[string]bool{}, byTag: map[tag][]int{}, byKey: map[string][]int{}, byShape: map[string][]int{}}
+	for _, m := range slices.SortedFunc(maps.Values(distinct(members)), func(x, y member) int { return strings.Compare(x.key, y.key) }) {
+		p.add(m)
+	}
+	return p
+}
+
+func distinct(members []member) map[string]member {
+	out := map[string]member{}
+	for _, m := range members {
+		out[m.key] = m
+	}
+	return out
 }
 
 // add adds m unless one like it is there.
@@ -109,14 +125,13 @@ func appendOnce(list []int, n int) []int {
 // that it selects are among them.
 func (p *population) candidates(selector map[string]string) []int {
 	var rarest []int
-	first := true
-	for k, v := range selector {
+	for i, k := range slices.Sorted(maps.Keys(selector)) {
 		list := p.byKey[k]
-		if v != "*" {
+		if v := selector[k]; v != "*" {
 			list = p.byTag[tag{k, v}]
 		}
-		if first || len(list) < len(rarest) {
-			rarest, first = list, false
+		if i == 0 || len(list) < len(rarest) {
+			rarest = list
 		}
 	}
 	return rarest
@@ -161,39 +176,36 @@ type world struct {
 
 // worlds returns the worlds of the meshes in want.
 func (b *build) worlds(want map[string]bool) map[string]*world {
-	out := map[string]*world{}
+	gateway := newMember(map[string]string{kuma.ServiceTag: snapshot.GatewayID})
+	proxies, inbounds, services := map[string][]member{}, map[string][]member{}, map[string]map[string]bool{} // by mesh
 	for mesh := range want {
-		w := &world{proxies: newPopulation(), inbounds: newPopulation(), services: map[string]bool{}}
-		w.proxies.add(newMember(map[string]string{kuma.ServiceTag: snapshot.GatewayID}))
-		out[mesh] = w
+		proxies[mesh], services[mesh] = []member{gateway}, map[string]bool{}
 	}
-	for _, d := range b.dataplanes {
-		if w := out[d.Mesh]; w != nil {
-			own := b.membersOf(d)
-			w.proxies.add(own.proxy)
-			for _, in := range own.inbounds {
-				w.inbounds.add(in)
-			}
+	for i, d := range b.dataplanes {
+		if want[d.Mesh] {
+			own := b.c.members.list.At(i)
+			proxies[d.Mesh] = append(proxies[d.Mesh], own.proxy)
+			inbounds[d.Mesh] = append(inbounds[d.Mesh], own.inbounds...)
 		}
 	}
 	for _, d := range b.byKind["kuma/ExternalService"] {
-		if w := out[d.Mesh]; w != nil {
-			w.inbounds.add(newMember(d.Body.(*kuma.ExternalService).Tags))
+		if want[d.Mesh] {
+			inbounds[d.Mesh] = append(inbounds[d.Mesh], newMember(d.Body.(*kuma.ExternalService).Tags))
 		}
 	}
 	for _, s := range b.sorted {
-		w := out[s.mesh]
-		if w == nil {
+		if !want[s.mesh] {
 			continue
 		}
-		w.services[s.name] = true
+		services[s.mesh][s.name] = true
 		if s.dialect != schema.Kuma {
-			protocol := s.protocol
-			if protocol == "" {
-				protocol = "http"
-			}
-			w.inbounds.add(newMember(map[string]string{kuma.ServiceTag: s.name, kuma.ProtocolTag: protocol}))
+			tags := map[string]string{kuma.ServiceTag: s.name, kuma.ProtocolTag: cmp.Or(s.protocol, "http")}
+			inbounds[s.mesh] = append(inbounds[s.mesh], newMember(tags))
 		}
+	}
+	out := map[string]*world{}
+	for mesh := range want {
+		out[mesh] = &world{newPopulation(proxies[mesh]), newPopulation(inbounds[mesh]), services[mesh]}
 	}
 	return out
 }
@@ -203,10 +215,6 @@ type dataplaneMembers struct {
 	proxy    member
 	inbounds []member
 	key      string // of the inbounds
-}
-
-func (b *build) membersOf(d *schema.Document) *dataplaneMembers {
-	return b.c.members.get(d, nil, func() *dataplaneMembers { return newMembers(d) })
 }
 
 func newMembers(d *schema.Document) *dataplaneMembers {

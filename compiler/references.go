@@ -46,11 +46,11 @@ func (b *build) checkBackend(d *schema.Document, name, section, loss string) {
 	}
 	switch {
 	case name != "" && !names[name]:
-		b.report(diag.CodeUnknownBackend, diag.Error, d, []any{"conf", "backend"},
+		b.reportMissing(d.Mesh, diag.CodeUnknownBackend, diag.Error, d, []any{"conf", "backend"},
 			fmt.Sprintf("mesh %s has no %s backend named %q", d.Mesh, section, name),
 			diag.Suggest(name, names)+fmt.Sprintf("name one of %s.backends of the Mesh, or add it there", section), at...)
 	case name == "" && standard == "":
-		b.report(diag.CodeUnknownBackend, diag.Warning, d, []any{"conf", "backend"},
+		b.reportMissing(d.Mesh, diag.CodeUnknownBackend, diag.Warning, d, []any{"conf", "backend"},
 			fmt.Sprintf("%s names no backend, and mesh %s has no default one for %s, %s", describe(d), d.Mesh, section, loss),
 			fmt.Sprintf("set conf.backend, or %s.defaultBackend of the Mesh", section), at...)
 	}
@@ -83,10 +83,10 @@ func (b *build) checkSecrets() {
 		known[d.Mesh][d.Name] = true
 	}
 	check := func(d *schema.Document, mesh string, source *kuma.DataSource, path ...any) {
-		if source == nil || source.Secret == "" || known[mesh][source.Secret] {
+		if _, ok := b.meshes[mesh]; !ok || source == nil || source.Secret == "" || known[mesh][source.Secret] {
 			return
 		}
-		b.report(diag.CodeUnknownSecret, diag.Error, d, append(path, "secret"),
+		b.reportMissing(source.Secret, diag.CodeUnknownSecret, diag.Error, d, append(path, "secret"),
 			fmt.Sprintf("mesh %s has no Secret named %q", mesh, source.Secret),
 			diag.Suggest(source.Secret, known[mesh])+"add a document of type Secret with that name and mesh")
 	}

@@ -61,24 +61,43 @@ func (b *build) dropDuplicates() {
 		}
 		first := b.docs[len(b.docs)-1]
 		path := namePath(d)
-		sev, hint := diag.Error, "give one of the two another name, or remove it"
-		if d.JSON == first.JSON {
-			sev, hint = diag.Warning, "the two say the same; remove one"
-		}
-		b.report(diag.CodeDuplicateName, sev, d, path, fmt.Sprintf("%s is defined twice", describe(d)), hint,
+		sev, message, hint := duplicate(d, d.Tree.Equal(first.Tree), path == nil) // not by JSON, which hides secrets
+		b.report(diag.CodeDuplicateName, sev, d, path, message, hint,
 			diag.Related{Place: first.Place(path...), Message: "the other definition"})
 	}
 }
 
-// namePath is where a document says its name.
+// duplicate says what is wrong with a document whose name another has, which
+// may say the same, and that may have its name from meshc.
+func duplicate(d *schema.Document, same, unnamed bool) (sev diag.Severity, message, hint string) {
+	switch {
+	case !unnamed && same:
+		return diag.Warning, describe(d) + " is defined twice", "the two say the same; remove one"
+	case !unnamed:
+		return diag.Error, describe(d) + " is defined twice", "give one of the two another name, or remove it"
+	case same:
+		return diag.Warning, fmt.Sprintf("this %s is written twice", kongWord(d.Kind)), "the two say the same; remove one"
+	case d.Kind == "Service":
+		return diag.Error, "another service without a name has this host and port, by which meshc names it", "give one of the two a name"
+	}
+	return diag.Error, fmt.Sprintf("this %s is written twice, and not in the same way", kongWord(d.Kind)), "give one of the two an id, or remove it"
+}
+
+// namePath is where a document says its name; nil where it does not, which
+// only entities of Kong may: then it is named by what it says.
 func namePath(d *schema.Document) []any {
 	switch {
 	case d.Dialect == schema.Kubernetes:
 		return []any{"metadata", "name"}
 	case d.Dialect == schema.Kong && d.Kind == "Target":
 		return []any{"target"}
-	case d.Dialect == schema.Kong && d.Tree.Get("name").Str() == "":
-		return []any{"id"} // or nowhere: then it is named by what it says
+	case d.Dialect == schema.Kong:
+		for _, field := range []string{"name", "username", "custom_id", "id"} {
+			if d.Tree.Get(field).Str() == d.Name {
+				return []any{field}
+			}
+		}
+		return nil
 	}
 	return []any{"name"}
 }
@@ -109,7 +128,7 @@ func (b *build) checkMeshes() {
 // checkMesh reports that the mesh named at path is not defined.
 func (b *build) checkMesh(d *schema.Document, path []any, mesh string) {
 	if _, ok := b.meshes[mesh]; !ok {
-		b.report(diag.CodeUnknownMesh, diag.Error, d, path, fmt.Sprintf("no Mesh is named %q", mesh),
+		b.reportMissing(mesh, diag.CodeUnknownMesh, diag.Error, d, path, fmt.Sprintf("no Mesh is named %q", mesh),
 			diag.Suggest(mesh, b.meshes)+"add a document of type Mesh with that name, or use mesh default, which always exists")
 	}
 }

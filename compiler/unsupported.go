@@ -114,7 +114,7 @@ func (w *wishes) dataplane(dp *kuma.Dataplane) {
 	for i, in := range dp.Networking.Inbound {
 		path := []any{"networking", "inbound", i}
 		if address := inboundAddress(dp, in); net.ParseIP(address) == nil {
-			w.notApplied(append(path[:3:3], "port"), fmt.Sprintf("no listener is opened for this inbound, for %q is a name", address),
+			w.notApplied(append(path[:3:3], "port"), fmt.Sprintf("no listener is opened for this inbound, for %q is not an IP address", address),
 				"set the inbound's address to the IP address to listen on")
 		}
 		w.written("has no effect in this build", append(path[:3:3], "serviceProbe"))

@@ -42,6 +42,15 @@ func encodeResults(results []*fileResult) string {
 		for _, d := range r.documents {
 			e.document(d)
 		}
+		e.number(len(r.refused))
+		for _, d := range r.refused {
+			e.text(string(d.Dialect))
+			e.text(d.Kind)
+			e.number(len(d.Names))
+			for _, n := range d.Names {
+				e.text(n)
+			}
+		}
 		e.number(len(r.diagnostics))
 		for i := range r.diagnostics {
 			e.diagnostic(&r.diagnostics[i])
@@ -170,6 +179,9 @@ func decodeResults(entry string, of []files.File) ([]*fileResult, bool) {
 			}
 		}
 		for range d.count() {
+			r.refused = append(r.refused, d.refused())
+		}
+		for range d.count() {
 			r.diagnostics = append(r.diagnostics, d.diagnostic())
 		}
 		for range d.count() {
@@ -233,6 +245,14 @@ func (d *decoder) diagnostic() diag.Diagnostic {
 	}
 	for range d.count() {
 		out.Related = append(out.Related, diag.Related{Place: d.place(), Message: d.text()})
+	}
+	return out
+}
+
+func (d *decoder) refused() Refused {
+	out := Refused{Dialect: Dialect(d.text()), Kind: d.text()}
+	for range d.count() {
+		out.Names = append(out.Names, d.text())
 	}
 	return out
 }

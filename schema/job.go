@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/files"
 	"github.com/meshc/meshc/schema/internal/parse"
 	"github.com/meshc/meshc/schema/tree"
@@ -89,6 +90,7 @@ func (l *Loader) loadFile(_ context.Context, j *job) {
 	docs, ds := read(f.Data)
 	r := reader{rules: l.rules, raw: l.raw, file: f}
 	r.add(ds...)
+	r.hide(ds)
 	for i, d := range docs {
 		var end tree.Pos
 		if i+1 < len(docs) {
@@ -96,6 +98,7 @@ func (l *Loader) loadFile(_ context.Context, j *job) {
 		}
 		r.document(d, end)
 	}
+	r.close()
 	j.out = []*fileResult{&r.out}
 }
 
@@ -107,16 +110,51 @@ func (l *Loader) loadCUE(ctx context.Context, j *job) {
 	for i, f := range j.files {
 		readers[i] = &reader{rules: l.rules, raw: l.raw, file: f}
 		j.out[i] = &readers[i].out
-		in[i] = parse.CUEFile{Path: absolute(f), Data: f.Data}
+		in[i] = parse.CUEFile{Path: absolute(f), Data: f.Data, Named: f.Named}
 	}
 	docs, problems := l.cue.evaluate(ctx, in)
-	for _, p := range problems {
-		readers[p.File].add(p.Diagnostic)
-	}
+	addCUE(readers, problems)
+	var doubts []parse.CUEProblem
+	doubted := false // a document that CUE doubts is wrong
 	for _, d := range docs {
+		r := readers[d.File]
+		before := r.out
 		end := d.Root.End()
 		end.Column++ // just behind the last value
-		readers[d.File].document(d.Document, end)
+		r.document(d.Document, end)
+		switch {
+		case len(d.Doubts) == 0:
+		case diag.HasErrors(r.out.diagnostics[len(before.diagnostics):]):
+			doubted = true
+		default:
+			r.out = before
+			doubts = append(doubts, d.Doubts...)
+		}
+	}
+	if !doubted { // otherwise they may follow from what is told already
+		addCUE(readers, doubts)
+	}
+	for _, r := range readers {
+		r.close()
+	}
+}
+
+// addCUE adds findings of CUE to the files that they are about. Those about
+// other files name them from the directory of the files.
+func addCUE(readers []*reader, problems []parse.CUEProblem) {
+	for _, p := range problems {
+		r, d := readers[p.File], p.Diagnostic
+		dir := filepath.Dir(r.file.Shown)
+		if d.File != "" {
+			d.File = filepath.Join(dir, d.File)
+		}
+		for i, rel := range d.Related {
+			if rel.File != "" {
+				d.Related[i].File = filepath.Join(dir, rel.File)
+			}
+		}
+		r.add(d)
+		r.hide([]diag.Diagnostic{d})
 	}
 }
 
@@ -130,8 +168,8 @@ func absolute(f files.File) string {
 
 func isCUE(name string) bool { return filepath.Ext(name) == ".cue" }
 
-// isJSON reports whether f is JSON: by its name, or, for what has none, by its
-// first character.
+// isJSON reports whether f is JSON: by its name, or, for what has none, by how
+// it begins. A YAML map in braces rarely quotes its first key.
 func isJSON(f files.File) bool {
 	switch strings.ToLower(filepath.Ext(f.Name)) {
 	case ".json":
@@ -139,6 +177,6 @@ func isJSON(f files.File) bool {
 	case ".yaml", ".yml":
 		return false
 	}
-	text := bytes.TrimSpace(f.Data)
-	return bytes.HasPrefix(text, []byte("{")) && !bytes.HasPrefix(text, []byte("{{"))
+	inside, ok := bytes.CutPrefix(bytes.TrimSpace(f.Data), []byte("{"))
+	return ok && bytes.HasPrefix(bytes.TrimSpace(inside), []byte(`"`))
 }

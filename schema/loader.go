@@ -24,6 +24,8 @@ type Result struct {
 	// Diagnostics are all findings, sorted as diag.Sort does. Silences have
 	// not been applied yet: later stages have warnings, too.
 	Diagnostics []diag.Diagnostic
+	// Refused are the documents that have errors, as far as they are known.
+	Refused []Refused
 	// Silences are for ApplySilences.
 	Silences []Silence
 	// Summary counts files and documents; Errors and Warnings are left to
@@ -55,6 +57,7 @@ type loadState struct {
 // else a rule wants to look at is for a later stage to look at.
 type fileResult struct {
 	documents   []*Document
+	refused     []Refused // those with errors
 	diagnostics []diag.Diagnostic
 	silences    []Silence
 	checked     int // documents of kinds that meshc knows, right or wrong
@@ -186,12 +189,20 @@ func (s *loadState) collect(ds []diag.Diagnostic) Result {
 		Diagnostics: slices.Clone(ds),
 		Summary:     diag.Summary{Files: len(s.files)},
 	}
+	if diag.HasErrors(ds) {
+		r.Refused = append(r.Refused, Refused{})
+	}
 	for _, f := range s.results {
 		r.Diagnostics = append(r.Diagnostics, f.diagnostics...)
+		r.Refused = append(r.Refused, f.refused...)
 		r.Silences = append(r.Silences, f.silences...)
 		r.Summary.Documents += f.checked
 		r.Summary.Ignored += f.ignored
 	}
 	diag.Sort(r.Diagnostics)
+	// What is wrong with a module of CUE is said by each directory of it.
+	r.Diagnostics = slices.CompactFunc(r.Diagnostics, func(a, b diag.Diagnostic) bool {
+		return a.Code == diag.CodeCUE && b.Code == a.Code && a.Place == b.Place && a.Path == b.Path && a.Message == b.Message
+	})
 	return r
 }

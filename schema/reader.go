@@ -3,6 +3,7 @@ package schema
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/files"
@@ -17,6 +18,8 @@ type reader struct {
 	raw   RawCheck // nil: raw resources pass
 	file  files.File
 	out   fileResult
+	// refused is where the documents in out.refused are.
+	refused []extent
 	// Of the document at hand, which may hold several (a List, Kong's file):
 	problems []diag.Diagnostic // of how it is written
 	silences []parse.Silence
@@ -42,7 +45,9 @@ func (e extent) item(list *tree.Node, i int) extent {
 
 func (r *reader) add(ds ...diag.Diagnostic) {
 	for _, d := range ds {
-		d.File = r.file.Shown
+		if d.File == "" {
+			d.File = r.file.Shown
+		}
 		for i := range d.Related {
 			if d.Related[i].File == "" {
 				d.Related[i].File = r.file.Shown
@@ -66,6 +71,9 @@ func finding(severity diag.Severity, code string, pos tree.Pos, path, message, h
 // document takes one parsed document, whatever it holds; it ends before end.
 func (r *reader) document(d parse.Document, end tree.Pos) {
 	r.problems, r.silences, r.left = d.Problems, d.Silences, nil
+	for i := range r.problems {
+		unquote(&r.problems[i])
+	}
 	whole := extent{d.Root.Pos, end}
 	from := len(r.out.diagnostics)
 	r.recognise(d.Root, whole, nil)
@@ -79,16 +87,23 @@ func (r *reader) document(d parse.Document, end tree.Pos) {
 }
 
 // told reports whether p is about a scalar that the rules have refused as well:
-// that is one mistake. If the finding of the rules has no remedy, it gets p's.
+// that is one mistake. The finding of the rules gets p's remedy where its own
+// knows only what was made of the text.
 func told(found []diag.Diagnostic, p diag.Diagnostic) bool {
 	if p.Code != diag.CodeYAMLTrap && p.Code != diag.CodeInvalid {
 		return false
 	}
 	i := slices.IndexFunc(found, func(d diag.Diagnostic) bool { return d.Severity == diag.Error && place(d) == place(p) })
-	if i >= 0 && found[i].Hint == "" {
-		found[i].Hint = p.Hint
+	if i < 0 {
+		return false
 	}
-	return i >= 0
+	switch f := &found[i]; {
+	case strings.HasSuffix(f.Message, "want boolean"):
+		f.Hint = "write true or false"
+	case strings.HasPrefix(f.Hint, quoteIt+":"), f.Hint == "" && !strings.HasPrefix(f.Message, hidden):
+		f.Hint = p.Hint
+	}
+	return true
 }
 
 func place(d diag.Diagnostic) tree.Pos { return tree.Pos{Line: d.Line, Column: d.Column} }
@@ -111,6 +126,19 @@ func (r *reader) broken(in extent) bool {
 	})
 }
 
+// misread reports whether f is about a field whose value could not be read, so
+// that the mistake has been told. Problems have paths from the document's root,
+// findings those of what is checked, which may be an entity or item in it.
+func (r *reader) misread(f plan.Finding, in extent) bool {
+	return slices.ContainsFunc(r.problems, func(p diag.Diagnostic) bool {
+		if p.Severity != diag.Error || p.Code != diag.CodeSyntax && p.Code != diag.CodeKeyNotString || !in.holds(place(p)) {
+			return false
+		}
+		before, ok := strings.CutSuffix(p.Path, f.Path)
+		return ok && f.Path != "" && (before == "" || strings.HasSuffix(before, "."))
+	})
+}
+
 // kind is a kind of document that meshc knows.
 type kind struct {
 	dialect    Dialect
@@ -119,10 +147,14 @@ type kind struct {
 	body       func() any                                   // nil where nothing acts on it
 	normalise  func(r *reader, n *tree.Node) *tree.Node     // before the check; may be nil
 	fieldPath  func(f plan.Finding) string                  // nil: as the plan says
+	word       func(written *tree.Node, d *diag.Diagnostic) // says what is wrong in the author's words; may be nil
 	identify   func(d *Document)                            // sets Namespace, Mesh and Name
 	restore    func(written, checked *tree.Node) *tree.Node // what JSON shows; may be nil
-	extra      func(r *reader, checked *tree.Node) bool     // reports more that is wrong; may be nil
-	secrets    [][]string                                   // paths of leaves that JSON must not show
+	extra      func(r *reader, checked *tree.Node) bool     // reports more that is wrong, and whether it is right; may be nil
+	secrets    [][]string                                   // paths of what is secret: JSON does not show it
+	private    [][]string                                   // paths of what may be: JSON does not show that, either
+	urls       [][]string                                   // paths of URLs, of which JSON does not show the user
+	raw        []string                                     // path of texts that hold a resource of Envoy; nil: none
 	unapplied  []unapplied                                  // fields that this build ignores
 }
 
@@ -140,22 +172,30 @@ func (r *reader) check(k *kind, n *tree.Node, in extent) {
 	}
 	checked, findings := def.Check(n)
 	for _, f := range findings {
-		r.add(k.diagnostic(f))
+		if !r.misread(f, in) {
+			d := k.diagnostic(f)
+			if k.word != nil {
+				k.word(written, &d)
+			}
+			r.add(d)
+		}
 	}
 	if len(findings) > 0 || r.broken(in) || k.extra != nil && !k.extra(r, checked) {
+		r.refuse(k, n, findings, in)
 		return
 	}
 	r.warnUnapplied(k, checked)
 	d, err := k.document(r.file, checked)
 	if err != nil {
 		r.errorAt(diag.CodeType, n.Pos, "", fmt.Sprintf("meshc cannot hold this %s: %v", k.name, err), "")
+		r.refuse(k, n, nil, in)
 		return
 	}
 	shown := checked
 	if k.restore != nil {
 		shown = k.restore(written, checked)
 	}
-	d.JSON = canonical(redact(shown, k.secrets))
+	d.JSON = canonical(k.redact(shown))
 	r.out.documents = append(r.out.documents, d)
 }
 
@@ -173,6 +213,12 @@ func (k *kind) document(f files.File, checked *tree.Node) (*Document, error) {
 	return d, nil
 }
 
+// Words for values that a message must not show, and for what is no string.
+const (
+	hidden  = "the value"
+	quoteIt = "write it in quotes"
+)
+
 // diagnostic says what the plan has found in the words of the dialect.
 func (k *kind) diagnostic(f plan.Finding) diag.Diagnostic {
 	d := finding(diag.Error, f.Code, f.Pos, f.Path, f.Message, f.Hint)
@@ -182,14 +228,26 @@ func (k *kind) diagnostic(f plan.Finding) diag.Diagnostic {
 			Place: diag.Place{Line: rel.Pos.Line, Column: rel.Pos.Column}, Message: rel.Message,
 		})
 	}
-	if isSecret(k.secrets, f.Path) { // a message must not quote it
-		switch f.Code {
-		case diag.CodeRequired, diag.CodeCertificate:
-		case diag.CodeType:
-			d.Message, d.Hint = "the value has the wrong type", "write it in quotes"
-		default:
-			d.Message = "the value does not fit"
+	// A message must not quote a secret, nor what stands where one belongs.
+	e := exposed(k.secrets, f.Path)
+	if f.Code == diag.CodeType { // for the rest, the rules about what may be secret do not look at its value
+		e = max(e, exposed(k.private, f.Path))
+	}
+	switch {
+	case e == harmless, f.Code == diag.CodeRequired, f.Code == diag.CodeCertificate:
+	case f.Code == diag.CodeType && (strings.HasPrefix(f.Message, "got map,") || strings.HasPrefix(f.Message, "got list,")):
+		if d.Hint == "" && strings.HasSuffix(f.Message, "want string") {
+			d.Hint = "write one string"
 		}
+	case f.Code == diag.CodeType:
+		d.Hint = ""
+		if d.Message = hidden + " has the wrong type"; strings.HasSuffix(f.Message, "want string") {
+			d.Hint = quoteIt
+		} else if i := strings.LastIndex(f.Message, ", want "); i >= 0 {
+			d.Message += f.Message[i:]
+		}
+	case e == secret:
+		d.Message = hidden + " does not fit"
 	}
 	if k.fieldPath != nil {
 		d.Path = k.fieldPath(f)

@@ -2,11 +2,18 @@ package main
 
 import (
 	"bytes"
+	"crypto/ed25519"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"fmt"
+	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -26,7 +33,10 @@ func TestReloadEqualsColdStart(t *testing.T) {
 		}
 		defer os.RemoveAll(top)
 		e := edits{t: t, dir: filepath.Join(top, "in")}
-		e.must(os.MkdirAll(filepath.Join(e.dir, "sub"), 0o755))
+		for _, dir := range []string{"sub", "lib", "cue.mod"} {
+			e.must(os.MkdirAll(filepath.Join(e.dir, dir), 0o755))
+		}
+		e.must(os.WriteFile(filepath.Join(e.dir, "cue.mod", "module.cue"), []byte("module: \"in.test/in\"\nlanguage: version: \"v0.17.0\"\n"), 0o644))
 		warm := newDocuments([]string{e.dir}, nil, toServe)
 		for range rapid.IntRange(1, 6).Draw(t, "rounds") {
 			for range rapid.IntRange(1, 4).Draw(t, "edits") {
@@ -85,14 +95,14 @@ func (e *edits) pick(what string, of ...string) string {
 
 // place draws the path of a file that is there or might be.
 func (e *edits) place() string {
-	name := e.pick("file", "a.yaml", "b.yaml", "c.yaml", "d.json", "e.yml", "x.cue", "y.cue", ".meshcignore")
-	return filepath.Join(e.dir, e.pick("folder", "", "", "sub", "other"), name)
+	name := e.pick("file", "a.yaml", "b.yaml", "c.yaml", "d.json", "e.yml", "x.cue", "y.cue", ".meshcignore", "name.txt", "web.pem", "db.pem")
+	return filepath.Join(e.dir, e.pick("folder", "", "", "", "sub", "other", "lib"), name)
 }
 
 // edit changes one thing. What cannot be done is no change.
 func (e *edits) edit() {
 	path := e.place()
-	switch e.pick("edit", "write", "write", "write", "write", "append", "cut", "remove", "rename", "link", "move folder", "restore") {
+	switch e.pick("edit", "write", "write", "write", "write", "append", "cut", "remove", "rename", "link", "move folder", "restore", "chmod", "embed") {
 	case "write":
 		_ = os.WriteFile(path, []byte(e.content(path)), 0o644)
 	case "append":
@@ -108,6 +118,16 @@ func (e *edits) edit() {
 			_ = os.Remove(path)
 			_ = os.WriteFile(path, old, 0o644)
 		}
+	case "embed": // a package that is no input takes a name from a file
+		lib := filepath.Join(e.dir, "lib")
+		_ = os.WriteFile(filepath.Join(lib, "name.txt"), []byte(e.name()), 0o644)
+		if e.pick("change", "the name", "all") == "all" {
+			_ = os.WriteFile(filepath.Join(lib, "lib.cue"), []byte(embedded), 0o644)
+			_ = os.WriteFile(filepath.Join(e.dir, "x.cue"), []byte(importing), 0o644)
+			_ = os.WriteFile(filepath.Join(e.dir, ".meshcignore"), []byte("lib/\n"), 0o644)
+		}
+	case "chmod":
+		_ = os.Chmod(path, rapid.SampledFrom([]os.FileMode{0o600, 0o640, 0o644}).Draw(e.t, "mode"))
 	case "remove":
 		_ = os.Remove(path)
 	case "rename":
@@ -126,9 +146,16 @@ func (e *edits) edit() {
 func (e *edits) content(path string) string {
 	switch filepath.Ext(path) {
 	case ".cue":
+		if filepath.Base(filepath.Dir(path)) == "lib" {
+			return e.pick("imported", "package lib\none: \"web\"\n", "package lib\none: \"db\"\n", embedded)
+		}
 		return e.cue()
+	case ".txt":
+		return e.name()
+	case ".pem":
+		return string(rapid.SampledFrom(pems()).Draw(e.t, "pem"))
 	case ".meshcignore":
-		return e.pick("ignored", "", "a.yaml\n", "sub/\n", "*.yaml\n!b.yaml\n", "*.cue\n")
+		return e.pick("ignored", "", "lib/\n", "lib/\n", "a.yaml\n", "sub/\n", "*.yaml\n!b.yaml\n", "*.cue\n")
 	case ".json":
 		return strings.ReplaceAll(e.pick("json", `{"type": "Mesh", "name": "NAME"}`, `{"host": "NAME.test", "name": "NAME"}`, `{"type": `, `{"type": "Mesh", "type": "Mesh"}`),
 			"NAME", e.name())
@@ -138,8 +165,40 @@ func (e *edits) content(path string) string {
 
 func (e *edits) name() string { return e.pick("name", "web", "db", "cart") }
 
+// Files of CUE that take a name from elsewhere.
+const (
+	embedding = "@extern(embed)\npackage p\nembedded: {type: \"Mesh\", name: _embedded}\n_embedded: _ @embed(file=name.txt,type=text)\n"
+	embedded  = "@extern(embed)\npackage lib\none: _ @embed(file=name.txt,type=text)\n"
+	importing = "package p\nimport \"in.test/in/lib\"\nimported: {type: \"Mesh\", name: lib.one}\n"
+)
+
+// pems are two certificates with their keys, and nonsense.
+var pems = sync.OnceValue(func() [][]byte {
+	out := [][]byte{[]byte("no PEM\n")}
+	for i := range 2 {
+		key := ed25519.NewKeyFromSeed(bytes.Repeat([]byte{byte(i)}, ed25519.SeedSize))
+		c := &x509.Certificate{
+			SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "ca"}, NotAfter: time.Unix(1<<33, 0),
+			IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
+		}
+		cert, err := x509.CreateCertificate(nil, c, c, key.Public(), key)
+		if err != nil {
+			panic(err)
+		}
+		private, err := x509.MarshalPKCS8PrivateKey(key)
+		if err != nil {
+			panic(err)
+		}
+		out = append(out, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+	}
+	return out
+})
+
 // cue draws a file of a package or of its own.
 func (e *edits) cue() string {
+	if s := e.pick("outside", "", "", "", embedding, importing); s != "" {
+		return s
+	}
 	return e.pick("package", "", "", "", "package p\n", "package p\n", "package p\n", "package p\n", "package p\nimport \"meshc.dev/schema\"\nx: schema.#Mesh & {type: \"Mesh\", name: \"m\"}\n") +
 		fmt.Sprintf(e.pick("cue", "mesh: {type: \"Mesh\", name: %q}\n", "y: {type: \"Mesh\", name: _name}\n_name: %q\n", "y: {type: \"Mesh\"\nz: %q\n", "#x: %q\n"), e.name())
 }
@@ -155,12 +214,18 @@ func (e *edits) document() string {
 		"apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {name: NAME-$, labels: {kubernetes.io/service-name: NAME}}\naddressType: IPv4\nports: [{name: http, port: 80}]\nendpoints: [{addresses: [10.5.0.$]}]\n",
 		"type: Mesh\nname: OTHER\n",
 		"type: Mesh\nname: default\nmtls: {enabledBackend: ca, backends: [{name: ca, type: builtin}]}\n",
+		"type: Mesh\nname: default\nmtls: {backends: [{name: ca, type: provided, conf: {cert: {file: web.pem}, key: {file: db.pem}}}]}\n",
+		"type: Mesh\nname: default\nmtls: {backends: [{name: ca, type: provided, conf: {cert: {secret: NAME}, key: {secret: OTHER}}}]}\n",
+		"type: Timeout\nname: NAME-$\nsources: [{match: {kuma.io/service: NAME, version: v$}}]\ndestinations: [{match: {kuma.io/service: '*'}}]\nconf: {connectTimeout: 1s}\n",
+		"type: Timeout\nname: NAME\nsources: [{match: {kuma.io/service: NAME}}]\ndestinations: [{match: {kuma.io/service: '*'}}]\nconf: {connectTimeout: 1s}\n",
 		"type: Dataplane\nmesh: MESH\nname: NAME-$\nnetworking:\n  address: 10.2.0.$\n  inbound: [{port: 80, tags: {kuma.io/service: NAME, kuma.io/protocol: http, version: v$}}]\n  outbound: [{port: 2000$, tags: {kuma.io/service: OTHER}}]\n",
 		"type: TrafficRoute\nmesh: MESH\nname: NAME\nsources: [{match: {kuma.io/service: '*'}}]\ndestinations: [{match: {kuma.io/service: OTHER}}]\nconf: {split: [{weight: $, destination: {kuma.io/service: OTHER, version: v1}}, {weight: 1, destination: {kuma.io/service: '*'}}]}\n",
 		"type: ExternalService\nmesh: MESH\nname: NAME\ntags: {kuma.io/service: OTHER}\nnetworking: {address: '10.3.0.$:80'}\n",
 		"type: TrafficLog\nmesh: MESH\nname: NAME\nsources: [{match: {kuma.io/service: NAME}}]\ndestinations: [{match: {kuma.io/service: OTHER}}]\nconf: {backend: OTHER}\n",
 		"type: Secret\nname: NAME\ndata: c2VjcmV0\n",
 		"type: Secret\nname: NAME\nfile: a.yaml\n",
+		"type: Secret\nname: NAME\nfile: web.pem\n",
+		"type: Secret\nname: NAME\nfile: db.pem\n",
 		"_format_version: '3.0'\nservices:\n- name: NAME\n  host: OTHER\n  port: 80$\n  routes: [{name: NAME, paths: [/NAME], hosts: [OTHER.test]}]\nupstreams:\n- {name: OTHER, targets: [{target: '10.4.0.$:80'}]}\n",
 		"_format_version: '3.0'\nroutes:\n- {name: NAME-$, service: {name: OTHER}, paths: [/$]}\nplugins:\n- {name: cors}\n",
 		"type: Dataplane\nname: NAME\nnetworking: {address: 10.2.0.$, inbound: [{port: 700000, tags: {}}], outbond: []}\n",

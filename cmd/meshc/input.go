@@ -105,13 +105,7 @@ func (d *documents) load(ctx context.Context) (loaded, error) {
 	if d.emptyIsMeant {
 		l.diags = slices.DeleteFunc(l.diags, func(f diag.Diagnostic) bool { return f.Code == diag.CodeNoInput })
 	}
-	// What is missing may stand in one of the documents that have errors.
-	incomplete := diag.HasErrors(checked.Diagnostics)
-	for _, c := range compiled.Diagnostics {
-		if !incomplete || !diag.LeadsOut(c.Code) {
-			l.diags = append(l.diags, c)
-		}
-	}
+	l.diags = append(l.diags, compiler.Withhold(compiled.Diagnostics, checked.Refused)...)
 	for _, u := range compiled.Unsupported {
 		if d.purpose == toValidate {
 			u.Severity = diag.Note
