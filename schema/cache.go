@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"io"
 	"path/filepath"
+	"strconv"
 
 	"github.com/meshc/meshc/schema/diag"
 )
@@ -57,6 +58,7 @@ func (c *Cache) key(j *job, o *outside) cacheKey {
 	for _, f := range j.files {
 		b = append(append(append(b, f.Name...), 0), f.Shown...)
 		b = append(append(b, 0), f.Sum[:]...)
+		b = strconv.AppendBool(b, f.Named)
 	}
 	if cue {
 		b = append(append(b, filepath.Dir(absolute(j.files[0]))...), 0)

@@ -28,7 +28,8 @@ type Document struct {
 	// Body is the decoded document: *kubernetes.Service, *kuma.Mesh, … It is
 	// nil for a kind that meshc recognises but this build does not act on.
 	Body any
-	// JSON is the document as canonical JSON (keys sorted), defaults applied.
+	// JSON is the document as anybody may see it: canonical JSON (keys sorted),
+	// defaults applied, without secrets. Documents that differ may have the same.
 	JSON string
 	// File is how the user may open the file; Origin is the same file relative
 	// to the input root.

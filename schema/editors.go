@@ -5,15 +5,38 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 
 	rules "github.com/meshc/meshc/schema/cue"
+	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/internal/jsonschema"
 	"github.com/meshc/meshc/schema/internal/parse"
 )
 
 // CUEModule is the import path of the rules: import "meshc.dev/schema".
 const CUEModule = parse.CUEModule
+
+// CheckCUEModule returns what keeps the .cue files below dir, the root of a CUE
+// module, from importing the rules: in the module file, for one, a language that
+// is older than they are. The findings' files are paths as dir is one.
+func CheckCUEModule(dir string) ([]diag.Diagnostic, error) {
+	root, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, err
+	}
+	importer := parse.CUEFile{
+		Path: filepath.Join(root, "meshc_check.cue"), Named: true,
+		Data: fmt.Appendf(nil, "import %q\n_any: schema.#Mesh\n", CUEModule),
+	}
+	_, problems := parse.CUE(root, []parse.CUEFile{importer}, rules.FS)
+	var out []diag.Diagnostic
+	for _, p := range problems {
+		p.Diagnostic.File = filepath.Join(dir, p.Diagnostic.File)
+		out = append(out, p.Diagnostic)
+	}
+	return out, nil
+}
 
 // CUEPackage returns the .cue files of the rules, as they lie in a folder.
 func CUEPackage() fs.FS { return rules.FS }
@@ -136,7 +159,11 @@ func (b *schemaBuilder) kongEntity(e *kongEntity, owner string) (jsonschema.Sche
 		}
 		k.Extra[name] = listOf(items)
 	}
-	return b.rules.Schema(k)
+	s, err := b.rules.Schema(k)
+	if err == nil && e.keep != nil {
+		delete(s, "additionalProperties") // what is not looked at may be anything
+	}
+	return s, err
 }
 
 func listOf(items jsonschema.Schema) jsonschema.Schema {

@@ -18,6 +18,7 @@ var kongServiceKind = &kind{
 	dialect: Kong, name: "Service", definition: "#KongService",
 	body:      func() any { return new(kong.Service) },
 	normalise: (*reader).kongNormal,
+	word:      wordURL,
 	identify: func(d *Document) {
 		s := d.Body.(*kong.Service)
 		if d.Name = s.Name; d.Name == "" {
@@ -132,7 +133,7 @@ var (
 // depend on where it stands.
 func digestName(text string) string {
 	sum := sha256.Sum256([]byte(text))
-	return hex.EncodeToString(sum[:4])
+	return hex.EncodeToString(sum[:8])
 }
 
 // withTargetPort adds the default port to a target that has none, as Kong does
@@ -147,27 +148,27 @@ func withTargetPort(target string) string {
 // kongNormal expands url, and a client certificate that a declarative file
 // names by its id alone.
 func (r *reader) kongNormal(n *tree.Node) *tree.Node {
-	n = rewrite(n, []string{"client_certificate"}, func(v *tree.Node) *tree.Node {
-		if v.Kind != tree.String {
-			return v
-		}
-		return &tree.Node{Kind: tree.Map, Pos: v.Pos, Fields: []tree.Field{{Key: "id", KeyPos: v.Pos, Value: v}}}
-	})
-	return r.kongURL(n)
+	return r.kongURL(rewrite(n, []string{"client_certificate"}, kongReferenceBy("id")))
 }
 
 var kongUUID = regexp.MustCompile(`^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$`)
 
 // kongReference writes a reference that is only an id or a name in full.
 func kongReference(v *tree.Node) *tree.Node {
-	if v.Kind != tree.String {
-		return v
+	if kongUUID.MatchString(v.Str()) {
+		return kongReferenceBy("id")(v)
 	}
-	key := "name"
-	if kongUUID.MatchString(v.Text) {
-		key = "id"
+	return kongReferenceBy("name")(v)
+}
+
+// kongReferenceBy writes a reference that is only what key says in full.
+func kongReferenceBy(key string) func(*tree.Node) *tree.Node {
+	return func(v *tree.Node) *tree.Node {
+		if v.Kind != tree.String {
+			return v
+		}
+		return &tree.Node{Kind: tree.Map, Pos: v.Pos, Fields: []tree.Field{{Key: key, KeyPos: v.Pos, Value: v}}}
 	}
-	return &tree.Node{Kind: tree.Map, Pos: v.Pos, Fields: []tree.Field{{Key: key, KeyPos: v.Pos, Value: v}}}
 }
 
 // kongOldPath is what a path holds that formats before 3.0 do not take for a

@@ -122,6 +122,10 @@ func (r *reader) notNamed(n *tree.Node, key string, v *tree.Node) {
 		r.errorAt(diag.CodeType, v.Pos, key, fmt.Sprintf("got %s, want string", v.Kind), "")
 		return
 	}
+	if f := misspelt(n, key); v == nil && f != nil {
+		r.errorAt(diag.CodeUnknownField, f.KeyPos, f.Key, fmt.Sprintf("unknown field %q", f.Key), fmt.Sprintf("did you mean %q?", key))
+		return
+	}
 	hint := ""
 	for g := range kubernetesKinds {
 		if key == "apiVersion" && g.kind == n.Get("kind").Str() {

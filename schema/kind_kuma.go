@@ -66,7 +66,13 @@ func init() {
 	byType["ExternalService"].secrets = [][]string{{"networking", "tls", "clientKey", "inline"}, {"networking", "tls", "clientKey", "inlineString"}}
 	byType["Secret"].secrets = [][]string{{"data"}}
 	byType["GlobalSecret"].secrets = [][]string{{"data"}}
+	byType["Mesh"].urls = [][]string{{"tracing", "backends", "*", "conf", "url"}}
+	byType["WasmPlugin"].private = [][]string{{"conf", "configuration"}, {"conf", "vmConfiguration"}, {"conf", "env"}}
+	byType["ProxyTemplate"].raw = []string{"conf", "resources", "*", "resource"}
 	byType["ProxyTemplate"].extra = (*reader).rawResources
+	byType["Retry"].extra = (*reader).retryStatuses
+	byType["Dataplane"].extra = (*reader).numericHosts
+	byType["ExternalService"].extra = (*reader).numericHosts
 	byType["TrafficRoute"].unapplied = []unapplied{{[]string{"conf", "loadBalancer"}, "requests are balanced round robin"}}
 	byType["Dataplane"].unapplied = []unapplied{
 		{[]string{"metrics"}, "no metrics listener is opened"}, {[]string{"probes"}, "no listener for probes is opened"},
@@ -251,7 +257,7 @@ var (
 // selector lacks at the selector, an item that is there twice at its list, and
 // with the names that Kuma's own messages have for some fields.
 func kumaPath(kind string, f plan.Finding) string {
-	path := f.Path
+	path := strings.TrimSuffix(f.Path, `[""]`) // of an empty tag name, Kuma says nothing
 	if m := tagPath.FindStringSubmatch(path); m != nil {
 		path = m[1] + m[2]
 		if m[3] != "" {

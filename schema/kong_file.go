@@ -72,6 +72,9 @@ var kongMeta = []string{
 	"_format_version", "_transform", "_comment", "_info", "_workspace", "_konnect", "_plugin_configs", "_ignore", "$schema",
 }
 
+// remarks are fields that any entity may have, and that are about it.
+var remarks = []string{"_comment", "_ignore"}
+
 // kongFormats are the versions of declarative files.
 var kongFormats = []string{"1.1", "2.1", "3.0"}
 
@@ -177,7 +180,11 @@ func (k *kongFile) list(f tree.Field, in extent, owner *kongOwner) {
 			}
 		}
 	default:
-		k.errorAt(diag.CodeType, f.Value.Pos, f.Key, fmt.Sprintf("got %s, want list", f.Value.Kind), "")
+		pos, hint := f.Value.Pos, ""
+		if f.Value.Kind == tree.Map {
+			pos, hint = f.KeyPos, "write it as a list: put a - before the first key"
+		}
+		k.errorAt(diag.CodeType, pos, f.Key, fmt.Sprintf("got %s, want list", f.Value.Kind), hint)
 	}
 }
 
@@ -190,7 +197,7 @@ func (k *kongFile) part(list *tree.Node, i int, in extent) extent {
 	}
 	if i == len(list.Items)-1 {
 		part.to = list.Items[i].End()
-		part.to.Column++
+		part.to.Column += 2 // a mistake in a key {{ … }} lies one after the map
 	}
 	return part
 }
@@ -199,8 +206,9 @@ func (k *kongFile) part(list *tree.Node, i int, in extent) extent {
 // stands in, and what is nested in it.
 func (k *kongFile) entity(e *kongEntity, n *tree.Node, path string, in extent, owner *kongOwner) {
 	k.silenceInside(e, n, in)
-	before := len(k.out.documents)
+	before, found := len(k.out.documents), len(k.out.diagnostics)
 	k.check(e.kind, k.bare(e, n, owner), in)
+	hintFields(e, k.out.diagnostics[found:])
 	whole := len(k.out.documents) > before
 	mine := kongOwner{field: e.one, ref: &tree.Node{Kind: tree.Map, Pos: n.Pos, Default: true}}
 	if whole {
@@ -214,6 +222,7 @@ func (k *kongFile) entity(e *kongEntity, n *tree.Node, path string, in extent, o
 	}
 	if !whole {
 		// What was in it belongs to nothing; its mistakes have been told.
+		k.drop(k.out.documents[before:])
 		k.out.documents = k.out.documents[:before]
 	}
 }
@@ -252,13 +261,14 @@ func ownerFields(d *Document) []tree.Field {
 // what is not looked at and remarks, with decK's defaults, and with its
 // references written in full.
 func (k *kongFile) bare(e *kongEntity, n *tree.Node, owner *kongOwner) *tree.Node {
-	out := without(n, append([]string{"_comment", "_ignore"}, e.inside...)...)
+	out := without(n, slices.Concat(remarks, e.inside)...)
 	if e.keep != nil {
-		out.Fields = slices.DeleteFunc(out.Fields, func(f tree.Field) bool { return !slices.Contains(e.keep, f.Key) })
+		k.checkUnread(e, n)
+		out.Fields = slices.DeleteFunc(out.Fields, func(f tree.Field) bool { return !e.looksAt(f.Key) })
 	}
 	if owner != nil {
 		if f := out.Field(owner.field); f != nil && f.Value.Kind != tree.Null {
-			k.errorAt(diag.CodeForbidden, f.KeyPos, owner.field, fmt.Sprintf("%s is said by where this %s stands", owner.field, e.one),
+			k.errorAt(diag.CodeForbidden, f.KeyPos, owner.field, fmt.Sprintf("%s cannot be set here: this %s is nested in its %s", owner.field, e.one, owner.field),
 				fmt.Sprintf("remove it, or move the %s to %s at the top of the file", e.one, e.list))
 		}
 		out = without(out, owner.field)
@@ -270,7 +280,11 @@ func (k *kongFile) bare(e *kongEntity, n *tree.Node, owner *kongOwner) *tree.Nod
 	}
 	out = withDefaults(out, k.defaultsOf(e, n))
 	for _, ref := range e.refs {
-		out = rewrite(out, []string{ref}, kongReference)
+		write := kongReference
+		if ref == "client_certificate" { // certificates have no names
+			write = kongReferenceBy("id")
+		}
+		out = rewrite(out, []string{ref}, write)
 	}
 	if e.kind == kongRouteKind {
 		out = k.route(out)
@@ -296,7 +310,7 @@ func (k *kongFile) route(n *tree.Node) *tree.Node {
 func (k *kongFile) defaultsOf(e *kongEntity, n *tree.Node) *tree.Node {
 	d := k.defaults.Get(e.one)
 	if d != nil && d.Kind == tree.Map && n.Get("url").Str() != "" {
-		d = without(d, "protocol", "host", "port", "path")
+		d = without(d, urlParts...)
 	}
 	return d
 }

@@ -19,7 +19,7 @@ var kongLost = map[string]string{
 	"basic-auth":             "nobody is asked for a password",
 	"bot-detection":          "bots are let in",
 	"correlation-id":         "requests get no id",
-	"cors":                   "browsers of other origins are not let in by CORS headers",
+	"cors":                   "no CORS headers are sent",
 	"datadog":                "nothing is counted there",
 	"file-log":               "nothing is logged there",
 	"forward-proxy":          "requests do not go by way of the proxy",
@@ -84,7 +84,7 @@ func (k *kongFile) tellUnapplied(e *kongEntity, d *Document, n *tree.Node, path 
 		k.leftOut(e, n, path)
 	case *kong.Certificate, *kong.CACertificate:
 		for _, field := range []string{"cert", "key", "cert_alt", "key_alt"} {
-			if v := n.Get(field); strings.HasPrefix(v.Str(), "{vault://") {
+			if v := n.Get(field); strings.HasPrefix(v.Str(), kong.VaultReference) {
 				k.add(notApplied(n.Find(field), field, "the reference into a vault is not resolved"))
 			}
 		}

@@ -26,7 +26,7 @@ type outside struct {
 
 // digestOutside digests what the .cue files among in may refer to: the other
 // .cue files, and what lies in their modules and is no part of the input, such
-// as vendored packages. It leaves open what they may embed, which is any file.
+// as vendored packages. It leaves open what any of them may embed.
 func digestOutside(in []files.File) outside {
 	var o outside
 	h := sha256.New()
@@ -36,7 +36,7 @@ func digestOutside(in []files.File) outside {
 			fmt.Fprintf(h, "%s\x00%s", f.Shown, f.Sum)
 			path := absolute(f)
 			paths[path], dirs[filepath.Dir(path)] = true, true
-			o.open = o.open || bytes.Contains(f.Data, []byte("@embed("))
+			o.open = o.open || embeds(f.Data)
 		}
 	}
 	if len(paths) == 0 {
@@ -55,6 +55,9 @@ func digestOutside(in []files.File) outside {
 	o.sum = [sha256.Size]byte(h.Sum(nil))
 	return o
 }
+
+// embeds reports whether a .cue file may hold what stands in files of any kind.
+func embeds(data []byte) bool { return bytes.Contains(data, []byte("@embed(")) }
 
 // module is the folder that CUE finds packages in, or where that is no module,
 // the folder of a package.
@@ -92,7 +95,7 @@ func (m *module) file(path string) {
 		return
 	}
 	data, err := os.ReadFile(path)
-	m.open = m.open || err != nil
+	m.open = m.open || err != nil || embeds(data)
 	fmt.Fprintf(m.digest, "%s\x00%s", path, sha256.Sum256(data))
 }
 

@@ -13,14 +13,20 @@ import (
 // What a .cue file takes from files that are no input counts too: vendored
 // packages, and what it embeds.
 func TestCUEFollowsWhatLiesOutside(t *testing.T) {
-	for name, c := range map[string]struct{ input, outside, first, second string }{
+	const names = "cue.mod/pkg/x.test/names/names.cue"
+	for name, c := range map[string]struct{ input, imported, outside, first, second string }{
 		"a vendored package": {
-			"package p\nimport \"x.test/names\"\nm: {type: \"Mesh\", name: names.one}\n",
-			"cue.mod/pkg/x.test/names/names.cue", "package names\none: \"a\"\n", "package names\none: \"b\"\n",
+			"package p\nimport \"x.test/names\"\nm: {type: \"Mesh\", name: names.one}\n", "",
+			names, "package names\none: \"a\"\n", "package names\none: \"b\"\n",
 		},
 		"an embedded file": {
-			"@extern(embed)\npackage p\nm: {type: \"Mesh\", name: _name}\n_name: _ @embed(file=name.txt,type=text)\n",
+			"@extern(embed)\npackage p\nm: {type: \"Mesh\", name: _name}\n_name: _ @embed(file=name.txt,type=text)\n", "",
 			"name.txt", "a", "b",
+		},
+		"a file embedded in a package that is no input": {
+			"package p\nimport \"x.test/names\"\nm: {type: \"Mesh\", name: names.one}\n",
+			"@extern(embed)\npackage names\none: _ @embed(file=name.txt,type=text)\n",
+			"cue.mod/pkg/x.test/names/name.txt", "a", "b",
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -36,9 +42,12 @@ func TestCUEFollowsWhatLiesOutside(t *testing.T) {
 			}
 			write("cue.mod/module.cue", "module: \"in.test/in\"\nlanguage: version: \"v0.17.0\"\n")
 			write("p.cue", c.input)
+			if c.imported != "" {
+				write(names, c.imported)
+			}
 			l, cache := schema.NewLoader(), schema.NewCache("", schema.Program{})
 			l.UseCache(cache)
-			for text, want := range map[string]string{c.first: "a", c.second: "b"} {
+			for want, text := range map[string]string{"a": c.first, "b": c.second} {
 				write(c.outside, text)
 				in, err := files.NewReader([]string{dir}, nil).Read(context.Background())
 				if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/internal/parse"
 	"github.com/meshc/meshc/schema/tree"
 )
 
@@ -36,32 +37,45 @@ func (r *reader) unrecognised(n *tree.Node, in extent) {
 	if r.broken(in) {
 		return // what it lost in the writing may be what it was known by
 	}
-	r.errorAt(diag.CodeUnrecognised, n.Pos, "", "no kind of document that meshc knows looks like this", recognitionHint(n))
+	at, path, hint := recognitionHint(n)
+	r.errorAt(diag.CodeUnrecognised, at, path, "no kind of document that meshc knows looks like this", hint)
 }
 
 // marks are the fields that say what a document is.
-var marks = []string{"apiVersion", "kind", "type", "_format_version", "services", "host", "url"}
+var marks = parse.Marks
 
-func recognitionHint(n *tree.Node) string {
+// recognitionHint says what would make a document of n, and where.
+func recognitionHint(n *tree.Node) (at tree.Pos, path, hint string) {
 	const want = "a document has apiVersion and kind (Kubernetes), type (Kuma, WasmPlugin), or _format_version, services, host or url (Kong)"
 	switch {
 	case n.Kind == tree.List:
-		return "a document is a map; separate documents with a line of ---, or put Kubernetes objects under items in a List"
+		return n.Pos, "", "a document is a map; separate documents with a line of ---, or put Kubernetes objects under items in a List"
 	case n.Kind != tree.Map:
-		return "a document is a map"
+		return n.Pos, "", "a document is a map"
 	case n.Get("items") != nil && n.Get("items").Kind == tree.List:
-		return "write each of the items as a document of its own"
+		return n.Pos, "", "write each of the items as a document of its own"
 	case n.Get("services") != nil && n.Get("services").Kind == tree.Map:
-		return "Kong's services are a list; meshc does not read Compose files"
+		return n.Pos, "", "Kong's services are a list; meshc does not read Compose files"
 	}
-	for _, f := range n.Fields {
-		for _, mark := range marks {
-			if f.Key != mark && strings.EqualFold(f.Key, mark) || diag.Nearest(f.Key, []string{mark}) != "" {
-				return fmt.Sprintf("did you mean %q where it says %q?", mark, f.Key)
-			}
+	if kind := n.Field("kind"); kind != nil && byType[kind.Value.Str()] != nil {
+		return kind.KeyPos, kind.Key, "Kuma's documents name their kind in type: write type: " + kind.Value.Text
+	}
+	for _, mark := range marks {
+		if f := misspelt(n, mark); f != nil {
+			return f.KeyPos, f.Key, fmt.Sprintf("did you mean %q where it says %q?", mark, f.Key)
 		}
 	}
-	return want
+	return n.Pos, "", want
+}
+
+// misspelt returns the field of n that is nearly named key, or nil.
+func misspelt(n *tree.Node, key string) *tree.Field {
+	for i, f := range n.Fields {
+		if f.Key != key && strings.EqualFold(f.Key, key) || diag.Nearest(f.Key, []string{key}) != "" {
+			return &n.Fields[i]
+		}
+	}
+	return nil
 }
 
 // byType hands over a document that names its kind in type: Kuma's and meshc's own.
@@ -82,6 +96,8 @@ func (r *reader) byType(n *tree.Node, in extent) {
 	switch {
 	case slices.Contains(kumaState, t.Text):
 		message, hint = fmt.Sprintf("%s is a state that Kuma reports, not something to configure", t.Text), "remove the document"
+	case kumaLater[t.Text] != "":
+		message, hint = fmt.Sprintf("%s is a kind of later versions of Kuma, which meshc does not know", t.Text), kumaLater[t.Text]
 	case nearestKind(t.Text) != "":
 		hint = fmt.Sprintf("did you mean %q?", nearestKind(t.Text))
 	}
@@ -91,6 +107,34 @@ func (r *reader) byType(n *tree.Node, in extent) {
 // kumaState are types that Kuma's REST API shows beside its resources.
 var kumaState = []string{
 	"DataplaneInsight", "DataplaneOverview", "MeshInsight", "ServiceInsight", "ServiceOverview", "ZoneInsight", "ZoneOverview", "Config",
+	"ZoneIngressInsight", "ZoneIngressOverview", "ZoneEgressInsight", "ZoneEgressOverview", "MeshGatewayOverview",
+}
+
+// noOlderKind is the remedy where the Kuma that meshc knows has nothing like it.
+const noOlderKind = "remove it; meshc reads the universal API of Kuma 1.1, which has nothing like it"
+
+// kumaLater are kinds that came after Kuma 1.1, and what does their work there.
+var kumaLater = map[string]string{
+	"MeshAccessLog":         "log traffic by a TrafficLog",
+	"MeshCircuitBreaker":    "write a CircuitBreaker",
+	"MeshExternalService":   "write an ExternalService",
+	"MeshFaultInjection":    "write a FaultInjection",
+	"MeshHTTPRoute":         "route by a TrafficRoute",
+	"MeshHealthCheck":       "write a HealthCheck",
+	"MeshProxyPatch":        "change what Envoy gets by a ProxyTemplate",
+	"MeshRetry":             "write a Retry",
+	"MeshTCPRoute":          "route by a TrafficRoute",
+	"MeshTimeout":           "write a Timeout",
+	"MeshTrace":             "trace traffic by a TrafficTrace",
+	"MeshTrafficPermission": "write a TrafficPermission",
+	"ZoneIngress":           "write a Dataplane with networking.ingress",
+
+	"AccessAudit": noOlderKind, "AccessRole": noOlderKind, "AccessRoleBinding": noOlderKind, "HostnameGenerator": noOlderKind,
+	"MeshGateway": noOlderKind, "MeshGatewayConfig": noOlderKind, "MeshGatewayInstance": noOlderKind, "MeshGatewayRoute": noOlderKind,
+	"MeshGlobalRateLimit": noOlderKind, "MeshIdentity": noOlderKind, "MeshLoadBalancingStrategy": noOlderKind, "MeshMetric": noOlderKind,
+	"MeshMultiZoneService": noOlderKind, "MeshOPA": noOlderKind, "MeshPassthrough": noOlderKind, "MeshRateLimit": noOlderKind,
+	"MeshService": noOlderKind, "MeshTLS": noOlderKind, "MeshTrust": noOlderKind, "OPAPolicy": noOlderKind, "RateLimit": noOlderKind,
+	"VirtualOutbound": noOlderKind, "Workload": noOlderKind, "ZoneEgress": noOlderKind,
 }
 
 func nearestKind(name string) string {

@@ -21,6 +21,8 @@ import (
 	"github.com/meshc/meshc/schema"
 	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/files"
+	"github.com/meshc/meshc/schema/kuma"
+	nodes "github.com/meshc/meshc/schema/tree"
 )
 
 // folder is a folder of files on disk, read again and again.
@@ -59,7 +61,7 @@ func (f *folder) check() string {
 		f.Fatal(err)
 	}
 	r := f.loader.Load(f.Context(), tree)
-	if len(r.Diagnostics) > 0 {
+	if diag.HasErrors(r.Diagnostics) {
 		f.Fatal(r.Diagnostics)
 	}
 	ds := f.sources.Check(r.Documents)
@@ -133,10 +135,14 @@ func TestExposedSecrets(t *testing.T) {
 	f.put("beside.yaml", []byte("type: Secret\nname: beside\nfile: s/key\n"), 0o644)
 	f.put("s/key", []byte("k"), 0o644)
 	f.put("environment.yaml", []byte("type: Secret\nname: environment\nenv: KEY\n"), 0o644)
+	f.put("raw.yaml", []byte("type: ProxyTemplate\nname: p\nconf:\n  resources:\n  - {name: a, version: v1, resource: '{\"@type\": a/b, name: a}'}\n  - {name: b, version: v1, resource: '{\"@type\": a/b, tls_certificate: {private_key: {inline_string: k}}}'}\n"), 0o644)
+	f.put("raw-closed.yaml", []byte("type: ProxyTemplate\nname: q\nconf:\n  resources:\n  - {name: b, version: v1, resource: '{\"@type\": a/b, tls_certificate: {private_key: {inline_string: k}}}'}\n"), 0o600)
 	f.put("mesh.yaml", []byte("type: Mesh\nname: m\nmtls: {backends: [{name: a, type: builtin}]}\n"), 0o644)
+	f.put("vault.yaml", []byte("_format_version: '3.0'\ncertificates: [{cert: '{vault://env/cert}', key: '{vault://env/key}'}]\n"), 0o644)
 	f.want(`
 beside.yaml:3:7 warning MC0418 file: everybody on this machine may read the secret in s/key; take the permission away, as by chmod go= FILE
 open.yaml:3:7 warning MC0418 data: everybody on this machine may read open.yaml, and with it this secret; take the permission away, as by chmod go= FILE, or keep the secret in a file of its own
+raw.yaml:6:38 warning MC0418 conf.resources[1].resource: everybody on this machine may read raw.yaml, and with it this secret; take the permission away, as by chmod go= FILE, or keep the secret in a file of its own
 `)
 }
 
@@ -185,6 +191,8 @@ func TestProvidedAuthority(t *testing.T) {
 	other := sign(t, nil, func(*x509.Certificate) {})
 	leaf := sign(t, nil, func(c *x509.Certificate) { c.IsCA, c.KeyUsage = false, x509.KeyUsageDigitalSignature })
 	middle := sign(t, good, func(c *x509.Certificate) { c.Subject.CommonName = "middle" })
+	noSign := sign(t, nil, func(c *x509.Certificate) { c.KeyUsage = x509.KeyUsageCRLSign })
+	namesake := sign(t, good, func(*x509.Certificate) {})
 	for _, c := range []struct {
 		name      string
 		cert, key []byte
@@ -192,11 +200,16 @@ func TestProvidedAuthority(t *testing.T) {
 	}{
 		{"right", good.cert, good.key, nil},
 		{"another key", good.cert, other.key, []string{"key: key is not the key of the certificate"}},
-		{"no PEM", []byte("x"), []byte("y"), []string{"cert: cert holds no certificate", "key: key is not a private key"}},
-		{"a key of garbage", good.cert, []byte("-----BEGIN PRIVATE KEY-----\nYQ==\n-----END PRIVATE KEY-----\n"), []string{"key: key is not a private key that can be used"}},
-		{"a certificate of garbage", []byte("-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n"), good.key, []string{"cert: cert is not a certificate that can be used"}},
+		{"no PEM", []byte("x"), []byte("y"), []string{"cert: cert holds no certificate", "key: key holds no private key"}},
+		{"a key of garbage", good.cert, []byte("-----BEGIN PRIVATE KEY-----\nYQ==\n-----END PRIVATE KEY-----\n"), []string{"key: key holds a private key that does not parse"}},
+		{"a certificate of garbage", []byte("-----BEGIN CERTIFICATE-----\nYQ==\n-----END CERTIFICATE-----\n"), good.key, []string{"cert: cert holds a certificate (number 1) that does not parse"}},
+		{"a certificate for a key", good.cert, good.cert, []string{"key: key holds no private key"}},
+		{"neither, in PEM", []byte("x"), good.cert, []string{"cert: cert holds no certificate", "key: key holds no private key"}},
+		{"a key in the certificate", slices.Concat(good.cert, good.key), good.key, []string{"cert: cert holds a PEM block of type \"PRIVATE KEY\""}},
 		{"no CA", leaf.cert, leaf.key, []string{"cert: cert has the key usage digitalSignature", "cert: cert is not a CA", "cert: cert may not sign"}},
 		{"no root", middle.cert, middle.key, []string{"cert: cert is not a root CA: it is signed by CN=ca"}},
+		{"a root without keyCertSign", noSign.cert, noSign.key, []string{"cert: cert may not sign certificates: it lacks the key usage keyCertSign"}},
+		{"a root by name only", namesake.cert, namesake.key, []string{"cert: cert is not a root CA: it is signed in its own name, but with another key"}},
 		{"a chain", slices.Concat(middle.cert, good.cert), middle.key, []string{"cert: cert holds a chain of 2"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -255,8 +268,26 @@ tags: {kuma.io/service: gone}
 networking: {address: 'e.test:443', tls: {enabled: true, caCert: {file: gone.pem}, clientCert: {secret: gone}, clientKey: {secret: gone}}}
 `), 0o600)
 	f.want(`
-e.yaml:9:5 warning MC0311 networking.tls.caCert: caCert holds no certificate; write it in PEM: a block that begins with -----BEGIN
+e.yaml:9:5 warning MC0311 networking.tls.caCert: caCert holds no certificate in PEM; write it in PEM: a block that begins with -----BEGIN CERTIFICATE-----
 e.yaml:11:5 warning MC0311 networking.tls.clientKey: clientKey is not the key of the certificate; give the two that were made together
 e.yaml:16:73 error MC0415 networking.tls.caCert.file: the file gone.pem is not there; a path is relative to the folder of the document that names it
 `)
+}
+
+// The rules refuse what is not base64; where they let something by, it is told.
+func TestSourceThatIsNotBase64(t *testing.T) {
+	e := &kuma.ExternalService{Mesh: "default", Name: "e"}
+	e.Networking.TLS = &kuma.UpstreamTLS{CACert: &kuma.DataSource{Inline: "LS0tLS1=="}, ClientKey: &kuma.DataSource{Secret: "s"}}
+	docs := []*schema.Document{
+		{Dialect: schema.Kuma, Kind: "ExternalService", Mesh: "default", Name: "e", Body: e, File: files.StdinShown, Tree: &nodes.Node{Kind: nodes.Map}},
+		{Dialect: schema.Kuma, Kind: "Secret", Mesh: "default", Name: "s", Body: &kuma.Secret{Mesh: "default", Name: "s", Data: "!"}, File: files.StdinShown, Tree: &nodes.Node{Kind: nodes.Map}},
+	}
+	var s schema.Sources
+	var got []string
+	for _, d := range s.Check(docs) {
+		got = append(got, d.Path+": "+d.Message)
+	}
+	if want := []string{"networking.tls.caCert: caCert is not base64", "networking.tls.clientKey: clientKey is not base64"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
 }

@@ -35,6 +35,11 @@ gives the same bytes on any machine. Exit code: 0 written, 1 the input has error
 			if e := c.String("emit"); e != "snapshot" && e != "xds" {
 				return failed("--emit %s: must be snapshot or xds", e)
 			}
+			for _, name := range []string{"proxy", "xds-gateway-addr"} {
+				if c.IsSet(name) && c.String("emit") != "xds" {
+					return failed("--%s has a meaning only with --emit xds: a snapshot holds all proxies", name)
+				}
+			}
 			in := newDocuments(c.Args().Slice(), c.App.Reader, toServe)
 			defer in.useCache(c.String("cache"), c.App.ErrWriter)()
 			l, err := in.load(c.Context)

@@ -30,6 +30,7 @@ type reloader struct {
 	ok      bool              // something was
 	had     int               // documents that the last good input had
 	unmet   string            // --dataplane patterns that matched nothing then
+	told    map[string]bool   // the warnings of the load before
 }
 
 // errStopped says that a signal came before there was anything to serve.
@@ -180,7 +181,7 @@ func (r *reloader) attempt(ctx context.Context, trigger string) (inputIsGood boo
 		r.log.Info("nothing changed", "version", l.snapshot.Version.Short(), "took", stepsText(record.Steps))
 	} else {
 		r.log.Info("snapshot serves", "version", l.snapshot.Version.Short(), "trigger", trigger, "documents", l.documents,
-			"changed", summary(changed), "took", stepsText(record.Steps))
+			"changed", summary(changed), "warnings", l.summary.Warnings, "took", stepsText(record.Steps))
 	}
 	r.warnUnmet()
 	if first || len(changed) > 0 {
@@ -202,7 +203,8 @@ func (l *loaded) refused() error {
 	return nil
 }
 
-// recordFindings shows the findings of a load in REST and, as text, in the log.
+// recordFindings shows the findings of a load in REST and, as far as they are
+// news, as text in the log.
 func (r *reloader) recordFindings(l loaded) {
 	var buf bytes.Buffer
 	if err := diag.Write(&buf, diag.JSON, l.diags, l.summary, diag.Options{}); err != nil {
@@ -210,16 +212,31 @@ func (r *reloader) recordFindings(l loaded) {
 		return
 	}
 	r.board.SetDiagnostics(buf.Bytes())
-	loud := l.diags[:0:0]
-	for _, d := range l.diags {
-		if d.Severity != diag.Note {
-			loud = append(loud, d)
-		}
-	}
-	l.diags = loud
+	l.diags = r.news(l.diags)
 	if err := printFindings(r.c.App.ErrWriter, l); err != nil {
 		r.log.Error("writing findings", "error", err)
 	}
+}
+
+// news returns the findings worth showing at this load: all errors, and the
+// warnings that the load before did not have. Where in a file one stands does
+// not make it new.
+func (r *reloader) news(ds []diag.Diagnostic) []diag.Diagnostic {
+	var out []diag.Diagnostic
+	told := map[string]bool{}
+	for _, d := range ds {
+		key := strings.Join([]string{d.Code, d.File, d.Path, d.Message}, "\x00")
+		switch d.Severity {
+		case diag.Error:
+			out = append(out, d)
+		case diag.Warning:
+			if told[key] = true; !r.told[key] {
+				out = append(out, d)
+			}
+		}
+	}
+	r.told = told
+	return out
 }
 
 func (r *reloader) logFailure(err error, l loaded) {

@@ -51,16 +51,23 @@ The schemas help while you write; what is right is for meshc validate to say. Ex
 			if format != "cue" {
 				written, err = writeJSONSchemas(c.String("out"), schemas)
 			}
+			var ds []diag.Diagnostic
 			if err == nil && format != "json" {
 				var more []string
 				more, err = writeCUEPackage(c.String("out"))
 				written = append(written, more...)
+			}
+			if err == nil && format != "json" {
+				ds, err = schema.CheckCUEModule(c.String("out"))
 			}
 			if err != nil {
 				return failed("--out %s: %v", c.String("out"), err)
 			}
 			for _, file := range written {
 				fmt.Fprintln(c.App.Writer, file)
+			}
+			for _, d := range ds { // of a module that was there before
+				fmt.Fprintf(c.App.ErrWriter, "warning: %s: %s\n", d.Place, d.Message)
 			}
 			return nil
 		},

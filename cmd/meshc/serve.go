@@ -73,6 +73,11 @@ Exit code: 0 stopped by a signal, 1 the input has errors and there is no last go
 					return failed("--%s: a duration below zero", name)
 				}
 			}
+			for _, pattern := range c.StringSlice("dataplane") {
+				if err := checkPattern(pattern); err != nil {
+					return failed("--dataplane %s: %v", pattern, err)
+				}
+			}
 			if dir := c.String("state-dir"); dir != "" {
 				if err := os.MkdirAll(dir, 0o700); err != nil {
 					return failed("--state-dir: %v", err)
@@ -256,6 +261,21 @@ func (s *server) stop() {
 			s.log.Warn("REST requests were cut off at shutdown", "error", err)
 		}
 	}
+}
+
+// checkPattern refuses what can name no proxy of any snapshot.
+func checkPattern(pattern string) error {
+	if pattern == snapshot.GatewayID || pattern == "*" {
+		return nil
+	}
+	mesh, name, dotted := strings.Cut(pattern, ".")
+	switch {
+	case !dotted && mesh != "" && !strings.Contains(mesh, "*"):
+		return fmt.Errorf("the mesh is missing; write MESH.NAME, such as default.%s", mesh)
+	case mesh == "" || name == "" || strings.Contains(strings.TrimSuffix(pattern, ".*"), "*"):
+		return errors.New("must be MESH.NAME, MESH.*, '*' or gateway")
+	}
+	return nil
 }
 
 // servedBy returns which proxies of the snapshot this process runs: the

@@ -2,6 +2,9 @@ package kong
 
 import "cmp"
 
+// VaultReference begins a value that Kong fetches from a vault.
+const VaultReference = "{vault://"
+
 // Certificate is a certificate with its key. The key is not decoded: nothing
 // uses it yet.
 type Certificate struct {

@@ -117,6 +117,29 @@ func (n *Node) Int64() (int64, bool) {
 	return v, err == nil
 }
 
+// Equal reports whether n and m say the same: places, the order of keys and
+// who wrote a value do not count.
+func (n *Node) Equal(m *Node) bool {
+	if n == nil || m == nil {
+		return n == m
+	}
+	if n.Kind != m.Kind || n.Text != m.Text || len(n.Items) != len(m.Items) || len(n.Fields) != len(m.Fields) {
+		return false
+	}
+	for i := range n.Items {
+		if !n.Items[i].Equal(m.Items[i]) {
+			return false
+		}
+	}
+	for i := range n.Fields {
+		other := m.Field(n.Fields[i].Key)
+		if other == nil || !n.Fields[i].Value.Equal(other.Value) {
+			return false
+		}
+	}
+	return true
+}
+
 // Find follows path (string keys and int indices) as far as it exists and
 // returns the place of what it reached: the key's place for a map entry that
 // exists whole, else that of the nearest enclosing value.

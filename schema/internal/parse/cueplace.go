@@ -2,9 +2,7 @@ package parse
 
 import (
 	"fmt"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"cuelang.org/go/cue"
@@ -12,7 +10,18 @@ import (
 	"cuelang.org/go/cue/token"
 
 	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/tree"
 )
+
+// cuePlace is where something is written.
+type cuePlace struct {
+	file       int // index into the files given, or outside
+	key, value tree.Pos
+}
+
+// outside is the file of what is part of an instance but not of the files given:
+// it is written in a directory above, or ignored.
+const outside = -1
 
 func cueKey(path []any) string { return fmt.Sprintf("%q", path) }
 
@@ -24,6 +33,9 @@ func (c *cueParser) place(v cue.Value, path []any) (cuePlace, bool) {
 	if file, pos, ok := c.pos(v.Pos()); ok {
 		return cuePlace{file, pos, pos}, true
 	}
+	if file, ok := c.byPath[v.Pos().Filename()]; ok && !c.touched(v) {
+		return cuePlace{file: file}, true
+	}
 	for n := len(path) - 1; n >= 0; n-- {
 		if p, ok := c.places[cueKey(path[:n])]; ok {
 			return p, true
@@ -32,27 +44,50 @@ func (c *cueParser) place(v cue.Value, path []any) (cuePlace, bool) {
 	return cuePlace{}, false
 }
 
-// around returns where the innermost written value on the way to path is.
-func (c *cueParser) around(path []string) (file int, place diag.Place) {
-	place = diag.Place{Line: 1, Column: 1}
-	var at []any
-	for _, step := range path {
-		var key any = step
-		if i, err := strconv.Atoi(step); err == nil {
-			key = i
-		}
-		at = append(at, key)
-		if p, ok := c.places[cueKey(at)]; ok {
-			file, place = p.file, diag.Place{Line: p.key.Line, Column: p.key.Column}
+// touched reports whether any part of v is written in one of the files given:
+// v itself may have the place of a template elsewhere.
+func (c *cueParser) touched(v cue.Value) (is bool) {
+	v.Walk(func(v cue.Value) bool {
+		_, _, here := c.pos(v.Pos())
+		is = is || here
+		return !is
+	}, nil)
+	return is
+}
+
+// around returns where the innermost value on the way to path is written that
+// stands in one of the files given.
+func (c *cueParser) around(path []any) (file int, place diag.Place, ok bool) {
+	for n := len(path); n > 0 && !ok; n-- {
+		if p, there := c.places[cueKey(path[:n])]; there && p.file != outside {
+			file, place, ok = p.file, diag.Place{Line: p.key.Line, Column: p.key.Column}, true
 		}
 	}
-	return file, place
+	return file, place, ok
+}
+
+// pos translates a place of CUE's, whose columns count bytes, in one of the
+// files given.
+func (c *cueParser) pos(p token.Pos) (file int, pos tree.Pos, ok bool) {
+	if !p.IsValid() {
+		return 0, tree.Pos{}, false
+	}
+	file, ok = c.byPath[p.Filename()]
+	if !ok || file == outside {
+		return 0, tree.Pos{}, false
+	}
+	return file, c.lines[file].pos(p.Offset()), true
+}
+
+// other returns a place of CUE's in any other file.
+func (c *cueParser) other(p token.Pos) diag.Place {
+	return diag.Place{File: c.relative(p.Filename()), Line: p.Line(), Column: p.Column()}
 }
 
 // ruled reports whether v comes from a rule's default and not from the user.
 func (c *cueParser) ruled(v cue.Value, path []any) bool {
 	_, written := c.places[cueKey(path)]
-	return !written && strings.Contains(filepath.ToSlash(v.Pos().Filename()), "/cue.mod/pkg/"+CUEModule+"/")
+	return !written && isRule(v.Pos())
 }
 
 // index notes where the fields and items of a file are written, for CUE's own
@@ -60,10 +95,10 @@ func (c *cueParser) ruled(v cue.Value, path []any) bool {
 func (c *cueParser) index(f *ast.File) {
 	file, ok := c.byPath[f.Filename]
 	if !ok {
-		return
+		file, c.byPath[f.Filename] = outside, outside
 	}
 	i := cueIndex{c: c, file: file}
-	if _, there := c.places[cueKey(nil)]; !there && len(f.Decls) > 0 {
+	if _, there := c.places[cueKey(nil)]; !there && file != outside && len(f.Decls) > 0 {
 		first := f.Decls[0]
 		for _, d := range f.Decls {
 			if _, ok := d.(*ast.Field); ok {
@@ -79,8 +114,12 @@ func (c *cueParser) index(f *ast.File) {
 		_, near, ok := c.pos(n.Pos())
 		for _, g := range ast.Comments(n) {
 			for _, comment := range g.List {
-				if code, is := silenceCode(comment.Text); is && ok {
-					_, pos, _ := c.pos(comment.Pos())
+				codes, is := silenceCodes(comment.Text)
+				if !is || !ok {
+					continue
+				}
+				_, pos, _ := c.pos(comment.Pos())
+				for _, code := range codes {
 					c.silences = append(c.silences, cueSilence{Silence{code, pos, near}, file})
 				}
 			}
@@ -141,9 +180,11 @@ func (i cueIndex) expr(e ast.Expr, path []any) {
 }
 
 func (i cueIndex) note(path []any, key, value token.Pos) {
-	_, k, ok := i.c.pos(key)
-	_, v, _ := i.c.pos(value)
-	if _, there := i.c.places[cueKey(path)]; ok && !there {
-		i.c.places[cueKey(path)] = cuePlace{i.file, k, v}
+	i.c.parents[cueKey(path[:len(path)-1])] = true
+	p := cuePlace{file: i.file}
+	_, p.key, _ = i.c.pos(key)
+	_, p.value, _ = i.c.pos(value)
+	if before, there := i.c.places[cueKey(path)]; !there || before.file == outside {
+		i.c.places[cueKey(path)] = p
 	}
 }

@@ -1,7 +1,9 @@
 package parse
 
 import (
+	"regexp"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v4"
 
@@ -10,19 +12,27 @@ import (
 
 const silenceMark = "meshc:ignore"
 
-// silenceCode returns the code that one line of a comment silences.
-func silenceCode(line string) (code string, ok bool) {
+// silenceCodes returns the codes that one line of a comment silences: the first
+// word, and those behind it that look like codes too. The rest is the reason.
+func silenceCodes(line string) (codes []string, ok bool) {
 	text := strings.TrimSpace(strings.TrimLeft(strings.TrimSpace(line), "#/"))
 	rest, ok := strings.CutPrefix(text, silenceMark)
 	if !ok || rest != "" && rest[0] != ' ' && rest[0] != '\t' {
-		return "", false
+		return nil, false
 	}
-	words := strings.Fields(rest)
-	if len(words) == 0 {
-		return "", true
+	for i, word := range strings.FieldsFunc(rest, func(c rune) bool { return c == ',' || unicode.IsSpace(c) }) {
+		if i > 0 && !codeLike.MatchString(word) {
+			break
+		}
+		codes = append(codes, word)
 	}
-	return words[0], true
+	if len(codes) == 0 {
+		codes = []string{""}
+	}
+	return codes, true
 }
+
+var codeLike = regexp.MustCompile(`^MC[0-9]{4}$`)
 
 // silences collects the silences among the comments of document n. The library
 // keeps a comment with the value it belongs to but not its place, so each is
@@ -34,8 +44,13 @@ func (p *yamlParser) silences(n *yaml.Node, line int) []Silence {
 	var walk func(n *yaml.Node)
 	add := func(comment string) {
 		for _, text := range strings.Split(comment, "\n") {
-			if code, ok := silenceCode(text); ok {
-				out = append(out, Silence{Code: code, Pos: p.find(text, near.Line, taken), Near: near})
+			codes, ok := silenceCodes(text)
+			if !ok {
+				continue
+			}
+			pos := p.find(text, near.Line, taken)
+			for _, code := range codes {
+				out = append(out, Silence{Code: code, Pos: pos, Near: near})
 			}
 		}
 	}
