@@ -14,7 +14,6 @@ import (
 func init() {
 	Checks["kong-protocols"] = func(n *tree.Node, report func(Fault)) { kongFamilyOf(n, report) }
 	Checks["kong-paths"] = kongPaths
-	Checks["kong-headers"] = kongHeaders
 	Checks["kong-route"] = kongRoute
 	Checks["kong-upstream"] = kongUpstream
 	Checks["kong-certificate"] = kongCertificate
@@ -43,15 +42,6 @@ var kongFamilies = []kongFamily{
 
 // kongTLS are the protocols of a route that show a server name.
 var kongTLS = []string{"https", "grpcs", "tls", "tls_passthrough", "wss"}
-
-// kongHeaders refuses the one header that has a field of its own.
-func kongHeaders(n *tree.Node, report func(Fault)) {
-	for _, f := range n.Fields {
-		if strings.EqualFold(f.Key, "host") {
-			report(Fault{At: []any{f.Key}, Code: diag.CodeForbidden, Message: "the header host is matched by hosts", Hint: "move its values to hosts"})
-		}
-	}
-}
 
 // kongRoute checks the fields of a route against its protocols.
 func kongRoute(n *tree.Node, report func(Fault)) {
