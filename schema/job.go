@@ -127,7 +127,9 @@ func (l *Loader) loadCUE(ctx context.Context, j *job) {
 		case diag.HasErrors(r.out.diagnostics[len(before.diagnostics):]):
 			doubted = true
 		default:
+			refused := r.out.documents[len(before.documents):]
 			r.out = before
+			r.drop(refused)
 			doubts = append(doubts, d.Doubts...)
 		}
 	}

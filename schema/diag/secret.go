@@ -61,7 +61,7 @@ var notShown = []string{
 func IsSecretKey(key string) bool { return SecretName(key) || slices.Contains(notShown, fold(key)) }
 
 var (
-	anyKey      = regexp.MustCompile(`(?:^|[\s{,\["'])([\w.$/-]+)["']?\s*:\s*`)
+	anyKey      = regexp.MustCompile(`(?:^|[\s{,\["'])(?:_?#)?([\w.$/-]+)["']?[!?]?\s*:\s*`)
 	userinfo    = regexp.MustCompile(`(//)\S*@|[\w.%+-]+:[^\s"'/]+@`) // the second is of a URL without protocol
 	pemBoundary = regexp.MustCompile(`-----(BEGIN|END) (?:[A-Z0-9 ]+ )?PRIVATE KEY-----`)
 )

@@ -21,6 +21,8 @@ func TestExcerptsHideSecrets(t *testing.T) {
 		"list":            "keyauth:\n- key: S3CR3T\n  bogus: 1\n",
 		"not closed":      "type: Secret\ndata: \"S3CR3T\nbogus: 1\n",
 		"next line":       "data:\n  S3CR3T\nbogus: 1\n",
+		"CUE, marked":     "_#data!: \"S3CR3T\"\nbogus: 1\n",
+		"CUE, definition": "#token: \"S3CR3T\"\nbogus: 1\n",
 		"prefixed":        "client_secret: S3CR3T\nbogus: 1\n",
 		"camel case":      "a: {clientSecret: S3CR3T, bogus: 1}\n",
 		"capitals":        "DB_PASSWORD: S3CR3T\nbogus: 1\n",

@@ -105,7 +105,10 @@ func (c *cueParser) problem(e errors.Error) (p CUEProblem, placed bool) {
 			p.Related = append(p.Related, tookPart(place))
 		}
 	}
-	secret := slices.ContainsFunc(e.Path(), diag.IsSecretKey)
+	secret := quotedSecret.MatchString(message) || slices.ContainsFunc(steps, func(step any) bool {
+		name, ok := step.(string)
+		return ok && diag.IsSecretKey(strings.TrimLeft(name, "_#"))
+	})
 	if !placed || secret { // something is missing, or written in a rule: what is around it?
 		if file, place, ok := c.around(steps); ok {
 			p.File, p.Place = file, place
@@ -132,6 +135,7 @@ var (
 	foundToken   = regexp.MustCompile(`(?s)found '(STRING|IDENT|INT|FLOAT|INTERPOLATION|ATTRIBUTE)' .*`)
 	noPackage    = regexp.MustCompile(`(?s)import failed: .*cannot find package "([^"]*)".*`)
 	importFailed = regexp.MustCompile(`(?s)^.*import failed: (\S+:\d+:\d+: )?`)
+	quotedSecret = regexp.MustCompile(`//\S*@|PRIVATE KEY`) // in a URL, or as PEM
 	wrongForm    = regexp.MustCompile(`(?s)^invalid value (.*) \(out of bound [=!]~.*\)$`)
 )
 
