@@ -293,6 +293,10 @@ func TestFollowedTreeEqualsFreshTree(t *testing.T) {
 					for range 1 + random.IntN(4) {
 						done = append(done, edit(random, top, round))
 					}
+					if mode == files.ByPoll {
+						// Polling does not notice what is undone between two looks; see RATIONALE.
+						_ = os.WriteFile(dir+"/round.yaml", []byte(fmt.Sprint(round)), 0o644) // there may be no root
+					}
 					want := read(t, files.NewReader([]string{dir, dir + "/d0"}, nil))
 					if got := read(t, again); !reflect.DeepEqual(got, want) {
 						t.Fatalf("after %q, read again:\n got %s\nwant %s", done, summary(got), summary(want))
