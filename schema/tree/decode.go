@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// Scalar is implemented by decoded types that take any scalar node.
+// Scalar is implemented by decoded types that read their node by themselves.
 type Scalar interface{ DecodeScalar(*Node) error }
 
 // Decode fills the struct that dst points to from n, matching fields by their

@@ -222,13 +222,13 @@ func (c *compiler) call(x *ast.CallExpr, at context) (constraint, error) {
 		}
 		switch name {
 		case "struct.MinFields":
-			return &fieldCount{atLeast: n, atMost: -1, rule: at.rule}, nil
+			return &size{of: tree.Map, atLeast: n, atMost: -1, rule: at.rule}, nil
 		case "struct.MaxFields":
-			return &fieldCount{atMost: n, rule: at.rule}, nil
+			return &size{of: tree.Map, atMost: n, rule: at.rule}, nil
 		case "list.MinItems":
-			return &size{atLeast: n, atMost: -1, rule: at.rule}, nil
+			return &size{of: tree.List, atLeast: n, atMost: -1, rule: at.rule}, nil
 		case "list.MaxItems":
-			return &size{atMost: n, rule: at.rule}, nil
+			return &size{of: tree.List, atMost: n, rule: at.rule}, nil
 		case "strings.MinRunes":
 			return runes(n, -1, at.rule), nil
 		case "strings.MaxRunes":

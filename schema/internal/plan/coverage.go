@@ -90,8 +90,6 @@ func (c *compiler) count(p constraint, x ast.Expr) {
 		p.seen = c.tallyOnce(p.seen, x, "size")
 	case *unique:
 		p.seen = c.tallyOnce(p.seen, x, "unique")
-	case *fieldCount:
-		p.seen = c.tallyOnce(p.seen, x, "size")
 	case *disj:
 		p.seen = c.tallyOnce(p.seen, x, "one of")
 	case *scalarDisj:

@@ -111,13 +111,11 @@ func (w *walker) constraint(c constraint) {
 	case *bottom:
 		w.add(c.seen, broke)
 	case *size:
-		w.add(c.seen, both)
-	case *unique:
-		w.add(c.seen, both)
-	case *fieldCount:
-		if c.atLeast > 0 || c.atMost >= 0 {
+		if c.atLeast > 0 || c.atMost >= 0 { // MinFields(0) refuses nothing
 			w.add(c.seen, both)
 		}
+	case *unique:
+		w.add(c.seen, both)
 	case *conj:
 		w.all(c.parts)
 	case *scalarConj:

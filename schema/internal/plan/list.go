@@ -87,27 +87,31 @@ func (r *run) present(n *tree.Node, c constraint) *tree.Node {
 	return r.slab.node(zero)
 }
 
-// size is list.MinItems and list.MaxItems.
+// size is list.MinItems and list.MaxItems, or struct.MinFields and
+// struct.MaxFields.
 type size struct {
-	atLeast, atMost int // atMost < 0: no limit
+	of              tree.Kind // List or Map
+	atLeast, atMost int       // atMost < 0: no limit
 	rule            *rule
 	seen            *tally
 }
 
-func (s *size) kinds() kinds              { return kindSet(tree.List) }
+func (s *size) kinds() kinds              { return kindSet(s.of) }
 func (s *size) fill(*run, int) *tree.Node { return nil }
 
 func (s *size) check(r *run, _ int, n *tree.Node) *tree.Node {
-	count := len(n.Items)
+	count, word := len(n.Items), "item"
+	if s.of == tree.Map {
+		count, word = len(n.Fields), "field"
+	}
 	s.seen.note(count >= s.atLeast && (s.atMost < 0 || count <= s.atMost))
 	switch {
-	case n.Kind != tree.List:
+	case n.Kind != s.of:
 		r.wrongType(n, s.kinds())
 	case count < s.atLeast:
-		r.fail(n, diag.CodeInvalid, fmt.Sprintf("has %s, want at least %d", plural(count, "item"), s.atLeast), s.rule)
+		r.fail(n, diag.CodeInvalid, fmt.Sprintf("has %s, want at least %d", plural(count, word), s.atLeast), s.rule)
 	case s.atMost >= 0 && count > s.atMost:
-		class := &rule{class: "TooMany"}
-		r.fail(n, diag.CodeTooLong, fmt.Sprintf("has %s, want at most %d", plural(count, "item"), s.atMost), s.rule.over(class))
+		r.fail(n, diag.CodeTooLong, fmt.Sprintf("has %s, want at most %d", plural(count, word), s.atMost), s.rule.over(&rule{class: "TooMany"}))
 	}
 	return n
 }
@@ -170,28 +174,4 @@ func duplicate(what string, pos, first tree.Pos) Finding {
 		Code: diag.CodeDuplicate, Message: what + " is there twice", Pos: pos,
 		Related: []Related{{first, "first here"}},
 	}
-}
-
-// fieldCount is struct.MinFields and struct.MaxFields.
-type fieldCount struct {
-	atLeast, atMost int // atMost < 0: no limit
-	rule            *rule
-	seen            *tally
-}
-
-func (f *fieldCount) kinds() kinds              { return kindSet(tree.Map) }
-func (f *fieldCount) fill(*run, int) *tree.Node { return nil }
-
-func (f *fieldCount) check(r *run, _ int, n *tree.Node) *tree.Node {
-	count := len(n.Fields)
-	f.seen.note(count >= f.atLeast && (f.atMost < 0 || count <= f.atMost))
-	switch {
-	case n.Kind != tree.Map:
-		r.wrongType(n, f.kinds())
-	case count < f.atLeast:
-		r.fail(n, diag.CodeInvalid, fmt.Sprintf("has %s, want at least %d", plural(count, "field"), f.atLeast), f.rule)
-	case f.atMost >= 0 && count > f.atMost:
-		r.fail(n, diag.CodeTooLong, fmt.Sprintf("has %s, want at most %d", plural(count, "field"), f.atMost), f.rule.over(&rule{class: "TooMany"}))
-	}
-	return n
 }
