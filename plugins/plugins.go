@@ -3,15 +3,79 @@
 // its traffic.
 package plugins
 
-import "github.com/meshc/meshc/runtime/filter"
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshc/meshc/runtime/filter"
+)
 
 // Kind is one policy kind, as plain data and functions. What is nil the kind
 // does not offer.
 type Kind struct {
 	// Name is the Filter.Kind of the snapshot.
 	Name string
-	// New makes the factory for one use of the kind in the built-in proxy,
-	// from the configuration as canonical JSON. It is called in Prepare, so an
-	// error keeps the snapshot from being served.
-	New func(config string) (filter.Factory, error)
+	// Open starts the kind in a process that runs the built-in proxy.
+	Open func(Process) (Maker, error)
+	// Check returns what is wrong with a use, as far as can be told without
+	// running anything. It is called when documents are compiled.
+	Check func(Use) []string
+	// Envoy returns what Envoy runs for a use: the typed_config of an HTTP
+	// filter, or of a network filter where u.TCP is set.
+	Envoy func(u Use) (proto.Message, error)
+}
+
+// Use is one use of a kind in a snapshot.
+type Use struct {
+	// Name is unique among the uses of the kind: MESH/NAME of the document.
+	Name string
+	// TCP says that it is for connections and not for HTTP streams.
+	TCP bool
+	// Config is the kind's configuration as canonical JSON. It may hold
+	// secrets, and is not for logs.
+	Config string
+	// Blob is the content of the file that it runs, and Digest its SHA-256 in
+	// hexadecimal; both are empty where it runs none.
+	Blob, Digest string
+	// Clusters are those that its own calls may reach.
+	Clusters []string
+}
+
+// Process is what a kind finds in the process that it runs in.
+type Process struct {
+	Log *slog.Logger
+	// StateDir is a directory for what is worth keeping over restarts; "" for none.
+	StateDir string
+	Workers  *filter.Workers
+	Caller   filter.Caller
+	// Report tells of a fault in a use, to be counted and shown.
+	Report func(Fault)
+}
+
+// Fault is something that went wrong in a use, by no fault of the input.
+type Fault struct {
+	Time time.Time
+	Use  string // its Name
+	// Reason is one of a few words, fit for a metric's label: "trap",
+	// "timeout", "memory", "start" …; Detail is a sentence.
+	Reason, Detail string
+	// Restart is when the instance that failed is replaced; zero when it is not.
+	Restart time.Time
+}
+
+// Maker makes the filters of a kind in one process.
+type Maker interface {
+	// New makes the factory for a use, or returns the one that an equal use
+	// has, to be closed once more. It is called in Prepare, beside what
+	// serves, and stops early when ctx ends; an error, which is for the author
+	// of the document, keeps the snapshot from being served.
+	New(ctx context.Context, u Use) (filter.Factory, error)
+	// Metrics returns what the kind measures; nil for nothing.
+	Metrics() prometheus.Collector
+	// Close ends the kind, after the last factory was closed.
+	Close()
 }

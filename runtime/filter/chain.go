@@ -2,7 +2,6 @@ package filter
 
 import (
 	"runtime/debug"
-	"sync"
 	"sync/atomic"
 )
 
@@ -11,7 +10,7 @@ import (
 const DefaultBufferLimit = 1 << 20
 
 // Host is the proxy's side of a Chain. Its methods may be called from any
-// goroutine that touches the chain.
+// goroutine that touches a chain of the same worker.
 type Host interface {
 	// Property answers for the built-in attributes; false leaves the question
 	// to what SetProperty kept. It is called inside callbacks, one at a time.
@@ -20,7 +19,8 @@ type Host interface {
 	ClearRoute()
 	// Wake says that something happened to direction d other than by the
 	// host's own call for d: there may be something to Take, or Room again,
-	// or the stream was reset. It is called outside callbacks.
+	// or the stream was reset. It is called outside callbacks, and must not
+	// wait for anything.
 	Wake(d Direction)
 	// Abandon says that the upstream is no longer wanted: a reply has taken
 	// its place, or the stream was reset. It is called inside callbacks and
@@ -33,36 +33,33 @@ type Host interface {
 // Chain drives the filters of one stream or connection. It does no input or
 // output: the host feeds it what it receives (Headers, Data, Trailers), and
 // takes what has passed all filters (Take). What filters do in between is in
-// iterate.go.
+// iterate.go. Everything in it belongs to its worker, and is touched only
+// there; none of its methods may be called inside a callback but Seen, Details,
+// Replied, WasReset and Reset.
 //
 // A Chain is not used again for another stream, since a filter may hold its
 // Stream beyond the end of it.
 type Chain struct {
-	host  Host
-	limit int
-	tcp   bool
-	slots []slot
+	host   Host
+	worker *Worker
+	limit  int
+	tcp    bool
+	slots  []slot
+	first  [1]slot // storage for slots
 
-	// mu is held while a filter's method runs.
-	mu      sync.Mutex
 	message [2]message
 	changed [2]bool // since the last Wake of that direction
-	reply   *Reply  // asked for in the running callback, not yet acted on
-	replied bool
-	reset   bool
+	listed  bool    // in worker.changed
+	reply   *Reply  // asked for, not yet acted on
 	details string
 	kept    []property // of SetProperty
+	gone    bool       // Done was called
 
-	// What Continue, Post and Reset leave to whoever holds mu. The lock of
-	// the queue is never held while anything else runs.
-	queue struct {
-		sync.Mutex
-		tasks  []func()
-		ended  bool
-		posted atomic.Bool // tasks is not empty
-	}
+	replied, reset atomic.Bool // changed in the worker only
+
 	// resetAsked makes a Reset count as soon as the running callback returns.
 	resetAsked atomic.Bool
+	ended      bool // nothing more may be posted; guarded by worker.queue
 }
 
 type property struct {
@@ -71,118 +68,166 @@ type property struct {
 }
 
 // NewChain makes one filter by each factory and returns the chain of those
-// that take part, or nil when there is none. limit is DefaultBufferLimit where
-// it is 0.
-func NewChain(host Host, limit int, factories []Factory) *Chain {
-	return newChain(host, limit, len(factories), false, func(i int, s *slot) HTTP { return factories[i].HTTP(s) })
+// that take part, or nil when there is none. Its callbacks run in w, where the
+// factories are called too; with nil, in a worker of its own. limit is
+// DefaultBufferLimit where it is 0.
+func NewChain(host Host, w *Worker, limit int, factories []Factory) *Chain {
+	return newChain(host, w, limit, factories, false)
 }
 
 // NewConnChain is NewChain for a TCP connection. Its request headers are the
 // new connection (Headers with nil), its request data the bytes from
 // downstream, its response data the bytes from upstream.
-func NewConnChain(host Host, limit int, factories []Factory) *Chain {
-	return newChain(host, limit, len(factories), true, func(i int, s *slot) HTTP {
-		f := factories[i].TCP(s)
-		if f == nil {
-			return nil
-		}
-		return connFilter{f}
-	})
+func NewConnChain(host Host, w *Worker, limit int, factories []Factory) *Chain {
+	return newChain(host, w, limit, factories, true)
 }
 
-func newChain(host Host, limit, n int, tcp bool, makeFilter func(int, *slot) HTTP) (c *Chain) {
+func newChain(host Host, w *Worker, limit int, factories []Factory, tcp bool) *Chain {
 	if limit == 0 {
 		limit = DefaultBufferLimit
 	}
-	c = &Chain{host: host, limit: limit, tcp: tcp, slots: make([]slot, n)}
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	if w == nil {
+		w = &Worker{}
+	}
+	c := &Chain{host: host, worker: w, limit: limit, tcp: tcp}
+	if c.slots = c.first[:]; len(factories) > len(c.slots) {
+		c.slots = make([]slot, len(factories))
+	}
+	for d := range c.message {
+		m := &c.message[d]
+		m.headersAt, m.dataAt, m.trailersAt = nowhere, nowhere, nowhere
+	}
+	w.mu.Lock()
 	used := 0
-	for i := range n {
+	for _, f := range factories {
 		s := &c.slots[used]
 		s.chain, s.index = c, used
-		if s.filter = c.construct(makeFilter, i, s); s.filter != nil {
+		if c.construct(f, s); s.filter != nil || s.unmet != nil {
 			used++
 		}
 	}
 	c.slots = c.slots[:used]
-	for d := range c.message {
-		c.message[d].headersAt, c.message[d].trailersAt = nowhere, nowhere
-	}
-	if used == 0 && !c.reset {
+	w.leave(nil, none)
+	if used == 0 && !c.reset.Load() {
 		return nil
 	}
 	return c
 }
 
-// construct makes one filter; a factory that panics leaves a chain that is
+// construct makes the filter of s; a factory that panics leaves a chain that is
 // reset, for a stream must not run without a filter it was to have.
-func (c *Chain) construct(makeFilter func(int, *slot) HTTP, i int, s *slot) (f HTTP) {
+func (c *Chain) construct(f Factory, s *slot) {
 	defer func() {
 		if v := recover(); v != nil {
 			c.host.Panicked(v, debug.Stack())
-			c.reset = true
-			f = nil
+			c.reset.Store(true)
 		}
 	}()
-	return makeFilter(i, s)
+	if c.tcp {
+		if s.conn = f.TCP(s); s.conn != nil {
+			s.filter = (*connFilter)(s)
+		}
+	} else if cond, ok := f.(*conditional); ok {
+		s.unmet = cond
+	} else {
+		s.filter = f.HTTP(s)
+	}
 }
 
 // Headers feeds the headers of direction d, once in each. end says that the
 // message has neither body nor trailers. h belongs to the chain until Take
 // returns it.
 func (c *Chain) Headers(d Direction, h *Headers, end bool) {
-	c.feed(d, func() {
-		m := &c.message[d]
-		m.headers, m.endHeaders, m.ended = h, end, end
-		c.passHeaders(d, 0)
-	})
+	c.worker.mu.Lock()
+	c.feedHeaders(d, h, end)
+	c.worker.leave(c, d)
+}
+
+func (c *Chain) feedHeaders(d Direction, h *Headers, end bool) {
+	if c.deaf() {
+		return
+	}
+	defer c.contained()
+	m := &c.message[d]
+	m.headers, m.endHeaders, m.ended = h, end, end
+	c.passHeaders(d, 0)
 }
 
 // Data feeds a piece of body. end says that nothing follows: a message with
 // trailers does not end with its data. p is not used any more once what came
-// of it was taken and the next piece is fed.
+// of it was taken and the next piece is fed. The filters of a stream are shown
+// the end by a call of its own, without data.
 func (c *Chain) Data(d Direction, p []byte, end bool) {
-	c.feed(d, func() {
-		c.message[d].ended = end
-		c.passData(d, 0, p, end)
-	})
+	w := c.worker
+	w.mu.Lock()
+	if end && len(p) > 0 && !c.tcp {
+		c.feedData(d, p, false)
+		w.settle()
+		w.runPosted() // a Continue of that call comes before the next
+		p = nil
+	}
+	c.feedData(d, p, end)
+	w.leave(c, d)
+}
+
+func (c *Chain) feedData(d Direction, p []byte, end bool) {
+	if c.deaf() {
+		return
+	}
+	defer c.contained()
+	c.message[d].ended = end
+	c.passData(d, 0, p, end)
 }
 
 // Trailers feeds the trailers, which end the message.
 func (c *Chain) Trailers(d Direction, t *Headers) {
-	c.feed(d, func() {
-		m := &c.message[d]
-		m.trailers, m.ended = t, true
-		c.passTrailers(d, 0)
-	})
+	c.worker.mu.Lock()
+	c.feedTrailers(d, t)
+	c.worker.leave(c, d)
 }
 
-// feed runs f unless direction d no longer wants input.
-func (c *Chain) feed(d Direction, f func()) {
-	c.mu.Lock()
-	if !c.reset && !c.replied {
-		c.contain(f)
+func (c *Chain) feedTrailers(d Direction, t *Headers) {
+	if c.deaf() {
+		return
 	}
-	c.leave(d)
+	defer c.contained()
+	m := &c.message[d]
+	m.trailers, m.ended = t, true
+	c.passTrailers(d, 0)
+}
+
+// deaf says that what the host feeds is no longer wanted.
+func (c *Chain) deaf() bool { return c.reset.Load() || c.replied.Load() }
+
+// Closed tells the filters of a connection that one side of it has ended; see
+// TCP.Closed. The host calls it before End.
+func (c *Chain) Closed(d Direction, remote bool) {
+	c.worker.mu.Lock()
+	for i := range c.slots {
+		if conn := c.slots[i].conn; conn != nil {
+			c.close(conn, d, remote)
+		}
+	}
+	c.worker.leave(nil, none)
+}
+
+func (c *Chain) close(conn TCP, d Direction, remote bool) {
+	defer c.contained()
+	conn.Closed(d, remote)
 }
 
 // Reply answers the request from the proxy itself, through the response
 // methods of the whole chain, as Stream.Reply does.
 func (c *Chain) Reply(r Reply) {
-	c.mu.Lock()
-	c.contain(func() {
-		c.askReply(r)
-		c.settle()
-	})
-	c.leave(Response)
+	c.worker.mu.Lock()
+	c.askReply(r)
+	c.worker.leave(c, Response)
 }
 
 // Reset ends the stream from the proxy itself, as Stream.Reset does.
 func (c *Chain) Reset() {
-	c.mu.Lock()
-	c.doReset()
-	c.leave(none)
+	c.resetAsked.Store(true)
+	c.worker.post(task{kind: taskReset, chain: c})
 }
 
 // Seen returns the headers and trailers of direction d as far as they have
@@ -191,12 +236,12 @@ func (c *Chain) Seen(d Direction) (headers, trailers *Headers) {
 	return c.message[d].headers, c.message[d].trailers
 }
 
-// Sync runs f as if it were a callback, waiting for its turn. It must not be
-// called in a callback. The host uses it to change what Property reads.
+// Sync runs f as if it were a callback, waiting for its turn. The host uses it
+// to change what Property reads.
 func (c *Chain) Sync(f func()) {
-	c.mu.Lock()
+	c.worker.mu.Lock()
 	f()
-	c.leave(none)
+	c.worker.leave(c, none)
 }
 
 // Output is what has passed the whole chain in one direction since the last
@@ -212,156 +257,129 @@ type Output struct {
 // Take returns what there is to send in direction d; ok is false when that is
 // nothing.
 func (c *Chain) Take(d Direction) (o Output, ok bool) {
-	c.mu.Lock()
+	c.worker.mu.Lock()
 	m := &c.message[d]
-	if !c.reset {
+	if !c.reset.Load() {
 		o, ok = m.out, m.pending
 		m.out, m.pending, m.borrowed = Output{}, false, false
 	}
-	c.leave(none)
+	c.worker.leave(c, none)
 	return o, ok
 }
 
 // Room reports whether the host should feed more of direction d: everything
 // was taken, and no filter keeps so much that the sender is held back.
 func (c *Chain) Room(d Direction) bool {
-	c.mu.Lock()
-	defer c.leave(none)
+	c.worker.mu.Lock()
 	m := &c.message[d]
-	return c.reset || m.cut || !m.pending && !m.full
+	room := c.reset.Load() || m.cut || !m.pending && !m.full
+	c.worker.leave(c, none)
+	return room
 }
 
-// Replied reports whether a reply has taken the upstream's place.
-func (c *Chain) Replied() bool {
-	c.mu.Lock()
-	defer c.leave(none)
-	return c.replied
-}
+// Replied reports whether a reply has taken the upstream's place. It never waits.
+func (c *Chain) Replied() bool { return c.replied.Load() }
 
 // WasReset reports whether the stream is to end without an answer, or without
-// the rest of it.
-func (c *Chain) WasReset() bool {
-	c.mu.Lock()
-	defer c.leave(none)
-	return c.reset
-}
+// the rest of it. It never waits.
+func (c *Chain) WasReset() bool { return c.reset.Load() }
 
 // Details returns the details of the reply that was made, or "". It is for
 // Host.Property, as Seen is.
 func (c *Chain) Details() string { return c.details }
 
 // End calls Log and then Done of every filter, and ends the chain: Continue,
-// Post and Reset do nothing from here on. The host calls it exactly once. The
-// headers and trailers of r, and the details of a reply, are filled in here.
+// Post and Reset do nothing from here on. The host calls it exactly once, and
+// is not woken after it. The headers and trailers of r, and the details of a
+// reply, are filled in here.
 func (c *Chain) End(r *Record) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for { // what was posted before the end still runs
-		c.runPosted()
-		c.queue.Lock()
-		c.queue.ended = len(c.queue.tasks) == 0
-		ended := c.queue.ended
-		c.queue.Unlock()
-		if ended {
-			break
-		}
-	}
-	c.reset = true
-	for i := range c.message {
-		c.message[i].headersAt, c.message[i].trailersAt = nowhere, nowhere
-	}
+	w := c.worker
+	w.mu.Lock()
+	w.queue.Lock()
+	c.ended = true
+	w.queue.Unlock()
+	w.runPosted() // what was posted before the end still runs
+	c.reset.Store(true)
 	if c.details != "" {
 		r.Details = c.details
 	}
 	r.Request, r.RequestTrailers = c.Seen(Request)
 	r.Response, r.ResponseTrailers = c.Seen(Response)
 	for i := range c.slots {
-		c.recovered(func() { c.slots[i].filter.Log(r) })
+		if f := c.slots[i].filter; f != nil {
+			c.log(f, r)
+		}
 	}
 	for i := range c.slots {
-		c.recovered(c.slots[i].filter.Done)
+		if f := c.slots[i].filter; f != nil {
+			c.done(f)
+		}
 	}
+	c.gone = true
+	w.leave(nil, none)
+}
+
+func (c *Chain) log(f HTTP, r *Record) {
+	defer c.reported()
+	f.Log(r)
+}
+
+func (c *Chain) done(f HTTP) {
+	defer c.reported()
+	f.Done()
 }
 
 // none is no direction: a call that is for neither pump.
 const none = Direction(2)
 
-// post leaves t to whoever holds mu, or runs it here when nobody does. It
-// reports false when the stream has ended.
-func (c *Chain) post(t func()) bool {
-	c.queue.Lock()
-	if c.queue.ended {
-		c.queue.Unlock()
-		return false
+// mark has the host woken for direction d once the worker is left.
+func (c *Chain) mark(d Direction) {
+	c.changed[d] = true
+	if !c.listed {
+		c.listed = true
+		c.worker.changed = append(c.worker.changed, c)
 	}
-	c.queue.tasks = append(c.queue.tasks, t)
-	c.queue.posted.Store(true)
-	c.queue.Unlock()
-	if c.mu.TryLock() {
-		c.leave(none)
-	}
-	return true
 }
 
-// leave runs what was posted while mu was held, unlocks it, and wakes the
-// host for the directions that changed, except own, whose feeder is the caller
-// and is going to look. (Whoever just has looked is to be woken: what is
-// posted meanwhile comes after the look.)
-func (c *Chain) leave(own Direction) {
-	var wake [2]bool
-	for {
-		c.runPosted()
-		for d := range wake {
-			wake[d] = wake[d] || c.changed[d]
-			c.changed[d] = false
-		}
-		c.mu.Unlock()
-		// Whoever posted between the last look and Unlock found mu taken and
-		// relies on this goroutine.
-		if !c.queue.posted.Load() || !c.mu.TryLock() {
-			break
-		}
-	}
-	for d := range wake {
-		if wake[d] && Direction(d) != own {
+// wake wakes the host for the directions that changed; outside the worker.
+func (c *Chain) wake(changed [2]bool) {
+	for d, yes := range changed {
+		if yes {
 			c.host.Wake(Direction(d))
 		}
 	}
 }
 
-// runPosted runs what was posted; mu is held.
-func (c *Chain) runPosted() {
-	for c.queue.posted.Load() {
-		c.queue.Lock()
-		tasks := c.queue.tasks
-		c.queue.tasks = nil
-		c.queue.posted.Store(false)
-		c.queue.Unlock()
-		for _, t := range tasks {
-			c.contain(t)
-		}
+// contain runs f, which may call filters, and ends the stream when it panics.
+func (c *Chain) contain(f func()) {
+	defer c.contained()
+	f()
+}
+
+// continued is Stream.Continue, when its turn has come.
+func (c *Chain) continued(d Direction, s *slot) {
+	defer c.contained()
+	c.resume(d, s)
+}
+
+// settleAlone is settle outside any callback of this chain.
+func (c *Chain) settleAlone() {
+	defer c.contained()
+	c.settle()
+}
+
+// contained, deferred, ends the stream where a filter has panicked: with an
+// answer where none has left, else by a reset.
+func (c *Chain) contained() {
+	if v := recover(); v != nil {
+		c.host.Panicked(v, debug.Stack())
+		c.fail()
 	}
 }
 
-// contain runs f, which may call filters, and ends the stream when it panics:
-// with an answer where none has left, else by a reset.
-func (c *Chain) contain(f func()) {
-	defer func() {
-		v := recover()
-		if v == nil {
-			return
-		}
+// reported, deferred, reports a panic where the stream has ended anyway.
+func (c *Chain) reported() {
+	if v := recover(); v != nil {
 		c.host.Panicked(v, debug.Stack())
-		c.fail()
-	}()
-	f()
-}
-
-func (c *Chain) recovered(f func()) {
-	defer func() {
-		if v := recover(); v != nil {
-			c.host.Panicked(v, debug.Stack())
-		}
-	}()
-	f()
+	}
 }

@@ -93,6 +93,7 @@ func (f factory) Close()                     {}
 // rig is a chain with a host that notes what it is told.
 type rig struct {
 	chain     *filter.Chain
+	worker    *filter.Worker // nil for one of its own
 	log       []string
 	woken     [2]chan struct{}
 	abandoned bool
@@ -102,7 +103,12 @@ type rig struct {
 
 func newRig(t *testing.T, limit int, scripts ...*script) *rig {
 	t.Helper()
-	r := &rig{}
+	return newRigOn(nil, limit, scripts...)
+}
+
+// newRigOn makes a chain that is bound to w.
+func newRigOn(w *filter.Worker, limit int, scripts ...*script) *rig {
+	r := &rig{worker: w}
 	for d := range r.woken {
 		r.woken[d] = make(chan struct{}, 1)
 	}
@@ -111,7 +117,7 @@ func newRig(t *testing.T, limit int, scripts ...*script) *rig {
 		s.log, s.name = &r.log, string(rune('A'+i))
 		factories = append(factories, factory{s})
 	}
-	r.chain = filter.NewChain(r, limit, factories)
+	r.chain = filter.NewChain(r, r.worker, limit, factories)
 	return r
 }
 
@@ -190,7 +196,7 @@ const (
 )
 
 func TestNoFilterNoChain(t *testing.T) {
-	if c := filter.NewChain(&rig{}, 0, []filter.Factory{factory{}, factory{}}); c != nil {
+	if c := filter.NewChain(&rig{}, nil, 0, []filter.Factory{factory{}, factory{}}); c != nil {
 		t.Error("a chain of filters that take no part is not nil")
 	}
 }
@@ -353,7 +359,7 @@ func TestReplaceWhileBuffering(t *testing.T) {
 	r.chain.Headers(resp, response(), false)
 	r.chain.Data(resp, []byte("x"), false)
 	r.chain.Data(resp, []byte("y"), true)
-	r.wants(t, resp, "headers:200 data:x+y+ end")
+	r.wants(t, resp, "headers:200 data:x+y++ end")
 }
 
 func TestStopNoBufferDrops(t *testing.T) {
@@ -432,7 +438,7 @@ func TestTrailersCreatedAtTheEndOfTheBody(t *testing.T) {
 	r.chain.Data(req, []byte("y"), true)
 	r.wants(t, req, "headers data:xy trailers:1 end")
 	r.logged(t, "A request headers false", "B request headers false", `A request data "x" false`, `B request data "x" false`,
-		`A request data "y" true`, `B request data "y" false`, "B request trailers 1")
+		`A request data "y" false`, `B request data "y" false`, `A request data "" true`, `B request data "" false`, "B request trailers 1")
 }
 
 func TestReply(t *testing.T) {

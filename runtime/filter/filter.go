@@ -9,11 +9,17 @@
 //
 // # Goroutines
 //
-// All methods of one filter are called one at a time, never two at once. A
+// A stream's callbacks run in its Worker, and a worker runs one callback at a
+// time, whichever stream it is of: what belongs to a worker needs no lock. A
 // filter that waits for something outside returns a stop, and later calls
-// Stream.Continue from any goroutine; Stream.Post runs a function as if it
-// were a callback of the stream, which is the only way to touch its headers
-// from elsewhere.
+// Stream.Continue from any goroutine. Stream.Post and Worker.Post run a
+// function as if it were a callback, which is the only way to touch headers
+// from elsewhere. In any callback all streams of the worker may be asked for
+// anything: what is asked of another stream is done when the callback has
+// returned.
+//
+// Whoever calls Continue, Reset or Post may have to run what others have
+// posted to the worker, so it must hold no lock that a callback takes.
 package filter
 
 import "time"
@@ -99,6 +105,10 @@ type TCP interface {
 	NewConnection() DataStatus
 	DownstreamData(b *Buffer, end bool) DataStatus
 	UpstreamData(b *Buffer, end bool) DataStatus
+	// Closed says that the connection to downstream (Request) or upstream
+	// (Response) has ended; remote, that the peer ended it. It is called once
+	// for each that was open, upstream first, before Log.
+	Closed(d Direction, remote bool)
 	// Log and Done as in HTTP.
 	Log(*Record)
 	Done()
@@ -106,7 +116,8 @@ type TCP interface {
 
 // Stream is what an HTTP filter may ask of the stream it is on. Continue,
 // Reset and Post may be called from any goroutine, and do nothing once the
-// stream has ended; the others only inside a callback.
+// stream has ended; the others only inside a callback, of this stream or of
+// another in its worker.
 type Stream interface {
 	// Continue lets go what this filter stopped in direction d.
 	Continue(d Direction)
@@ -117,10 +128,19 @@ type Stream interface {
 	Reset()
 	// Reply answers the request here. The reply passes the response methods
 	// of the whole chain. Only the first Reply of a stream counts, and none
-	// once response headers have left.
-	Reply(Reply)
+	// once response headers have left; it reports whether this one does.
+	Reply(Reply) bool
 	// ClearRoute has the route chosen anew from the request headers.
 	ClearRoute()
+	// Worker returns the worker that the stream's callbacks run in.
+	Worker() *Worker
+	// Limit returns how much body the filter may keep in one direction, in bytes.
+	Limit() int
+	// Held returns the body that this filter stopped in direction d and keeps,
+	// to be read and altered; nil where it keeps none. In the callback that
+	// shows it data, that is the data shown. It is valid until the callback
+	// returns.
+	Held(d Direction) *Buffer
 	// Headers and Trailers return the message of direction d while it is in
 	// the filter's hands, and nil otherwise. Trailers may be created in the
 	// callback that ends the body.
@@ -135,6 +155,9 @@ type Conn interface {
 	Continue(d Direction)
 	Post(f func()) bool
 	Close()
+	Worker() *Worker
+	Limit() int
+	Held(d Direction) *Buffer
 	Properties
 }
 
@@ -208,6 +231,9 @@ func (PassThrough) DownstreamData(*Buffer, bool) DataStatus { return DataContinu
 
 // UpstreamData continues.
 func (PassThrough) UpstreamData(*Buffer, bool) DataStatus { return DataContinue }
+
+// Closed does nothing.
+func (PassThrough) Closed(Direction, bool) {}
 
 // Log does nothing.
 func (PassThrough) Log(*Record) {}

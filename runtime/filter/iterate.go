@@ -16,8 +16,10 @@ type message struct {
 	headers, trailers *Headers
 	endHeaders        bool // the message is headers alone
 	ended             bool // the host has fed all of it
-	// The position whose filter has the headers (trailers) in its hands.
-	headersAt, trailersAt int
+	// The position whose filter has the headers (trailers) in its hands, or is
+	// being shown data.
+	headersAt, dataAt, trailersAt int
+	shown                         Buffer // in the callback for data
 	// cut says that this message goes no further: a reply has replaced it.
 	cut bool
 	// left says that headers have reached the exit.
@@ -35,6 +37,8 @@ type slot struct {
 	chain  *Chain
 	index  int
 	filter HTTP
+	conn   TCP          // filter is made of it, where there is one
+	unmet  *conditional // filter is made when its condition is met
 	hold   [2]hold
 }
 
@@ -45,7 +49,7 @@ type hold struct {
 	data     bool // its last answer to data was a stop
 	trailers bool
 	seen     bool // the filter was shown the trailers it holds
-	body     []byte
+	body     Buffer
 	end      bool // the end of the message is held with the body
 }
 
@@ -74,7 +78,7 @@ func (c *Chain) over(d Direction) bool {
 		c.doReset()
 	}
 	c.settle()
-	return c.reset || c.message[d].cut
+	return c.reset.Load() || c.message[d].cut
 }
 
 // passHeaders moves the headers from position pos on.
@@ -83,6 +87,13 @@ func (c *Chain) passHeaders(d Direction, pos int) {
 	for i := pos; i < len(c.slots); i++ {
 		s := c.at(d, i)
 		m.headersAt = i
+		if s.unmet != nil {
+			if d == Request {
+				s.meet(m.headers)
+			} else {
+				s.meet(nil)
+			}
+		}
 		var status HeadersStatus
 		if d == Request {
 			status = s.filter.RequestHeaders(m.headers, m.endHeaders)
@@ -111,7 +122,7 @@ func (c *Chain) passData(d Direction, pos int, data []byte, end bool) {
 		return
 	}
 	created := nowhere // the position whose filter made trailers
-	var b Buffer
+	b := &m.shown
 	for i := pos; i < len(c.slots); i++ {
 		s := c.at(d, i)
 		h := &s.hold[d]
@@ -122,21 +133,23 @@ func (c *Chain) passData(d Direction, pos int, data []byte, end bool) {
 			}
 			return
 		}
-		if len(h.body) > 0 {
-			h.body = append(h.body, data...)
-			data = h.body
+		if h.body.Len() > 0 {
+			h.body.Append(data)
+			data = h.body.Bytes()
 		}
 		b.View(data)
 		mayCreate := end && m.trailers == nil
 		if mayCreate {
 			m.trailersAt = i
 		}
+		m.dataAt = i
 		var status DataStatus
 		if d == Request {
-			status = s.filter.RequestData(&b, end)
+			status = s.filter.RequestData(b, end)
 		} else {
-			status = s.filter.ResponseData(&b, end)
+			status = s.filter.ResponseData(b, end)
 		}
+		m.dataAt = nowhere
 		if c.over(d) {
 			return
 		}
@@ -154,25 +167,26 @@ func (c *Chain) passData(d Direction, pos int, data []byte, end bool) {
 			h.data, h.end = true, end
 			switch {
 			case status == DataStopNoBuffer:
-				h.body = nil
+				h.body = Buffer{}
 			case b.own:
-				h.body = data
-			case len(h.body) == 0:
-				h.body = append(h.body, data...)
+				h.body = *b
+			case h.body.Len() == 0:
+				h.body.Append(data)
 			} // else the filter saw h.body and left it as it was
-			m.full = m.full || len(h.body) >= c.limit
+			*b = Buffer{}
+			m.full = m.full || h.body.Len() >= c.limit
 			if created != nowhere {
 				h.trailers, h.seen = true, created == i
 				m.trailersAt = i
 			}
-			if status == DataStopAndBuffer && len(h.body) > c.limit && !c.tcp {
+			if status == DataStopAndBuffer && h.body.Len() > c.limit && !c.tcp {
 				c.tooLarge(d)
 			}
 			return
 		}
 		// data may lie in h.body; it is not written to again before the next
 		// piece of this direction is fed.
-		h.body, h.data, h.end = nil, false, false
+		h.body, h.data, h.end = Buffer{}, false, false
 		c.relax(d)
 		if h.headers {
 			h.headers = false
@@ -185,6 +199,7 @@ func (c *Chain) passData(d Direction, pos int, data []byte, end bool) {
 			return
 		}
 	}
+	*b = Buffer{}
 	c.emitData(d, data, created == nowhere && end)
 	if created != nowhere {
 		c.passTrailers(d, created+1)
@@ -230,9 +245,9 @@ func (c *Chain) passTrailers(d Direction, pos int) {
 func (c *Chain) release(d Direction, s *slot) bool {
 	h := &s.hold[d]
 	next := s.position(d) + 1
-	body, end := h.body, h.end
+	body, end := h.body.Bytes(), h.end
 	hadHeaders := h.headers
-	h.headers, h.data, h.body, h.end = false, false, nil, false
+	h.headers, h.data, h.body, h.end = false, false, Buffer{}, false
 	c.relax(d)
 	if hadHeaders {
 		c.passHeaders(d, next)
@@ -244,11 +259,11 @@ func (c *Chain) release(d Direction, s *slot) bool {
 	return !c.over(d)
 }
 
-// resume is Stream.Continue, when its turn has come.
+// resume empties the hold of s into what is behind it.
 func (c *Chain) resume(d Direction, s *slot) {
 	m := &c.message[d]
 	h := &s.hold[d]
-	if c.reset || m.cut || h.empty() {
+	if c.reset.Load() || m.cut || h.empty() {
 		return
 	}
 	pos := s.position(d)
@@ -263,8 +278,8 @@ func (c *Chain) resume(d Direction, s *slot) {
 	// The filter was shown nothing after the headers: body and trailers are
 	// for it first.
 	h.all, h.headers = false, false
-	body, end := h.body, h.end
-	h.body, h.end = nil, false
+	body, end := h.body.Bytes(), h.end
+	h.body, h.end = Buffer{}, false
 	c.relax(d)
 	c.passHeaders(d, pos+1)
 	if c.over(d) {
@@ -278,9 +293,9 @@ func (c *Chain) resume(d Direction, s *slot) {
 
 // keep adds data to what h holds.
 func (c *Chain) keep(d Direction, h *hold, data []byte, end bool) {
-	h.body = append(h.body, data...)
+	h.body.Append(data)
 	h.end = h.end || end
-	if len(h.body) >= c.limit {
+	if h.body.Len() >= c.limit {
 		c.message[d].full = true
 	}
 }
@@ -289,7 +304,7 @@ func (c *Chain) keep(d Direction, h *hold, data []byte, end bool) {
 func (c *Chain) relax(d Direction) {
 	if m := &c.message[d]; m.full {
 		m.full = false
-		c.changed[d] = true
+		c.mark(d)
 	}
 }
 
@@ -316,5 +331,5 @@ func (c *Chain) emit(d Direction, end bool) {
 	m := &c.message[d]
 	m.out.End = m.out.End || end
 	m.pending = true
-	c.changed[d] = true
+	c.mark(d)
 }

@@ -5,12 +5,15 @@ import (
 	"strings"
 )
 
-// askReply notes the first reply; it is acted on when the running callback
-// has returned.
-func (c *Chain) askReply(r Reply) {
-	if c.reply == nil && !c.replied && !c.reset && !c.message[Response].left {
-		c.reply = &r
+// askReply notes the first reply, and reports whether this is it. It is acted
+// on when the running callback has returned.
+func (c *Chain) askReply(r Reply) bool {
+	if c.reply != nil || c.replied.Load() || c.reset.Load() || c.message[Response].left {
+		return false
 	}
+	c.reply = &r
+	c.worker.asking = append(c.worker.asking, c)
+	return true
 }
 
 // settle makes the reply that was asked for in the callback that just
@@ -22,7 +25,7 @@ func (c *Chain) settle() {
 		return
 	}
 	c.reply = nil
-	if c.reset || c.message[Response].left {
+	if c.reset.Load() || c.message[Response].left {
 		return
 	}
 	c.takeOver(r.Details)
@@ -30,20 +33,19 @@ func (c *Chain) settle() {
 	h, body := r.Response(c.message[Request].headers)
 	end := len(body) == 0
 	if m.headers != nil {
-		m.replace(h, body)
-		c.changed[Response] = true
+		c.replace(h, body)
 		return
 	}
 	m.headers, m.endHeaders, m.ended = h, end, true
 	c.passHeaders(Response, 0)
-	if !end && !c.reset && !m.cut {
+	if !end && !c.reset.Load() && !m.cut {
 		c.passData(Response, 0, body, true)
 	}
 }
 
 // takeOver ends the request's way and lets go of the upstream.
 func (c *Chain) takeOver(details string) {
-	c.replied = true
+	c.replied.Store(true)
 	c.details = details
 	m := &c.message[Request]
 	m.cut = true
@@ -51,16 +53,18 @@ func (c *Chain) takeOver(details string) {
 	if !m.left {
 		m.out, m.pending = Output{}, false
 	}
-	c.changed[Request] = true
+	c.mark(Request)
 	c.host.Abandon()
 }
 
 // replace puts a whole response at the exit and cuts off what was there.
-func (m *message) replace(h *Headers, body []byte) {
+func (c *Chain) replace(h *Headers, body []byte) {
+	m := &c.message[Response]
 	m.cut, m.left, m.ended = true, true, true
 	m.headersAt, m.trailersAt = nowhere, nowhere
 	m.out = Output{Headers: h, Data: body, End: true}
 	m.pending, m.borrowed = true, true
+	c.mark(Response)
 }
 
 // fail ends a stream whose filter panicked.
@@ -74,8 +78,7 @@ func (c *Chain) fail() {
 	r := Reply{Status: 500, GRPCStatus: -1, Details: "filter_panic"}
 	c.takeOver(r.Details)
 	h, _ := r.Response(c.message[Request].headers)
-	m.replace(h, nil)
-	c.changed[Response] = true
+	c.replace(h, nil)
 }
 
 func (c *Chain) tooLarge(d Direction) {
@@ -91,11 +94,12 @@ func (c *Chain) tooLarge(d Direction) {
 }
 
 func (c *Chain) doReset() {
-	if c.reset {
+	if c.reset.Load() {
 		return
 	}
-	c.reset = true
-	c.changed = [2]bool{true, true}
+	c.reset.Store(true)
+	c.mark(Request)
+	c.mark(Response)
 	c.host.Abandon()
 }
 
