@@ -54,7 +54,9 @@ type cluster struct {
 	connectTimeout time.Duration
 	endpoints      []*endpoint
 	dns            *dnsCluster // in place of endpoints
+	http2          bool        // its endpoints speak HTTP/2, to calls of filters
 	state          *clusterState
+	fresh          bool            // state is of no generation before
 	spec, set      snapshot.Digest // what it was made of
 }
 
@@ -84,6 +86,18 @@ func weigh(endpoints []*endpoint) {
 	for _, e := range endpoints {
 		sum += uint64(e.weight)
 		e.below = sum
+	}
+}
+
+// discard ends the idle connections that c does not share with what serves.
+func (c *cluster) discard() {
+	for _, e := range c.endpoints {
+		if c.state.pool(e.pool.address) != e.pool {
+			e.pool.close()
+		}
+	}
+	if c.fresh {
+		c.state.close()
 	}
 }
 

@@ -103,7 +103,7 @@ func (l *listener) taken(err error, origins snapshot.List[snapshot.Origin]) erro
 // fault says where the listener was written that err is about.
 func (l *listener) fault(err error, origins snapshot.List[snapshot.Origin]) error {
 	err = fmt.Errorf("listener %s of %s: %w", l.name, l.proxy, err)
-	if place := l.place(origins); place != "" {
+	if place := placeOf(l.sources, origins); place != "" {
 		err = fmt.Errorf("%s: %w", place, err)
 	}
 	return err
@@ -112,16 +112,16 @@ func (l *listener) fault(err error, origins snapshot.List[snapshot.Origin]) erro
 // title names l within the fault of another.
 func (l *listener) title(origins snapshot.List[snapshot.Origin]) string {
 	text := fmt.Sprintf("listener %s of %s", l.name, l.proxy)
-	if place := l.place(origins); place != "" {
+	if place := placeOf(l.sources, origins); place != "" {
 		text += " (" + place + ")"
 	}
 	return text
 }
 
-// place returns file:line:column of the first document behind l that is known
-// by it, or "".
-func (l *listener) place(origins snapshot.List[snapshot.Origin]) string {
-	for _, id := range l.sources.All() {
+// placeOf returns file:line:column of the first of the documents in sources
+// that is known by it, or "".
+func placeOf(sources snapshot.List[string], origins snapshot.List[snapshot.Origin]) string {
+	for _, id := range sources.All() {
 		i, found := sort.Find(origins.Len(), func(i int) int { return strings.Compare(id, origins.At(i).ID) })
 		if found {
 			o := origins.At(i)

@@ -25,10 +25,11 @@ type builder struct {
 	specs    finder[snapshot.Cluster]
 	sets     finder[snapshot.EndpointSet]
 
-	made     map[string]*cluster   // what previous does not have like this, by name
-	replaced map[*cluster]*cluster // those of made that take the place of one of previous
-	meters   map[meterKey]*meter   // what previous does not have
-	changed  bool                  // whether a target, or the service behind one, may be another
+	made     map[string]*cluster              // what previous does not have like this, by name
+	replaced map[*cluster]*cluster            // those of made that take the place of one of previous
+	meters   map[meterKey]*meter              // what previous does not have
+	changed  bool                             // whether a target, or the service behind one, may be another
+	lists    []snapshot.List[snapshot.Filter] // the filters of each listener of gen
 }
 
 // build makes the running form of next. Nothing of it serves yet.
@@ -57,7 +58,6 @@ func (p *Proxy) build(ctx context.Context, next snapshot.Snapshot) (*generation,
 		}
 		for _, l := range px.Listeners.All() {
 			if err := ctx.Err(); err != nil {
-				g.release()
 				return nil, err
 			}
 			if err := b.listener(px.ID, l, next.Origins); err != nil {
@@ -66,10 +66,18 @@ func (p *Proxy) build(ctx context.Context, next snapshot.Snapshot) (*generation,
 		}
 	}
 	if err := errors.Join(errs...); err != nil {
-		g.release()
 		return nil, err
 	}
 	b.tables()
+	for _, c := range b.made {
+		g.made = append(g.made, c)
+	}
+	// From here on filters of g run.
+	p.preparing.Store(g)
+	if err := b.filters(ctx, next); err != nil {
+		p.abandon(g)
+		return nil, err
+	}
 	return g, nil
 }
 
@@ -115,18 +123,13 @@ func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapsho
 		l.split = b.split(l, spec.Targets)
 	}
 	for _, f := range spec.Filters.All() {
-		if b.cfg.NewFilter == nil {
-			return l.fault(fmt.Errorf("filter %s: this process has no filters", f.Kind), origins)
+		for _, name := range f.Clusters.All() {
+			l.calls = append(l.calls, b.cluster(name))
 		}
-		factory, err := b.cfg.NewFilter(f.Kind, f.Config)
-		if err != nil {
-			return l.fault(fmt.Errorf("filter %s: %w", f.Kind, err), origins)
-		}
-		l.factories = append(l.factories, factory)
-		b.gen.factories = append(b.gen.factories, factory)
 	}
 	b.gen.byKey[l.key] = l
 	b.gen.listeners = append(b.gen.listeners, l)
+	b.lists = append(b.lists, spec.Filters)
 	return nil
 }
 
@@ -179,6 +182,7 @@ func (b *builder) virtualHost(l *listener, spec snapshot.VirtualHost) (*virtualH
 		vh.routes[i] = route{
 			name: r.Name, condition: condition, rewrite: rewrite,
 			split: b.split(l, r.Targets), hostFromEndpoint: r.HostFromEndpoint,
+			filters: filterNames(r.Filters),
 		}
 	}
 	return vh, nil
@@ -254,14 +258,16 @@ func (b *builder) cluster(name string) *cluster {
 	if i, ok := b.previous.cluster(name); ok {
 		return b.previous.clusters[i] // as it was, or it would be in made
 	}
-	return b.newCluster(name, b.specs.find(name), b.sets.find(name), &clusterState{})
+	c := b.newCluster(name, b.specs.find(name), b.sets.find(name), &clusterState{})
+	c.fresh = true
+	return c
 }
 
 func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.EndpointSet, state *clusterState) *cluster {
 	c := &cluster{
 		name: name, service: cmp.Or(spec.Service, name), clientIP: spec.Balancing == snapshot.ClientIP,
 		connectTimeout: cmp.Or(time.Duration(spec.ConnectTimeout), 5*time.Second),
-		state:          state, spec: spec.Digest, set: set.Digest,
+		http2:          spec.HTTP2, state: state, spec: spec.Digest, set: set.Digest,
 	}
 	if spec.Discovery == snapshot.DNS {
 		c.dns = newDNSCluster(b.Proxy, c, set.Endpoints)
@@ -325,6 +331,9 @@ func (b *builder) tables() {
 				g.meters[meterKey{l.name, a.cluster.service}] = a.meter
 				clusters[a.cluster.name] = a.cluster
 			}
+		}
+		for _, c := range l.calls {
+			clusters[c.name] = c
 		}
 	}
 	g.clusters = slices.SortedFunc(maps.Values(clusters), func(x, y *cluster) int { return cmp.Compare(x.name, y.name) })

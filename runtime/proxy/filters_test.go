@@ -2,13 +2,16 @@ package proxy
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
 
+	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/runtime/filter"
 )
 
@@ -361,7 +364,7 @@ func TestTCPFilters(t *testing.T) {
 	w.tcp("tcp", "echo")
 	kinds{"k": nil}.install(w, nil)
 	p := run(t, w, func(c *Config) {
-		c.NewFilter = func(string, string) (filter.Factory, error) {
+		c.NewFilter = func(context.Context, snapshot.Filter, bool, string) (filter.Factory, error) {
 			return upperFactory{testFactory{func(filter.Stream) filter.HTTP { return nil }, func() {}}}, nil
 		}
 	})
@@ -371,5 +374,127 @@ func TestTCPFilters(t *testing.T) {
 	c.Conn.(*net.TCPConn).CloseWrite()
 	if got, err := io.ReadAll(c); err != nil || string(got) != "HELLO\r\n" {
 		t.Errorf("%q %v", got, err)
+	}
+}
+
+// closing is a TCP filter that notes how it ends.
+type closing struct {
+	filter.PassThrough
+	notes chan string
+}
+
+func (c closing) Closed(d filter.Direction, remote bool) { c.notes <- fmt.Sprint(d, remote) }
+func (c closing) Log(*filter.Record)                     { c.notes <- "log" }
+func (c closing) Done()                                  { c.notes <- "done" }
+
+type closingFactory struct {
+	testFactory
+	notes chan string
+}
+
+func (f closingFactory) TCP(filter.Conn) filter.TCP { return closing{notes: f.notes} }
+
+func TestTCPFiltersHearOfTheEnd(t *testing.T) {
+	dead, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.Close()
+	for name, c := range map[string]struct {
+		server func(net.Conn, *bufio.Reader)
+		client func(*client)
+		want   string
+	}{
+		"the client first":   {func(c net.Conn, r *bufio.Reader) { io.Copy(c, r) }, func(c *client) { c.Conn.(*net.TCPConn).CloseWrite(); io.Copy(io.Discard, c) }, "1 true, 0 false, log, done"},
+		"the upstream first": {func(c net.Conn, r *bufio.Reader) {}, func(c *client) { io.Copy(io.Discard, c) }, "1 true, 0 true, log, done"},
+		"no upstream":        {nil, func(c *client) { io.Copy(io.Discard, c) }, "0 false, log, done"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := &world{}
+			if c.server != nil {
+				w.cluster("a", rawBackend(t, c.server))
+			} else {
+				w.cluster("a", dead.Addr().String())
+			}
+			w.tcp("tcp", "a")
+			w.filters = []snapshot.Filter{{Kind: "k"}}
+			notes := make(chan string, 10)
+			p := run(t, w, func(cfg *Config) {
+				cfg.NewFilter = func(context.Context, snapshot.Filter, bool, string) (filter.Factory, error) {
+					return closingFactory{testFactory{func(filter.Stream) filter.HTTP { return nil }, func() {}}, notes}, nil
+				}
+			})
+			conn := dial(t, p.address(t, "tcp"))
+			c.client(conn)
+			conn.Close()
+			var got []string
+			for len(got) == 0 || got[len(got)-1] != "done" {
+				got = append(got, <-notes)
+			}
+			if s := strings.Join(got, ", "); s != c.want {
+				t.Errorf("%s, want %s", s, c.want)
+			}
+		})
+	}
+}
+
+// The types of properties matter: a guest reads their bytes.
+func TestPropertiesByPhase(t *testing.T) {
+	paths := []string{
+		"request.size", "request.total_size", "request.time", "request.duration", "request.query", "request.headers.twice", "request.headers_bytes", "request.protocol",
+		"response.code", "response.code_details", "response.flags", "response.size", "response.total_size", "response.trailers", "response.headers.path", "response.backend_latency",
+		"connection_id", "connection.id", "connection.mtls", "connection.requested_server_name", "source.port", "destination.port",
+		"upstream.address", "upstream.port", "upstream.local_address",
+		"xds.cluster_name", "xds.route_name", "xds.virtual_host_name", "xds.route_metadata", "xds.cluster_metadata", "xds.upstream_host_metadata", "xds.listener_direction", "xds.filter_chain_name",
+		"metadata.filter_metadata", "metadata", "request", "cluster_name", "node.id", "listener_direction", "xds.route_metadata.filter_metadata", "metadata.filter_metadata.x",
+	}
+	look := func(s filter.Stream) map[string]string {
+		types := map[string]string{}
+		for _, path := range paths {
+			if v, ok := s.Property(strings.Split(path, ".")...); ok {
+				types[path] = fmt.Sprintf("%T", v)
+			}
+		}
+		return types
+	}
+	var first filter.Stream
+	var atHeaders map[string]string
+	logged := make(chan map[string]string, 1)
+	p := filtered(t, scripted{
+		onRequest: func(s filter.Stream, h *filter.Headers, _ bool) filter.HeadersStatus {
+			first = s
+			atHeaders = look(s)
+			if v, _ := s.Property("request", "headers", "Twice"); v != "a,b" {
+				t.Errorf("a repeated header: %q", v)
+			}
+			if v, _ := s.Property("request", "query"); v != "q=1" {
+				t.Errorf("query %q", v)
+			}
+			return filter.HeadersContinue
+		},
+		onLog: func(*filter.Record) { logged <- look(first) },
+	})
+	c := dial(t, p.address(t, "gateway"))
+	c.send("GET /p?q=1 HTTP/1.1\nHost: x\nTwice: a\nTwice: b\n\n")
+	c.response("GET")
+	want := map[string]string{
+		"request.size": "int64", "request.total_size": "int64", "request.time": "time.Time", "request.query": "string", "request.headers.twice": "string",
+		"request.headers_bytes": "int64", "request.protocol": "string", "response.flags": "int64", "response.size": "int64", "response.total_size": "int64",
+		"response.trailers": "*filter.Headers", "connection_id": "uint64", "connection.id": "uint64", "connection.mtls": "bool", "connection.requested_server_name": "string",
+		"source.port": "int64", "destination.port": "int64", "xds.cluster_name": "string", "xds.route_name": "string", "xds.virtual_host_name": "string",
+		"xds.route_metadata": "[]uint8", "xds.cluster_metadata": "[]uint8", "xds.listener_direction": "int64", "xds.filter_chain_name": "string",
+		"metadata.filter_metadata": "*filter.Headers", "xds.route_metadata.filter_metadata": "*filter.Headers",
+	}
+	if !maps.Equal(atHeaders, want) {
+		t.Errorf("at request headers %v,\nwant %v", atHeaders, want)
+	}
+	for path, kind := range map[string]string{
+		"request.duration": "time.Duration", "response.code": "int64", "response.code_details": "string", "response.headers.path": "string", "response.backend_latency": "time.Duration",
+		"upstream.address": "string", "upstream.port": "int64", "upstream.local_address": "string", "xds.upstream_host_metadata": "[]uint8",
+	} {
+		want[path] = kind
+	}
+	if atLog := <-logged; !maps.Equal(atLog, want) {
+		t.Errorf("in the log %v,\nwant %v", atLog, want)
 	}
 }

@@ -16,7 +16,8 @@ import (
 type generation struct {
 	listeners []*listener
 	byKey     map[string]*listener
-	clusters  []*cluster // all that a target names, by name
+	clusters  []*cluster // all that a target or a filter names, by name
+	made      []*cluster // those that the generation before has not
 	meters    map[meterKey]*meter
 	factories []filter.Factory // closed with the last reference
 	refs      atomic.Int64
@@ -63,10 +64,28 @@ type listener struct {
 	hosts     []*virtualHost
 	domains   *domains
 	split     split // TCP
+	// factories are the filters of all streams, and byRoute, where some are
+	// for single routes, those of the routes that name any, by route.filters.
 	factories []filter.Factory
-	meter     *meter // of what is not routed to a service
+	byRoute   map[string][]filter.Factory
+	calls     []*cluster // that the filters may call
+	meter     *meter     // of what is not routed to a service
 	conns     *connMeter
 	digest    snapshot.Digest
+}
+
+// filters returns the filters of a stream that arrives with the headers h. The
+// route is not settled by that: the filters may change the request.
+func (l *listener) filters(h *filter.Headers) []filter.Factory {
+	if l.byRoute == nil {
+		return l.factories
+	}
+	if vh := l.host(h.Value(":authority")); vh != nil {
+		if r := vh.match(h); r != nil && r.filters != "" {
+			return l.byRoute[r.filters]
+		}
+	}
+	return l.factories
 }
 
 // splits iterates over all that l may send to.

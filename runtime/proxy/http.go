@@ -44,9 +44,14 @@ type stream struct {
 
 	status   int // of the response that was begun downstream, else 0
 	details  string
-	received uint64
-	sent     uint64
+	received atomic.Uint64
+	sent     atomic.Uint64
 	complete bool // the response was written to its end
+
+	// For the filters' properties: when the request began to be sent, when the
+	// last of the response came, and how long it all took.
+	sentAt, answeredAt time.Time
+	took               time.Duration
 
 	pumping     bool
 	pumped      chan struct{} // the pump's last act
@@ -76,8 +81,8 @@ func (s *stream) serve(end bool) (keep bool) {
 			return false
 		}
 	}
-	if len(s.l.factories) > 0 {
-		s.filter()
+	if factories := s.l.filters(&s.request); len(factories) > 0 {
+		s.filter(factories)
 	}
 	if s.f == nil {
 		s.forward(filter.Output{Headers: &s.request, Data: s.body.bytes(), End: s.requestEnd || s.body != nil})
@@ -115,8 +120,9 @@ func (s *stream) finish(keep *bool) {
 	if s.arm != nil {
 		meter = s.arm.meter
 	}
-	meter.done(s.status, took, s.received, s.sent)
+	meter.done(s.status, took, s.received.Load(), s.sent.Load())
 	if s.f != nil {
+		s.sync(func() { s.took = took })
 		s.f.finish(s.record(took))
 	}
 	u := s.detach()
@@ -135,7 +141,10 @@ func (s *stream) finish(keep *bool) {
 func (s *stream) reset() {
 	s.body.release()
 	s.l, s.body, s.f, s.vhost, s.route, s.arm, s.endpoint = nil, nil, nil, nil, nil, nil, nil
-	s.status, s.details, s.received, s.sent = 0, "", 0, 0
+	s.status, s.details = 0, ""
+	s.received.Store(0)
+	s.sent.Store(0)
+	s.sentAt, s.answeredAt, s.took = time.Time{}, time.Time{}, 0
 	s.complete, s.pumping = false, false
 	s.requestRead.Store(false)
 	s.requestSent.Store(false)
@@ -150,9 +159,10 @@ func (s *stream) reset() {
 
 // filter runs the request through the filters, up to the end of the response.
 // s.f stays nil where none of them takes part.
-func (s *stream) filter() {
+func (s *stream) filter(factories []filter.Factory) {
 	f := newPassage(s)
-	f.chain = filter.NewChain(f, s.d.proxy.cfg.BufferLimit, s.l.factories)
+	p := s.d.proxy
+	f.chain = filter.NewChain(f, p.filters.Pick(), p.cfg.BufferLimit, factories)
 	if f.chain == nil {
 		return
 	}
@@ -221,7 +231,7 @@ func (s *stream) send(o filter.Output) error {
 	if s.f == nil {
 		s.endpoint = e
 	} else {
-		s.f.chain.Sync(func() { s.endpoint = e })
+		s.f.chain.Sync(func() { s.endpoint, s.sentAt = e, time.Now() })
 	}
 	if s.route.hostFromEndpoint && e.hostname != "" {
 		s.sync(s.setHost)
@@ -321,7 +331,11 @@ func (s *stream) replayable(o filter.Output) bool {
 	if !o.End || len(o.Data) > 0 && s.body == nil {
 		return false
 	}
-	switch o.Headers.Value(":method") {
+	return idempotent(o.Headers.Value(":method"))
+}
+
+func idempotent(method string) bool {
+	switch method {
 	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
 		return true
 	}
@@ -416,6 +430,9 @@ func (s *stream) put(o filter.Output) error {
 		return err
 	}
 	c := s.f.chain
+	if o.End {
+		c.Sync(func() { s.answeredAt = time.Now() })
+	}
 	if o.Headers != nil {
 		c.Headers(filter.Response, o.Headers, o.End)
 	}
@@ -426,7 +443,10 @@ func (s *stream) put(o filter.Output) error {
 		c.Trailers(filter.Response, o.Trailers)
 	}
 	if o.End {
-		return nil // drain waits for it
+		// The memory of o is used again as soon as this returns. What a filter
+		// keeps is its own; drain waits for that.
+		s.f.flush(filter.Response)
+		return nil
 	}
 	if !s.f.settle(filter.Response) || c.Replied() {
 		return errNotWanted
@@ -452,7 +472,7 @@ func (s *stream) write(d filter.Direction, o filter.Output) error {
 		hold = false
 	}
 	err := write(s.d.codec, o, hold)
-	s.sent += uint64(len(o.Data))
+	s.sent.Add(uint64(len(o.Data)))
 	s.d.alive()
 	if err != nil {
 		s.abort(s.d.seq.Load(), errClientGone)

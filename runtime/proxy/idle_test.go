@@ -155,7 +155,9 @@ func TestIdleTunnelsAreCutOff(t *testing.T) {
 	t.Run("filtered TCP", func(t *testing.T) {
 		w.filters = []snapshot.Filter{{Kind: "upper"}}
 		p := run(t, w, timeout, func(c *Config) {
-			c.NewFilter = func(string, string) (filter.Factory, error) { return idleFactory{}, nil }
+			c.NewFilter = func(context.Context, snapshot.Filter, bool, string) (filter.Factory, error) {
+				return idleFactory{}, nil
+			}
 		})
 		c := dial(t, p.address(t, "tcp"))
 		c.send("fills what the filter may hold")

@@ -61,6 +61,7 @@ type route struct {
 	rewrite          rewrite
 	split            split
 	hostFromEndpoint bool
+	filters          string // the names of those for this route, each with a NUL behind it
 }
 
 // host returns the virtual host for a Host header, or nil. Host names do not

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -48,7 +49,7 @@ func (s *stream) ClearRoute() {
 func (s *stream) record(took time.Duration) *filter.Record {
 	r := &filter.Record{
 		Status: s.status, Details: s.details, Start: s.start, Duration: took,
-		BytesReceived: s.received, BytesSent: s.sent,
+		BytesReceived: s.received.Load(), BytesSent: s.sent.Load(),
 	}
 	if s.complete {
 		r.Details = "via_upstream"
@@ -65,34 +66,60 @@ func (s *stream) record(took time.Duration) *filter.Record {
 	return r
 }
 
-// Property answers by Envoy's attribute names. It is called inside callbacks.
+// Property answers by Envoy's attribute names, as Envoy 1.40 has them: what it
+// does not know, such as node, is unknown here too. It is called inside
+// callbacks.
 func (s *stream) Property(path []string) (filter.Value, bool) {
-	if len(path) < 2 {
-		return nil, false
-	}
-	switch path[0] {
-	case "request":
-		return s.requestProperty(path[1:])
-	case "response":
-		return s.responseProperty(path[1:])
-	case "xds":
-		s.resolve() // a filter that asks for the route has it chosen now
-		switch path[1] {
-		case "route_name":
-			if s.route != nil {
-				return s.route.name, true
-			}
-		case "virtual_host_name":
-			if s.vhost != nil {
-				return s.vhost.name, true
+	if len(path) >= 2 {
+		switch path[0] {
+		case "request":
+			return s.requestProperty(path[1:])
+		case "response":
+			return s.responseProperty(path[1:])
+		case "metadata": // no filter here sets any
+			return &filter.Headers{}, len(path) == 2 && path[1] == "filter_metadata"
+		case "xds":
+			s.resolve() // a filter that asks for the route has it chosen now
+			switch path[1] {
+			case "route_name":
+				if s.route != nil {
+					return s.route.name, true
+				}
+			case "route_metadata":
+				return metadata(path, s.route != nil)
+			case "virtual_host_name":
+				if s.vhost != nil {
+					return s.vhost.name, true
+				}
+			case "virtual_host_metadata":
+				return metadata(path, s.vhost != nil)
 			}
 		}
 	}
-	return connProperty(path, s.l, s.arm, s.endpoint, s.d.id, s.d.remote, s.d.local)
+	return s.peers().property(path)
+}
+
+// peers returns what the stream has in common with a tunnel.
+func (s *stream) peers() peers {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := peers{l: s.l, arm: s.arm, endpoint: s.endpoint, id: s.d.id, remote: s.d.remote, local: s.d.local}
+	if s.up != nil {
+		c.up = s.up.nc
+	}
+	return c
 }
 
 func (s *stream) requestProperty(path []string) (filter.Value, bool) {
 	h, _ := s.f.chain.Seen(filter.Request)
+	switch path[0] {
+	case "protocol":
+		return "HTTP/1.1", true
+	case "time":
+		return s.start, true
+	case "duration":
+		return s.took, s.took > 0
+	}
 	if h == nil {
 		return nil, false
 	}
@@ -104,10 +131,11 @@ func (s *stream) requestProperty(path []string) (filter.Value, bool) {
 	case "path":
 		return header(":path")
 	case "url_path":
-		p, _, _ := strings.Cut(h.Value(":path"), "?")
+		p, _ := cutQuery(h.Value(":path"))
 		return p, true
 	case "query":
 		_, q, _ := strings.Cut(h.Value(":path"), "?")
+		q, _, _ = strings.Cut(q, "#")
 		return q, true
 	case "host":
 		return header(":authority")
@@ -121,40 +149,47 @@ func (s *stream) requestProperty(path []string) (filter.Value, bool) {
 		return header("x-request-id")
 	case "headers":
 		return headerProperty(h, path)
-	case "protocol":
-		return "HTTP/1.1", true
-	case "time":
-		return s.start, true
-	case "duration":
-		return time.Since(s.start), true
-	case "size":
-		n, err := strconv.ParseInt(h.Value("content-length"), 10, 64)
-		if err != nil {
-			n = 0
-		}
-		return n, true
-	case "total_size":
+	case "headers_bytes":
 		return int64(h.Bytes()), true
+	case "size":
+		if length, ok := h.Get("content-length"); ok {
+			n, err := strconv.ParseInt(length, 10, 64)
+			return n, err == nil
+		}
+		return int64(s.received.Load()), true
+	case "total_size":
+		return int64(s.received.Load()) + int64(h.Bytes()), true
 	}
 	return nil, false
 }
 
 func (s *stream) responseProperty(path []string) (filter.Value, bool) {
 	h, trailers := s.f.chain.Seen(filter.Response)
+	size := func(h *filter.Headers) int64 {
+		if h == nil {
+			return 0
+		}
+		return int64(h.Bytes())
+	}
 	switch path[0] {
 	case "flags":
 		return int64(0), true
-	case "size", "total_size":
-		n := 0
-		if h != nil && path[0] == "total_size" {
-			n = h.Bytes()
-		}
-		return int64(n), true
+	case "size":
+		return int64(s.sent.Load()), true
+	case "total_size":
+		return int64(s.sent.Load()) + size(h) + size(trailers), true
+	case "headers_bytes":
+		return size(h), true
 	case "trailers":
 		if trailers == nil {
 			trailers = &filter.Headers{}
 		}
 		return headerProperty(trailers, path)
+	case "backend_latency":
+		if s.sentAt.IsZero() || s.answeredAt.IsZero() {
+			return nil, false
+		}
+		return s.answeredAt.Sub(s.sentAt), true
 	}
 	if h == nil {
 		return nil, false
@@ -181,52 +216,113 @@ func (s *stream) responseProperty(path []string) (filter.Value, bool) {
 	return nil, false
 }
 
+// headerProperty returns h, or, where path names a header, its values,
+// separated by commas.
 func headerProperty(h *filter.Headers, path []string) (filter.Value, bool) {
 	if len(path) == 1 {
 		return h, true
 	}
-	v, ok := h.Get(strings.ToLower(path[1]))
-	return v, ok
+	name := strings.ToLower(path[1])
+	v, ok := h.Get(name)
+	if !ok {
+		return nil, false
+	}
+	n := 0
+	for i := range h.Len() {
+		if f := h.At(i); f.Name == name {
+			if n++; n > 1 {
+				v += "," + f.Value
+			}
+		}
+	}
+	return v, true
+}
+
+// metadata answers for an envoy.config.core.v3.Metadata, which is always empty
+// here, where there is something that it could be about.
+func metadata(path []string, there bool) (filter.Value, bool) {
+	switch {
+	case !there:
+	case len(path) == 2:
+		return []byte{}, true
+	case len(path) == 3 && path[2] == "filter_metadata":
+		return &filter.Headers{}, true
+	}
+	return nil, false
 }
 
 // Property answers for a TCP connection.
 func (t *tunnel) Property(path []string) (filter.Value, bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	c := peers{l: t.l, endpoint: t.endpoint, id: t.id, remote: t.remote, local: t.local, up: t.up}
+	if t.endpoint != nil {
+		c.arm = t.arm
+	}
+	return c.property(path)
+}
+
+// peers are what is known of a stream's or tunnel's connections.
+type peers struct {
+	l             *listener
+	arm           *arm
+	endpoint      *endpoint
+	id            uint64
+	remote, local netip.AddrPort
+	up            net.Conn // nil without one
+}
+
+func (c peers) property(path []string) (filter.Value, bool) {
+	if len(path) == 1 && path[0] == "connection_id" {
+		return c.id, true
+	}
 	if len(path) < 2 {
 		return nil, false
 	}
-	return connProperty(path, t.l, t.arm, t.endpoint, t.id, t.remote, t.local)
-}
-
-// connProperty answers for what HTTP and TCP have in common.
-func connProperty(path []string, l *listener, a *arm, e *endpoint, id uint64, remote, local netip.AddrPort) (filter.Value, bool) {
 	switch path[0] + "." + path[1] {
 	case "source.address":
-		return remote.String(), true
+		return c.remote.String(), true
 	case "source.port":
-		return int64(remote.Port()), true
+		return int64(c.remote.Port()), true
 	case "destination.address":
-		return local.String(), true
+		return c.local.String(), true
 	case "destination.port":
-		return int64(local.Port()), true
+		return int64(c.local.Port()), true
 	case "connection.id":
-		return id, true
+		return c.id, true
 	case "connection.mtls":
 		return false, true
+	case "connection.requested_server_name":
+		return "", true
 	case "upstream.address":
-		if e != nil {
-			return e.pool.text, true
+		if c.endpoint != nil {
+			return c.endpoint.pool.text, true
 		}
 	case "upstream.port":
-		if e != nil {
-			return int64(e.pool.address.Port()), true
+		if c.endpoint != nil {
+			return int64(c.endpoint.pool.address.Port()), true
 		}
+	case "upstream.local_address":
+		if c.up != nil {
+			return addressOf(c.up.LocalAddr()).String(), true
+		}
+	case "upstream.transport_failure_reason":
+		return "", c.endpoint != nil
 	case "xds.cluster_name":
-		if a != nil {
-			return a.cluster.name, true
+		if c.arm != nil {
+			return c.arm.cluster.name, true
 		}
+	case "xds.cluster_metadata":
+		return metadata(path, c.arm != nil)
+	case "xds.upstream_host_metadata":
+		return metadata(path, c.endpoint != nil)
+	case "xds.listener_metadata":
+		return metadata(path, true)
+	case "xds.filter_chain_name":
+		return "", true
 	case "xds.listener_direction":
 		// envoy.config.core.v3.TrafficDirection
-		switch l.direction {
+		switch c.l.direction {
 		case snapshot.Inbound:
 			return int64(1), true
 		case snapshot.Outbound:

@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,9 +35,13 @@ type Config struct {
 	// Serve says which other proxies of a snapshot, by ID, this process runs;
 	// nil means none.
 	Serve func(proxyID string) bool
-	// NewFilter makes the factory for one use of a policy kind from its
-	// configuration. It may be nil where no snapshot has filters.
-	NewFilter func(kind, config string) (filter.Factory, error)
+	// NewFilter makes the factory for one use of a policy kind, for HTTP
+	// streams or, with tcp, for connections; blob is the content of f.Blob. It
+	// is called for each listener that has the filter, in Prepare. It may be
+	// nil where no snapshot has filters.
+	NewFilter func(ctx context.Context, f snapshot.Filter, tcp bool, blob string) (filter.Factory, error)
+	// Workers is the number of workers that filters run in: GOMAXPROCS.
+	Workers int
 	// Resolve looks a host name up; nil means the resolver of the system.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
 	// Log is slog.Default where it is nil.
@@ -81,6 +86,9 @@ func (c Config) withDefaults() Config {
 			*d.value = d.standard
 		}
 	}
+	if c.Workers == 0 {
+		c.Workers = runtime.GOMAXPROCS(0)
+	}
 	if c.BufferLimit == 0 {
 		c.BufferLimit = filter.DefaultBufferLimit
 	}
@@ -98,12 +106,15 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Proxy serves snapshots. It is a publish.Consumer.
+// Proxy serves snapshots. It is a publish.Consumer, and the filter.Caller of
+// the filters in it.
 type Proxy struct {
 	cfg     Config
 	log     *slog.Logger
 	metrics *metrics
 	names   *names
+	calls   *calls
+	filters *filter.Workers
 
 	// clock is the time, in nanoseconds since 1970, as of the last tick: good
 	// enough for what is measured in seconds.
@@ -118,6 +129,10 @@ type Proxy struct {
 
 	stop    chan struct{}
 	workers sync.WaitGroup // janitor, accept loops
+
+	// Where calls of filters find their clusters: what serves, and what is
+	// being prepared, whose filters may call already.
+	serving, preparing atomic.Pointer[generation]
 }
 
 // New returns a Proxy that serves nothing until a snapshot is published to
@@ -130,10 +145,18 @@ func New(cfg Config) *Proxy {
 		stop: make(chan struct{}),
 	}
 	p.names = newNames(p)
+	p.calls = newCalls(p)
+	p.filters = filter.NewWorkers(cfg.Workers)
+	p.filters.OnPanic(func(v any, stack []byte) {
+		p.log.Error("panic in a filter", "panic", v, "stack", string(stack))
+	})
 	p.clock.Store(time.Now().UnixNano())
 	p.workers.Go(p.janitor)
 	return p
 }
+
+// Workers returns the workers that the filters run in.
+func (p *Proxy) Workers() *filter.Workers { return p.filters }
 
 // Name returns "proxy".
 func (p *Proxy) Name() string { return "proxy" }
@@ -154,7 +177,7 @@ func (p *Proxy) Prepare(ctx context.Context, next snapshot.Snapshot) (commit, ab
 		for _, s := range opened {
 			s.close()
 		}
-		gen.release()
+		p.abandon(gen)
 	}
 	if err != nil {
 		undo()
@@ -201,10 +224,21 @@ func (p *Proxy) open(ctx context.Context, gen *generation, origins snapshot.List
 
 // commit makes gen serve. It reports false when the proxy has been shut down.
 func (p *Proxy) commit(gen *generation, opened []*socket) bool {
+	old, ok := p.install(gen, opened)
+	if old != nil {
+		// Without p.mu: filters that end may wait for callbacks, whose goroutines
+		// may want it.
+		old.release()
+	}
+	return ok
+}
+
+// install puts gen in the place of old, which is nil before the first.
+func (p *Proxy) install(gen *generation, opened []*socket) (old *generation, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stopped {
-		return false
+		return nil, false
 	}
 	for _, s := range opened {
 		p.sockets[s.key] = s
@@ -226,16 +260,27 @@ func (p *Proxy) commit(gen *generation, opened []*socket) bool {
 	for _, s := range opened {
 		p.workers.Go(s.door.accept)
 	}
-	old := p.current
+	old = p.current
 	p.current = gen
+	p.serving.Store(gen)
+	p.preparing.Store(nil)
 	p.metrics.keep(gen)
 	if old == nil {
 		adopt(nil, gen.clusters)
-		return true
+		return nil, true
 	}
 	adopt(old.clusters, gen.clusters)
-	old.release()
-	return true
+	return old, true
+}
+
+// abandon gives up a generation that was not installed.
+func (p *Proxy) abandon(gen *generation) {
+	p.preparing.CompareAndSwap(gen, nil)
+	gen.release()
+	// Calls of its filters may have pooled connections.
+	for _, c := range gen.made {
+		c.discard()
+	}
 }
 
 // adopt has the states of clusters keep the pools of next and those of no
@@ -324,13 +369,15 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 	}
 	close(p.stop)
 	p.workers.Wait()
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	p.calls.stop()
 	p.names.wait()
-	if p.current != nil {
-		adopt(p.current.clusters, nil)
-		p.current.release()
-		p.current = nil
+	p.mu.Lock()
+	last := p.current
+	p.current = nil
+	p.mu.Unlock()
+	if last != nil {
+		adopt(last.clusters, nil)
+		last.release()
 	}
 	if cut > 0 {
 		return fmt.Errorf("%d connections were cut off", cut)

@@ -57,7 +57,8 @@ func (s *stream) readSmallBody() error {
 		}
 		b.n += n
 	}
-	s.body, s.received = b, uint64(b.n)
+	s.body = b
+	s.received.Store(uint64(b.n))
 	s.d.enter(phaseWaiting)
 	return nil
 }
@@ -91,7 +92,7 @@ func (s *stream) pump(u *upstream) {
 			s.abort(s.d.seq.Load(), err)
 			return
 		}
-		s.received += uint64(n)
+		s.received.Add(uint64(n))
 		s.d.alive()
 		if end {
 			s.requestRead.Store(true)

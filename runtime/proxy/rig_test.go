@@ -31,6 +31,7 @@ type world struct {
 	clusters  []snapshot.Cluster
 	endpoints []snapshot.EndpointSet
 	filters   []snapshot.Filter
+	blobs     []snapshot.Blob
 }
 
 // cluster adds a cluster with static endpoints at addresses.
@@ -91,6 +92,7 @@ func (w *world) snapshot() snapshot.Snapshot {
 			snapshot.Proxy{ID: snapshot.GatewayID, Listeners: snapshot.ListOf(gateway)},
 		),
 		Clusters: snapshot.ListOf(w.clusters...), Endpoints: snapshot.ListOf(w.endpoints...),
+		Blobs: snapshot.ListOf(w.blobs...),
 	})
 }
 
@@ -223,11 +225,11 @@ func (k kinds) install(w *world, closed func(string)) func(*Config) {
 		w.filters = append(w.filters, snapshot.Filter{Kind: name})
 	}
 	return func(c *Config) {
-		c.NewFilter = func(kind, _ string) (filter.Factory, error) {
-			if k[kind] == nil {
+		c.NewFilter = func(_ context.Context, f snapshot.Filter, _ bool, _ string) (filter.Factory, error) {
+			if k[f.Kind] == nil {
 				return nil, fmt.Errorf("no such kind")
 			}
-			return testFactory{k[kind], func() { closed(kind) }}, nil
+			return testFactory{k[f.Kind], func() { closed(f.Kind) }}, nil
 		}
 	}
 }

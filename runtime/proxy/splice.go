@@ -64,6 +64,6 @@ func (s *stream) tunnel(u *upstream, protocol string) {
 	defer up.Close()
 	defer down.Close()
 	received, sent := splice(down, up, fromClient, fromServer, &s.d.tunnel)
-	s.received += received
-	s.sent += sent
+	s.received.Add(received)
+	s.sent.Add(sent)
 }

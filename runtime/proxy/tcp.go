@@ -2,11 +2,13 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
@@ -28,6 +30,11 @@ type tunnel struct {
 	received uint64
 	sent     uint64
 	watch    watch
+	// How the connection ended, for the filters: upstreamEnded, the upstream
+	// has said all; upstreamBroke, it broke off; clientLast, the client ended
+	// it after the upstream, or broke off.
+	upstreamEnded             atomic.Bool
+	upstreamBroke, clientLast bool
 
 	mu     sync.Mutex // of what kill needs
 	up     net.Conn
@@ -90,13 +97,14 @@ func (t *tunnel) serve() {
 		}
 		meter.done(0, took, t.received, t.sent)
 		if t.f != nil {
+			t.closed()
 			t.f.finish(t.record(took))
 		}
 		t.l.gen.release()
 	}()
 	if len(t.l.factories) > 0 {
 		f := newPassage(t)
-		if f.chain = filter.NewConnChain(f, t.proxy.cfg.BufferLimit, t.l.factories); f.chain != nil {
+		if f.chain = filter.NewConnChain(f, t.proxy.filters.Pick(), t.proxy.cfg.BufferLimit, t.l.factories); f.chain != nil {
 			t.f = f
 			t.mu.Lock()
 			t.chain = f.chain
@@ -135,6 +143,30 @@ func (t *tunnel) connect() bool {
 	}
 	t.up = up
 	return true
+}
+
+// closed tells the filters which sides have ended that they do not know of yet.
+func (t *tunnel) closed() {
+	if t.up != nil && !t.upstreamEnded.Load() {
+		t.f.chain.Closed(filter.Response, t.upstreamBroke)
+	}
+	t.f.chain.Closed(filter.Request, t.clientLast)
+}
+
+// sourceEnded notes that the side that is the source of direction d has ended. The
+// filters hear of the upstream's end at once, and of the client's when all is
+// over, as in Envoy.
+func (t *tunnel) sourceEnded(d filter.Direction, err error) {
+	broke := err != io.EOF && !errors.Is(err, net.ErrClosed)
+	switch {
+	case d == filter.Request:
+		t.clientLast = broke || t.upstreamEnded.Load()
+	case err == io.EOF:
+		t.f.chain.Closed(filter.Response, true)
+		t.upstreamEnded.Store(true)
+	default:
+		t.upstreamBroke = broke
+	}
 }
 
 func (t *tunnel) sync(f func()) {
@@ -183,9 +215,11 @@ func (t *tunnel) feed(d filter.Direction, src net.Conn) (n uint64) {
 		switch {
 		case err == io.EOF:
 			t.f.chain.Data(d, nil, true)
+			t.sourceEnded(d, err)
 			t.f.drain(d)
 			return n
 		case err != nil:
+			t.sourceEnded(d, err)
 			t.f.chain.Reset()
 			return n
 		}

@@ -1,6 +1,6 @@
 // Package status holds what really happens, as against what was configured:
-// reloads, connected Envoys, what they refused. Every part of the process
-// writes to a Board; rest reads it.
+// reloads, connected Envoys, what they refused, plugins that failed. Every
+// part of the process writes to a Board; rest reads it.
 package status
 
 import (
@@ -20,6 +20,7 @@ type Board struct {
 	reloads     []Reload // oldest first
 	diagnostics []byte
 	nodes       map[string]Node
+	plugins     map[string]Plugin
 	ready       bool
 	stopped     bool
 }
@@ -66,7 +67,7 @@ type Node struct {
 // Refusal is a NACK: a resource that the client would not take.
 type Refusal struct {
 	Time time.Time `json:"time"`
-	Type string    `json:"type"` // "listener", "route", "cluster", "endpoint"
+	Type string    `json:"type"` // "listener", "route", "cluster", "endpoint", "extension"
 	// Resource is empty where the client's message names none.
 	Resource string `json:"resource,omitempty"`
 	Version  string `json:"version"`

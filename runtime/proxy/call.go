@@ -1,0 +1,352 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/meshc/meshc/runtime/filter"
+	"github.com/meshc/meshc/runtime/proxy/http1"
+)
+
+// maxCallBody bounds the body of a response to a filter's call, and a gRPC
+// message, in bytes. A longer one is as if the connection had broken.
+const maxCallBody = 32 << 20
+
+var errCallBody = errors.New("the response to a filter's call is too large")
+
+// calls are the calls that filters make of their own: they belong to no
+// stream, and end by their timeout or with the proxy.
+type calls struct {
+	ctx       context.Context // ends with the proxy
+	cancel    context.CancelFunc
+	transport transport // for HTTP/2
+
+	mu      sync.Mutex
+	stopped bool
+	running sync.WaitGroup
+}
+
+func newCalls(p *Proxy) *calls {
+	c := &calls{transport: newTransport(p)}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	return c
+}
+
+// start runs f in a goroutine; it reports false when the proxy has been shut down.
+func (c *calls) start(f func()) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.stopped {
+		c.running.Go(f)
+	}
+	return !c.stopped
+}
+
+// context returns the context of a call that may take up to timeout; 0 is for ever.
+func (c *calls) context(timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout > 0 {
+		return context.WithTimeout(c.ctx, timeout)
+	}
+	return context.WithCancel(c.ctx)
+}
+
+// stop ends all calls, and waits for that.
+func (c *calls) stop() {
+	c.mu.Lock()
+	c.stopped = true
+	c.mu.Unlock()
+	c.cancel()
+	c.running.Wait()
+	c.transport.close()
+}
+
+// callable returns the cluster that filters know by name: as it serves, or as
+// it is going to; nil where there is none.
+func (p *Proxy) callable(name string) *cluster {
+	for _, g := range []*generation{p.serving.Load(), p.preparing.Load()} {
+		if g == nil {
+			continue
+		}
+		if i, ok := g.cluster(name); ok {
+			return g.clusters[i]
+		}
+	}
+	return nil
+}
+
+// caller is what ClientIP balancing knows the proxy's own calls by.
+const caller = 0
+
+// call is one HTTP request of a filter's own.
+type call struct {
+	proxy   *Proxy
+	cluster *cluster
+	filter.CallRequest
+	end     bool // the request is headers alone
+	settled atomic.Bool
+}
+
+// Call is part of filter.Caller.
+func (p *Proxy) Call(cluster string, r filter.CallRequest, done func(filter.CallResponse)) (cancel func(), err error) {
+	c := &call{proxy: p, cluster: p.callable(cluster), CallRequest: r}
+	if c.cluster == nil {
+		return nil, filter.ErrNoCluster
+	}
+	if r.Headers == nil || r.Timeout < 0 {
+		return nil, errors.New("a call needs headers, and no timeout below zero")
+	}
+	for _, name := range []string{":method", ":path", ":authority"} {
+		if _, ok := r.Headers.Get(name); !ok {
+			return nil, fmt.Errorf("a call needs the header %s", name)
+		}
+	}
+	c.end = len(r.Body) == 0 && (r.Trailers == nil || r.Trailers.Len() == 0)
+	ctx, stop := p.calls.context(r.Timeout)
+	run := func() {
+		defer stop()
+		response := c.run(ctx)
+		if !c.settled.Swap(true) {
+			done(response)
+		}
+	}
+	if !p.calls.start(run) {
+		stop()
+		return nil, errStopped
+	}
+	return func() {
+		c.settled.Store(true)
+		stop()
+	}, nil
+}
+
+// run makes the call; ctx bounds it.
+func (c *call) run(ctx context.Context) filter.CallResponse {
+	start := time.Now()
+	e := c.cluster.pick(ctx, caller)
+	if e == nil {
+		if ctx.Err() != nil {
+			return c.failed(ctx, ctx.Err())
+		}
+		return c.local(503, "no healthy upstream")
+	}
+	var r filter.CallResponse
+	var err error
+	if c.cluster.http2 {
+		r, err = c.proxy.calls.transport.call(ctx, c, e, start)
+	} else {
+		r, err = c.http1(ctx, e, start)
+	}
+	switch {
+	case err == nil:
+		return r
+	case r.Headers != nil:
+		return filter.CallResponse{} // the response had begun
+	}
+	return c.failed(ctx, err)
+}
+
+// failed is what comes of a call without a response.
+func (c *call) failed(ctx context.Context, err error) filter.CallResponse {
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return c.local(504, "upstream request timeout")
+	case ctx.Err() != nil:
+		return filter.CallResponse{}
+	}
+	var unsendable *requestError
+	if errors.As(err, &unsendable) {
+		return filter.CallResponse{}
+	}
+	status, reason := reset(err)
+	return c.local(status, resetText(reason))
+}
+
+// resetText is what Envoy's router answers where no response has begun. Unlike
+// the one for a request from downstream, that for a call says nothing of the
+// transport.
+func resetText(reason string) string {
+	reason, _, _ = strings.Cut(reason, ",")
+	return "upstream connect error or disconnect/reset before headers. reset reason: " + reason
+}
+
+// local is a response in the cluster's place.
+func (c *call) local(status int, body string) filter.CallResponse {
+	r := filter.Reply{Status: status, Body: []byte(body), GRPCStatus: -1}
+	h, b := r.Response(c.Headers)
+	return filter.CallResponse{Headers: h, Body: b}
+}
+
+// requestError is a request that cannot be sent as it is.
+type requestError struct{ err error }
+
+func (e *requestError) Error() string { return e.err.Error() }
+
+// http1 makes the call on a connection of the endpoint's pool. A connection
+// that died before the first byte of a response is replaced as for a stream.
+// Headers without an error, or with one, are those of a response that has begun.
+func (c *call) http1(ctx context.Context, e *endpoint, start time.Time) (r filter.CallResponse, err error) {
+	for fresh := false; ; fresh = true {
+		var u *upstream
+		if !fresh {
+			u = e.pool.get(true)
+		}
+		if u == nil {
+			if u, err = e.pool.dial(ctx, c.cluster); err != nil {
+				return r, &connectError{err}
+			}
+		}
+		release := context.AfterFunc(ctx, u.abort)
+		err := c.exchange(u, &r, start)
+		silent := u.codec.Buffered() == 0
+		if release() && err == nil && !u.closed.Load() {
+			e.pool.put(u)
+		} else {
+			u.codec.Close()
+		}
+		if err == nil || r.Headers != nil || fresh || !u.reused || !silent || ctx.Err() != nil {
+			return r, err
+		}
+		if err != http1.ErrStale && (!broken(err) || !idempotent(c.Headers.Value(":method"))) {
+			return r, err
+		}
+	}
+}
+
+// exchange sends the request on u and fills r with the response.
+func (c *call) exchange(u *upstream, r *filter.CallResponse, start time.Time) error {
+	written, err := c.send(u)
+	if err != nil {
+		return err
+	}
+	err = c.receive(u, r, start)
+	if err != nil || written == nil {
+		if written != nil {
+			u.abort() // a request that is still being written has nobody to read it
+			<-written
+		}
+		return err
+	}
+	select {
+	case <-written:
+	default: // the answer came before the end of the request
+		u.abort()
+		<-written
+	}
+	return nil
+}
+
+// inlineBody is the size up to which a body is written before the response is
+// waited for: the sockets hold that much.
+const inlineBody = 32 << 10
+
+// send writes the request. A large body is written beside the wait for the
+// response, whose sender may not take it all before; written says when that is
+// over, and is nil where it already is.
+func (c *call) send(u *upstream) (written chan struct{}, err error) {
+	h := c.Headers
+	length := 0
+	if len(c.Body) > 0 {
+		h = &filter.Headers{}
+		h.CopyFrom(c.Headers)
+		h.Set("content-length", strconv.Itoa(len(c.Body)))
+	} else if v, ok := h.Get("content-length"); ok {
+		length, _ = strconv.Atoi(v)
+	}
+	// A filter may pass on a content-length without the body. Then the server
+	// waits for it, as it does behind Envoy.
+	owing := c.end && length > 0
+	if err := u.codec.WriteHeaders(h, c.end && !owing); err != nil {
+		return nil, sending(err)
+	}
+	switch {
+	case owing:
+		return nil, sending(u.codec.Flush())
+	case c.end:
+		return nil, nil // sent with the wait for the response
+	}
+	if len(c.Body) <= inlineBody {
+		err := c.sendBody(u)
+		if isNetwork(err) {
+			err = nil // the response tells
+		}
+		return nil, sending(err)
+	}
+	written = make(chan struct{})
+	go func() {
+		defer close(written)
+		if err := c.sendBody(u); err != nil && !isNetwork(err) {
+			u.abort()
+		}
+	}()
+	return written, nil
+}
+
+func (c *call) sendBody(u *upstream) error {
+	trailers := c.Trailers != nil && c.Trailers.Len() > 0
+	if len(c.Body) > 0 {
+		if err := u.codec.WriteData(c.Body, !trailers); err != nil {
+			return err
+		}
+	}
+	if trailers {
+		return u.codec.WriteTrailers(c.Trailers)
+	}
+	return nil
+}
+
+// sending tells what cannot be sent from a connection that fails.
+func sending(err error) error {
+	if err == nil || isNetwork(err) {
+		return err
+	}
+	return &requestError{err}
+}
+
+// receive reads the response; r.Headers is set once it has begun.
+func (c *call) receive(u *upstream, r *filter.CallResponse, start time.Time) error {
+	var h, trailers filter.Headers
+	end, err := u.codec.ReadHeaders(&h)
+	if err != nil {
+		return err
+	}
+	r.Headers = clone(&h)
+	r.Headers.Set("x-envoy-upstream-service-time", strconv.FormatInt(time.Since(start).Milliseconds(), 10))
+	if end {
+		return nil
+	}
+	b := takeBuffer()
+	defer b.release()
+	for !end {
+		var n int
+		if n, end, err = u.codec.ReadData(b.all[:]); err != nil {
+			return err
+		}
+		if len(r.Body)+n > maxCallBody {
+			return errCallBody
+		}
+		r.Body = append(r.Body, b.all[:n]...)
+	}
+	if err := u.codec.ReadTrailers(&trailers); err != nil {
+		return err
+	}
+	if trailers.Len() > 0 {
+		r.Trailers = clone(&trailers)
+	}
+	return nil
+}
+
+// clone copies h out of the buffer of its connection.
+func clone(h *filter.Headers) *filter.Headers {
+	c := &filter.Headers{}
+	for i := range h.Len() {
+		f := h.At(i)
+		c.Add(strings.Clone(f.Name), strings.Clone(f.Value))
+	}
+	return c
+}

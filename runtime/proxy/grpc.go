@@ -1,0 +1,307 @@
+package proxy
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/meshc/meshc/runtime/filter"
+)
+
+// gRPC status codes that the proxy itself gives.
+const (
+	grpcUnknown           = 2
+	grpcDeadlineExceeded  = 4
+	grpcResourceExhausted = 8
+	grpcUnimplemented     = 12
+	grpcInternal          = 13
+	grpcUnavailable       = 14
+)
+
+// grpcStream is a gRPC stream of a filter's own (gRPC over HTTP/2, PROTOCOL-HTTP2).
+type grpcStream struct {
+	proxy   *Proxy
+	cluster *cluster
+	request filter.GRPCRequest
+	events  filter.GRPCEvents
+	stop    context.CancelFunc
+	deaf    atomic.Bool // no event is wanted any more
+	out     outbox
+}
+
+// OpenGRPC is part of filter.Caller.
+func (p *Proxy) OpenGRPC(cluster string, r filter.GRPCRequest, events filter.GRPCEvents) (filter.GRPCStream, error) {
+	s := &grpcStream{proxy: p, cluster: p.callable(cluster), request: r, events: events}
+	if s.cluster == nil {
+		return nil, filter.ErrNoCluster
+	}
+	if strings.Contains(r.Service+r.Method, "/") || r.Timeout < 0 {
+		return nil, errors.New("a gRPC call needs a service and a method without slashes, and no timeout below zero")
+	}
+	s.out.more.L = &s.out.mu
+	ctx, stop := p.calls.context(r.Timeout)
+	s.stop = stop
+	// The transport looks at ctx only between two reads of the request's body.
+	context.AfterFunc(ctx, func() { s.out.Close() })
+	run := func() {
+		defer stop()
+		status, message := s.run(ctx)
+		if !s.deaf.Swap(true) {
+			events.Closed(status, message)
+		}
+	}
+	if !p.calls.start(run) {
+		stop()
+		return nil, errStopped
+	}
+	return s, nil
+}
+
+// Send is part of filter.GRPCStream.
+func (s *grpcStream) Send(message []byte, end bool) {
+	if !s.out.put(message, end) {
+		s.stop() // run tells why
+	}
+}
+
+// Close is part of filter.GRPCStream.
+func (s *grpcStream) Close() { s.out.finish() }
+
+// Cancel is part of filter.GRPCStream.
+func (s *grpcStream) Cancel() {
+	s.deaf.Store(true)
+	s.stop()
+}
+
+// run carries the stream to its end and returns its status.
+func (s *grpcStream) run(ctx context.Context) (status int, message string) {
+	e := s.cluster.pick(ctx, caller)
+	if e == nil {
+		if ctx.Err() != nil {
+			return s.broken(ctx, ctx.Err(), grpcUnavailable)
+		}
+		return grpcUnavailable, "no healthy upstream"
+	}
+	h := &filter.Headers{}
+	h.Add(":method", "POST")
+	h.Add(":path", "/"+s.request.Service+"/"+s.request.Method)
+	h.Add(":authority", s.cluster.name)
+	h.Add("te", "trailers")
+	if s.request.Timeout > 0 {
+		h.Add("grpc-timeout", strconv.FormatInt(max(1, s.request.Timeout.Milliseconds()), 10)+"m")
+	}
+	h.Add("content-type", "application/grpc")
+	if m := s.request.Metadata; m != nil {
+		for i := range m.Len() {
+			if f := m.At(i); !strings.HasPrefix(f.Name, ":") {
+				h.Add(f.Name, f.Value)
+			}
+		}
+	}
+	response, err := s.proxy.calls.transport.roundTrip(ctx, s.cluster, e, h, &s.out, nil)
+	if err != nil {
+		return s.broken(ctx, err, grpcUnavailable)
+	}
+	defer response.Body.Close()
+	headers := headersOf(response)
+	_, statusOnly := headers.Get("grpc-status")
+	if statusOnly {
+		s.event(func() { s.events.InitialMetadata(&filter.Headers{}) })
+	} else {
+		s.event(func() { s.events.InitialMetadata(headers) })
+	}
+	switch {
+	case statusOnly:
+		return s.trailers(headers)
+	case response.StatusCode != http.StatusOK:
+		return grpcOf(response.StatusCode), fmt.Sprintf("HTTP status %d", response.StatusCode)
+	}
+	for {
+		m, err := readMessage(response.Body)
+		var bad *messageError
+		switch {
+		case err == io.EOF:
+			return s.trailers(fieldsOf(response.Trailer))
+		case errors.As(err, &bad):
+			return bad.status, bad.text
+		case err != nil:
+			return s.broken(ctx, err, grpcInternal)
+		}
+		s.event(func() { s.events.Message(m) })
+	}
+}
+
+func (s *grpcStream) event(f func()) {
+	if !s.deaf.Load() {
+		f()
+	}
+}
+
+// trailers returns what t says of the end.
+func (s *grpcStream) trailers(t *filter.Headers) (status int, message string) {
+	s.event(func() { s.events.TrailingMetadata(t) })
+	status, err := strconv.Atoi(t.Value("grpc-status"))
+	if err != nil || status < 0 {
+		status = grpcUnknown
+	}
+	return status, percentDecode(t.Value("grpc-message"))
+}
+
+// broken returns the status for a stream that ended by err; otherwise is the
+// one for a server that broke it off.
+func (s *grpcStream) broken(ctx context.Context, err error, otherwise int) (status int, message string) {
+	switch {
+	case s.out.overflown():
+		return grpcResourceExhausted, "the server does not take what is sent to it"
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return grpcDeadlineExceeded, "timeout"
+	case ctx.Err() != nil:
+		return grpcUnavailable, "the proxy shuts down"
+	case otherwise == grpcInternal:
+		return grpcInternal, ""
+	}
+	_, reason := reset(err)
+	return grpcUnavailable, resetText(reason)
+}
+
+// grpcOf maps an HTTP status as the gRPC specification does.
+func grpcOf(status int) int {
+	switch status {
+	case 400:
+		return grpcInternal
+	case 401:
+		return 16
+	case 403:
+		return 7
+	case 404:
+		return grpcUnimplemented
+	case 429, 502, 503, 504:
+		return grpcUnavailable
+	}
+	return grpcUnknown
+}
+
+// messageError is a message that is not taken.
+type messageError struct {
+	status int
+	text   string
+}
+
+func (e *messageError) Error() string { return e.text }
+
+// readMessage reads one length-prefixed message; io.EOF is the end between two.
+func readMessage(r io.Reader) ([]byte, error) {
+	var prefix [5]byte
+	if _, err := io.ReadFull(r, prefix[:]); err != nil {
+		return nil, err
+	}
+	size := binary.BigEndian.Uint32(prefix[1:])
+	switch {
+	case prefix[0] != 0:
+		return nil, &messageError{grpcUnimplemented, "compressed message"}
+	case size > maxCallBody:
+		return nil, &messageError{grpcResourceExhausted, "message too large"}
+	}
+	// What is not there is not reserved: the length is only a claim.
+	m, err := io.ReadAll(io.LimitReader(r, int64(size)))
+	if err == nil && len(m) < int(size) {
+		err = io.ErrUnexpectedEOF
+	}
+	return m, err
+}
+
+// percentDecode reads a grpc-message; what is not well encoded stays as it is.
+func percentDecode(s string) string {
+	if !strings.Contains(s, "%") {
+		return s
+	}
+	b := make([]byte, 0, len(s))
+	for i := 0; i < len(s); i++ {
+		if s[i] == '%' && i+2 < len(s) {
+			if v, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
+				b = append(b, byte(v))
+				i += 2
+				continue
+			}
+		}
+		b = append(b, s[i])
+	}
+	return string(b)
+}
+
+// outbox is the body of a gRPC request: messages that are put in as they come
+// and read as they can be sent.
+type outbox struct {
+	mu       sync.Mutex
+	more     sync.Cond
+	data     []byte
+	finished bool // nothing will be put in any more
+	closed   bool // nobody reads any more
+	over     bool // more was put in than may wait
+}
+
+// put adds a message; it reports false when too much waits already.
+func (o *outbox) put(message []byte, end bool) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.finished || o.closed {
+		return true
+	}
+	if len(o.data)+len(message) > maxCallBody {
+		o.over = true
+		return false
+	}
+	var prefix [5]byte
+	binary.BigEndian.PutUint32(prefix[1:], uint32(len(message)))
+	o.data = append(append(o.data, prefix[:]...), message...)
+	o.finished = end
+	o.more.Broadcast()
+	return true
+}
+
+func (o *outbox) finish() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.finished = true
+	o.more.Broadcast()
+}
+
+func (o *outbox) overflown() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.over
+}
+
+// Read waits for something to send.
+func (o *outbox) Read(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.data) == 0 && !o.finished && !o.closed {
+		o.more.Wait()
+	}
+	switch {
+	case o.closed:
+		return 0, errNotWanted
+	case len(o.data) == 0:
+		return 0, io.EOF
+	}
+	n := copy(p, o.data)
+	o.data = o.data[n:]
+	return n, nil
+}
+
+// Close ends the reading.
+func (o *outbox) Close() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.closed, o.data = true, nil
+	o.more.Broadcast()
+	return nil
+}
