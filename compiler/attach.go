@@ -20,11 +20,13 @@ type gatewayHost struct {
 	arms    []arm
 	domains []string // those of the service that no other has claimed
 	kept    string   // the same in one word where some were lost, else ""
+	plugins *routePlugins
 }
 
 // view is a dataplane as a proxy: its document and what it listens on.
 type view struct {
 	doc       *schema.Document
+	tags      []map[string]string // of its inbounds, or as a gateway
 	listeners []listener
 }
 
@@ -41,7 +43,8 @@ type listener struct {
 	route *schema.Document
 	arms  []arm
 	// local is where an inbound hands its traffic on.
-	local snapshot.Endpoint
+	local   snapshot.Endpoint
+	plugins []*plugin // in order
 }
 
 // name is the listener's name in the snapshot and in Envoy, as Kuma has it.
@@ -123,6 +126,7 @@ func (b *build) attachDataplane(d *schema.Document) {
 	if g := dp.Networking.Gateway; g != nil {
 		id.tags = append(id.tags, g.Tags)
 	}
+	v.tags = id.tags
 	var candidates []candidate
 	if len(dp.Networking.Outbound) > 0 {
 		candidates = b.routesFrom(id)

@@ -3,7 +3,8 @@
 // A compile is a visible list of passes over one build: resolve finds out what
 // the documents define together, attach decides which policy and which
 // clusters every listener gets, order puts everything in its one order and
-// finds what collides there, lower writes the snapshot's plain values. Each
+// finds what collides there, runPlugins gives the listeners that are left their
+// filters, lower writes the snapshot's plain values. Each
 // pass reads what those before it left and reports what it finds; none stops
 // the others, so one run shows every mistake.
 package compiler
@@ -18,6 +19,14 @@ import (
 // compile to the next: the cost follows the size of the change, and the result
 // is that of a cold compile. It is for one goroutine at a time.
 type Compiler struct {
+	// Modules returns the module that a WasmPlugin names, as schema.Sources does.
+	// Where it is nil, no module is at hand.
+	Modules func(*schema.Document) (m *schema.Module, looked bool)
+	// Check may be nil.
+	Check Check
+
+	plugins      memo[*schema.Document, *plugin]
+	selected     memo[*schema.Document, []int]      // of a dataplane, among the plugins of its mesh
 	services     memo[*schema.Document, []*service] // of one Kubernetes or Kong document
 	kumaServices memo[serviceKey, *service]
 	clusters     memo[clusterKey, *lowered]
@@ -39,6 +48,11 @@ type Compiler struct {
 	// claimed twice in it.
 	claims []claim
 }
+
+// Check returns what is wrong with a filter, as far as can be told without
+// running it, each as a sentence without its end. blob is what the filter runs.
+// It depends on nothing but its arguments.
+type Check func(f snapshot.Filter, tcp bool, blob string) []string
 
 // New returns a Compiler that has compiled nothing.
 func New() *Compiler { return &Compiler{} }
@@ -69,6 +83,7 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 		policies,
 		attach,
 		order,
+		runPlugins,
 		lower,
 	} {
 		pass(b)
@@ -81,6 +96,8 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	c.routeHosts.endCompile()
 	c.kongRoutes.endCompile()
 	c.proxies.endCompile()
+	c.plugins.endCompile()
+	c.selected.endCompile()
 	diag.Sort(b.diags)
 	diag.Sort(b.unsupported)
 	return Result{Snapshot: b.out, Diagnostics: b.diags, Unsupported: b.unsupported}
@@ -111,6 +128,10 @@ type build struct {
 
 	// order
 	routeHosts []*routeHost
+
+	// runPlugins
+	plugins        []*pluginUse      // those that run somewhere, in order
+	gatewayFilters []snapshot.Filter // in order
 
 	// lower
 	out snapshot.Snapshot

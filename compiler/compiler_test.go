@@ -17,6 +17,7 @@ import (
 	"github.com/meshc/meshc/schema"
 	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/files"
+	"github.com/meshc/meshc/schema/meshc"
 )
 
 // TestCompile runs every archive of testdata through all stages: the files
@@ -64,7 +65,16 @@ func TestCompile(t *testing.T) {
 
 func outputs(t *testing.T, ar *txtar.Archive) []txtar.File {
 	docs, diags := load(t, inputs(ar))
-	r := compiler.New().Compile(docs)
+	c := compiler.New()
+	c.Check, c.Modules = checkModule, func(d *schema.Document) (*schema.Module, bool) {
+		for _, f := range ar.Files {
+			if f.Name == "in/"+d.Body.(*meshc.WasmPlugin).Conf.Module.Path {
+				return moduleOf(string(f.Data)), true
+			}
+		}
+		return nil, true // schema.Sources has reported it
+	}
+	r := c.Compile(docs)
 	var out []txtar.File
 	section := func(name, text string) {
 		if text != "" {
@@ -77,11 +87,23 @@ func outputs(t *testing.T, ar *txtar.Archive) []txtar.File {
 	return out
 }
 
-// inputs returns the files under in/ as a tree.
+func moduleOf(data string) *schema.Module {
+	return &schema.Module{Sum: sha256.Sum256([]byte(data)), Data: data}
+}
+
+// checkModule refuses modules that do not say that they are one.
+func checkModule(f snapshot.Filter, tcp bool, blob string) []string {
+	if strings.HasPrefix(blob, "module ") {
+		return nil
+	}
+	return []string{fmt.Sprintf("%s is no module (tcp %t)", f.Name, tcp)}
+}
+
+// inputs returns the documents under in/ as a tree.
 func inputs(ar *txtar.Archive) files.Tree {
 	var tree files.Tree
 	for _, f := range ar.Files {
-		if name, ok := strings.CutPrefix(f.Name, "in/"); ok {
+		if name, ok := strings.CutPrefix(f.Name, "in/"); ok && !strings.HasSuffix(name, ".wasm") {
 			tree.Files = append(tree.Files, file(name, f.Data))
 		}
 	}
@@ -117,6 +139,9 @@ func render(s snapshot.Snapshot) string {
 		fmt.Fprintf(&b, "proxy %s\n", p.ID)
 		for _, l := range p.Listeners.All() {
 			fmt.Fprintf(&b, "  listener %s %s%s\n", l.Name, l.Protocol, renderTargets(l.Targets))
+			for _, f := range l.Filters.All() {
+				b.WriteString(renderFilter(f))
+			}
 			for _, h := range l.VirtualHosts.All() {
 				fmt.Fprintf(&b, "    host %s: %s\n", h.Name, strings.Join(h.Domains.Slice(), " "))
 				for _, r := range h.Routes.All() {
@@ -128,13 +153,20 @@ func render(s snapshot.Snapshot) string {
 					if r.HostFromEndpoint {
 						b.WriteString(" (host from endpoint)")
 					}
+					if r.Filters.Len() > 0 {
+						fmt.Fprintf(&b, " (through %s)", strings.Join(r.Filters.Slice(), " "))
+					}
 					b.WriteString("\n")
 				}
 			}
 		}
 	}
 	for i, c := range s.Clusters.All() {
-		fmt.Fprintf(&b, "cluster %s %s %s %s, from %s\n", c.Name, c.Protocol, c.Discovery, c.Balancing, strings.Join(c.Sources.Slice(), " "))
+		protocol := string(c.Protocol)
+		if c.HTTP2 {
+			protocol += "+http2"
+		}
+		fmt.Fprintf(&b, "cluster %s %s %s %s, from %s\n", c.Name, protocol, c.Discovery, c.Balancing, strings.Join(c.Sources.Slice(), " "))
 		for _, e := range s.Endpoints.At(i).Endpoints.All() {
 			fmt.Fprintf(&b, "  %s:%d %s", e.Address, e.Port, e.Hostname)
 			if e.Weight != 0 {
@@ -143,7 +175,24 @@ func render(s snapshot.Snapshot) string {
 			b.WriteString("\n")
 		}
 	}
+	for _, blob := range s.Blobs.All() {
+		fmt.Fprintf(&b, "blob %s %q\n", blob.Digest.Short(), blob.Data)
+	}
 	return strings.ReplaceAll(b.String(), " \n", "\n")
+}
+
+func renderFilter(f snapshot.Filter) string {
+	out := fmt.Sprintf("    filter %s %s %s %s", f.Name, f.Kind, f.Blob.Short(), f.Config)
+	if f.Clusters.Len() > 0 {
+		out += " calls " + strings.Join(f.Clusters.Slice(), " ")
+	}
+	if f.Match.PathPrefix != "" || f.Match.Methods.Len() > 0 {
+		out += fmt.Sprintf(" for %s %s", strings.Join(f.Match.Methods.Slice(), ","), f.Match.PathPrefix)
+	}
+	if f.PerRoute {
+		out += " (on some routes)"
+	}
+	return out + fmt.Sprintf(", from %s\n", strings.Join(f.Sources.Slice(), " "))
 }
 
 // renderMatch writes what a route matches, and what it makes of the path.

@@ -47,6 +47,7 @@ type routeUse struct {
 	// authority is the expression for the Host header where the virtual host
 	// alone does not say that the route's hosts match, else "".
 	authority string
+	plugins   *routePlugins
 }
 
 // checkRegex returns what is wrong with a regular expression that is to match
@@ -114,7 +115,7 @@ func (b *build) newRouteHost(host string, indices []int) *routeHost {
 	for _, i := range indices {
 		r := b.gatewayRoutes[i]
 		if authority, ok := authorityOf(r.hosts, host); ok {
-			h.routes = append(h.routes, routeUse{r, b.targets[r.service], authority})
+			h.routes = append(h.routes, routeUse{gatewayRoute: r, target: b.targets[r.service], authority: authority})
 		}
 	}
 	return h
@@ -224,10 +225,10 @@ func (b *build) takeHosts(named map[string][]int) map[string]owned {
 func (b *build) lowerRouteHost(h *routeHost) snapshot.VirtualHost {
 	inputs := []any{strings.Join(h.domains, " ")}
 	for _, r := range h.routes {
-		inputs = appendArms(append(inputs, r.doc, r.service), r.target.route, r.target.arms)
+		inputs = r.plugins.appendInput(appendArms(append(inputs, r.doc, r.service), r.target.route, r.target.arms))
 	}
 	if h.owner != nil {
-		inputs = appendArms(append(inputs, h.owner.service), h.owner.route, h.owner.arms)
+		inputs = h.owner.plugins.appendInput(appendArms(append(inputs, h.owner.service), h.owner.route, h.owner.arms))
 	}
 	return b.c.routeHosts.get(h.host, inputs, func() snapshot.VirtualHost {
 		routes := make([]snapshot.Route, 0, len(h.routes)+1)
@@ -245,7 +246,7 @@ func (b *build) lowerRouteHost(h *routeHost) snapshot.VirtualHost {
 		}
 		if h.owner != nil {
 			rest := route(h.owner.service.whole, targets(h.owner.arms), h.owner.arms)
-			rest.Headers = snapshot.ListOf(authority(alternatives(h.owned)))
+			rest.Headers, rest.Filters = snapshot.ListOf(authority(alternatives(h.owned))), h.owner.plugins.list()
 			routes = append(routes, rest)
 			from(h.owner)
 		}
@@ -263,6 +264,7 @@ func (r *routeUse) lower() snapshot.Route {
 	out := r.match
 	to := route(out.Name, targets(r.target.arms), r.target.arms)
 	out.Targets, out.HostFromEndpoint = to.Targets, to.HostFromEndpoint && !r.preserveHost
+	out.Filters = r.plugins.list()
 	if r.authority != "" {
 		out.Headers = snapshot.ListOf(append(out.Headers.Slice(), authority(r.authority))...)
 	}

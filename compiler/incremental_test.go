@@ -2,6 +2,7 @@ package compiler_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -12,37 +13,94 @@ import (
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/schema"
 	"github.com/meshc/meshc/schema/files"
+	"github.com/meshc/meshc/schema/meshc"
 )
 
 // TestIncrementalEqualsCold edits a tree of files at random; what a compiler
 // that has seen the states before makes of it must be what a new one makes.
 func TestIncrementalEqualsCold(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) { incremental(t, map[string]string{}, drawDocument) })
+}
+
+// TestIncrementalPlugins does so with plugins in a world where they meet what
+// they are for, and with a second mesh that comes and goes.
+func TestIncrementalPlugins(t *testing.T) {
+	world := map[string]string{
+		"proxies.yaml": `{"type":"Dataplane","name":"web-1","networking":{"address":"10.2.0.1","inbound":[{"port":80,"tags":{"kuma.io/service":"web","kuma.io/protocol":"http","version":"v1"}}],"outbound":[{"port":20001,"tags":{"kuma.io/service":"cart"}}]}}
+---
+{"type":"Dataplane","name":"db-1","networking":{"address":"10.2.0.2","inbound":[{"port":80,"tags":{"kuma.io/service":"db","kuma.io/protocol":"grpc"}}],"outbound":[{"port":20001,"tags":{"kuma.io/service":"web"}}]}}
+`,
+		"kong.yaml": `{"_format_version":"3.0","services":[{"name":"cart","url":"http://10.5.0.1:80","routes":[{"name":"r-web","paths":["/a"],"hosts":["a.test"]}]},{"name":"pay","url":"http://10.5.0.2:80","routes":[{"name":"r-pay","paths":["/b"],"hosts":["cart"]}]}]}`,
+	}
 	rapid.Check(t, func(t *rapid.T) {
-		warm, loader := compiler.New(), schema.NewLoader()
-		state := map[string]string{}
-		for range rapid.IntRange(1, 8).Draw(t, "steps") {
-			for range rapid.IntRange(1, 3).Draw(t, "edits") {
-				name := fmt.Sprintf("%s.yaml", rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"}).Draw(t, "file"))
-				if rapid.Bool().Draw(t, "remove") {
-					delete(state, name)
-				} else {
-					state[name] = rapid.Custom(drawDocument).Draw(t, "document")
-				}
+		incremental(t, maps.Clone(world), func(t *rapid.T) string {
+			if rapid.IntRange(0, 4).Draw(t, "kind") == 0 {
+				return drawMesh(t)
 			}
-			tree := treeOf(state)
-			got := warm.Compile(loader.Load(t.Context(), tree).Documents)
-			want := compiler.New().Compile(schema.NewLoader().Load(t.Context(), tree).Documents)
-			if g, w := render(got.Snapshot), render(want.Snapshot); g != w {
-				t.Fatalf("warm:\n%s\ncold:\n%s", g, w)
-			}
-			if got.Snapshot.Version != want.Snapshot.Version {
-				t.Fatal("the versions differ although all that a data plane sees is the same")
-			}
-			if g, w := findings(got.Diagnostics), findings(want.Diagnostics); g != w {
-				t.Fatalf("warm:\n%s\ncold:\n%s", g, w)
+			return drawPlugin(t)
+		})
+	})
+}
+
+func incremental(t *rapid.T, state map[string]string, document func(*rapid.T) string) {
+	warm, loader := compiler.New(), schema.NewLoader()
+	var modules moduleFolder
+	modules.use(warm)
+	for range rapid.IntRange(1, 8).Draw(t, "steps") {
+		for range rapid.IntRange(1, 3).Draw(t, "edits") {
+			name := fmt.Sprintf("%s.yaml", rapid.SampledFrom([]string{"a", "b", "c", "d", "e", "f"}).Draw(t, "file"))
+			if rapid.Bool().Draw(t, "remove") {
+				delete(state, name)
+			} else {
+				state[name] = rapid.Custom(document).Draw(t, "document")
 			}
 		}
-	})
+		modules.edit(t)
+		cold := compiler.New()
+		modules.use(cold)
+		tree := treeOf(state)
+		got := warm.Compile(loader.Load(t.Context(), tree).Documents)
+		want := cold.Compile(schema.NewLoader().Load(t.Context(), tree).Documents)
+		if g, w := render(got.Snapshot), render(want.Snapshot); g != w {
+			t.Fatalf("warm:\n%s\ncold:\n%s", g, w)
+		}
+		if got.Snapshot.Version != want.Snapshot.Version {
+			t.Fatal("the versions differ although all that a data plane sees is the same")
+		}
+		if g, w := findings(got.Diagnostics)+findings(got.Unsupported), findings(want.Diagnostics)+findings(want.Unsupported); g != w {
+			t.Fatalf("warm:\n%s\ncold:\n%s", g, w)
+		}
+	}
+}
+
+// moduleFolder is modules by name as they lie on disk: those that are nil are
+// not there. Like schema.Sources, it hands out the same pointer while the
+// content stays.
+type moduleFolder struct{ a, b *schema.Module }
+
+func (f *moduleFolder) edit(t *rapid.T) {
+	change := rapid.SampledFrom([]string{"", "", "module 1", "module 2", "broken", "gone"})
+	for _, m := range []**schema.Module{&f.a, &f.b} {
+		switch text := change.Draw(t, "module"); {
+		case text == "gone":
+			*m = nil
+		case text != "" && (*m == nil || (*m).Data != text):
+			*m = moduleOf(text)
+		}
+	}
+}
+
+func (f *moduleFolder) use(c *compiler.Compiler) {
+	c.Check = checkModule
+	c.Modules = func(d *schema.Document) (*schema.Module, bool) {
+		switch d.Body.(*meshc.WasmPlugin).Conf.Module.Path {
+		case "a.wasm":
+			return f.a, true
+		case "b.wasm":
+			return f.b, true
+		}
+		return nil, false
+	}
 }
 
 func treeOf(state map[string]string) files.Tree {
@@ -64,7 +122,7 @@ func drawDocument(t *rapid.T) string {
 	name := rapid.SampledFrom([]string{"web", "db", "cart"}).Draw(t, "name")
 	other := rapid.SampledFrom([]string{"web", "db", "cart", "nobody"}).Draw(t, "other")
 	n := rapid.IntRange(1, 3).Draw(t, "n")
-	switch rapid.IntRange(0, 9).Draw(t, "kind") {
+	switch rapid.IntRange(0, 12).Draw(t, "kind") {
 	case 0:
 		return fmt.Sprintf(`{"apiVersion":"v1","kind":"Service","metadata":{"name":%q},"spec":{"clusterIP":"10.0.0.%d","ports":[{"name":"http","port":80},{"name":"x","port":8%d}]}}`, name, n, n)
 	case 1:
@@ -82,11 +140,35 @@ func drawDocument(t *rapid.T) string {
 		}
 		return fmt.Sprintf(`{"_format_version":"3.0","services":[{"name":%q,"url":"http://up-%s:8%d/%d","routes":[{%s}]}],"upstreams":[{"name":"up-%s","targets":[{"target":"10.5.0.%d:80","weight":%d},{"target":"10.5.0.9:80"}]}]}`,
 			name, other, n, n, route, other, n, n)
+	case 10:
+		return drawMesh(t)
+	case 11, 12:
+		return drawPlugin(t)
 	case 7, 8: // often two that win at different dataplanes, and one that never does
 		version := rapid.SampledFrom([]string{``, `,"version":"v1"`, `,"version":"v2"`, `,"version":"v3"`}).Draw(t, "version")
 		return fmt.Sprintf(`{"type":"Timeout","mesh":"default","name":"%s-%d","sources":[{"match":{"kuma.io/service":%q%s}}],"destinations":[{"match":{"kuma.io/service":"*"}}],"conf":{"connectTimeout":"1s"}}`, other, n, name, version)
 	}
 	return fmt.Sprintf(`{"name":%q,"host":"10.4.0.%d"}`, name, n)
+}
+
+// drawMesh draws a mesh of its own, whose services send the gateway's plugins to
+// routes.
+func drawMesh(t *rapid.T) string {
+	name := rapid.SampledFrom([]string{"web", "db", "cart"}).Draw(t, "name")
+	return fmt.Sprintf("{type: Mesh, name: m}\n---\n{type: ExternalService, mesh: m, name: %s, tags: {kuma.io/service: %s, kuma.io/protocol: %s}, networking: {address: '10.6.0.1:80'}}\n",
+		name, name, rapid.SampledFrom([]string{"http", "tcp", "grpc"}).Draw(t, "protocol"))
+}
+
+func drawPlugin(t *rapid.T) string {
+	one := func(what string, of ...string) string { return rapid.SampledFrom(of).Draw(t, what) }
+	return fmt.Sprintf("{type: WasmPlugin, mesh: %s, name: %s, %s conf: {module: {path: %s}, %s}}\n",
+		one("mesh", "default", "default", "m"), one("name", "one", "two"),
+		one("selectors", "", "", "selectors: [{match: {version: v1}}],", "selectors: [{match: {kuma.io/service: gateway}}, {match: {kuma.io/service: db}}],")+
+			one("destinations", "", "", "destinations: [{match: {kuma.io/service: web}}],", "destinations: [{match: {kuma.io/service: cart}}],"),
+		one("module", "a.wasm", "a.wasm", "b.wasm", "c.wasm"),
+		one("listeners", "listeners: [gateway]", "listeners: [inbound, outbound, gateway]", "listeners: [inbound]", "listeners: [gateway], routes: [r-web]")+
+			one("protocol", "", "", ", protocol: tcp")+one("order", "", ", order: 1")+
+			one("services", "", ", services: [web]", ", services: [db, cart]")+one("configuration", "", ", configuration: {a: 1}", ", env: {A: b}"))
 }
 
 // The version says what the documents mean, not how they are laid out.

@@ -31,6 +31,8 @@ func lower(b *build) {
 	out.Clusters = b.c.clusterList.update(clusters, byName, func(l *lowered) snapshot.Cluster { return l.cluster })
 	out.Endpoints = b.c.endpointList.update(clusters, byName, func(l *lowered) snapshot.EndpointSet { return l.endpoints })
 
+	out.Blobs = b.lowerBlobs()
+
 	out.Documents = b.c.documents.update(b.docs, byID, lowerDocument)
 	out.Origins = b.c.origins.update(b.docs, byID, lowerOrigin)
 	unsupported := b.c.unsupported.update(b.docs, byID, unsupported)
@@ -74,11 +76,15 @@ func (b *build) lowerGateway() snapshot.Proxy {
 			if h.route != nil || h.kept != "" { // else all lies in the service
 				inputs = appendArms(append(inputs, h.kept), h.route, h.arms)
 			}
+			inputs = h.plugins.appendInput(inputs)
 			return b.c.hosts.get(h.service, inputs, func() snapshot.VirtualHost {
 				name := h.service.whole
-				return lowerHost(name, h.domains, []snapshot.Route{route(name, targets(h.arms), h.arms)}, sources(h.route, h.service.docs...))
+				to := route(name, targets(h.arms), h.arms)
+				to.Filters = h.plugins.list()
+				return lowerHost(name, h.domains, []snapshot.Route{to}, sources(h.route, h.service.docs...))
 			})
 		}),
+		Filters: snapshot.ListOf(b.gatewayFilters...),
 	}
 	l.Digest = l.Sum()
 	p := snapshot.Proxy{ID: snapshot.GatewayID, Listeners: snapshot.ListOf(l)}
@@ -91,6 +97,9 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 	inputs := []any{v.doc, len(v.listeners)}
 	for _, l := range v.listeners {
 		inputs = appendArms(append(inputs, l.name()), l.route, l.arms)
+		for _, p := range l.plugins {
+			inputs = append(inputs, p)
+		}
 	}
 	id := v.doc.Mesh + "." + v.doc.Name
 	return b.c.proxies.get(id, inputs, func() snapshot.Proxy {
@@ -108,7 +117,7 @@ func lowerListener(doc *schema.Document, l *listener) snapshot.Listener {
 	out := snapshot.Listener{
 		Name: l.name(), Direction: l.direction, Protocol: l.protocol,
 		Address: l.address, Port: l.port, Service: l.service,
-		Sources: sources(l.route, doc),
+		Filters: lowerFilters(l.plugins), Sources: sources(l.route, doc),
 	}
 	targets := targets(l.arms)
 	if l.direction == snapshot.Inbound {
@@ -162,7 +171,7 @@ func targets(arms []arm) []snapshot.Target {
 	return out
 }
 
-// lowerClusters makes every cluster that a listener refers to, sorted by name.
+// lowerClusters makes every cluster that a listener or filter refers to, sorted by name.
 func (b *build) lowerClusters() []*lowered {
 	order := &b.c.clusterOrder
 	names := make([]string, 0, len(order.met))
@@ -183,6 +192,13 @@ func (b *build) lowerClusters() []*lowered {
 	for _, h := range b.routeHosts {
 		if h.owner != nil {
 			use(h.owner.arms)
+		}
+	}
+	for _, p := range b.plugins {
+		for _, name := range p.body.Conf.Services {
+			if s := b.services[serviceKey{p.doc.Mesh, name}]; s != nil { // else reported
+				names, uses = append(names, s.whole), append(uses, clusterUse{service: s})
+			}
 		}
 	}
 	var locals []localKey
@@ -224,6 +240,7 @@ func lowerCluster(name string, u clusterUse) *lowered {
 			Name: name, Service: s.name, Mesh: s.mesh, Protocol: protocol,
 			Discovery: s.discovery, Balancing: s.balancing,
 			ConnectTimeout: snapshot.Duration(s.connectTimeout),
+			HTTP2:          s.protocol == "grpc" || s.protocol == "http2",
 			// One document is enough to find the cluster; its endpoints name all.
 			Sources: sources(nil, s.doc),
 		},

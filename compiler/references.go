@@ -26,6 +26,29 @@ func references(b *build) {
 				b.reportUnknownService(diag.Error, d, []any{"conf", "services", i}, d.Mesh, name)
 			}
 		}
+		b.checkPluginRoutes(d)
+	}
+}
+
+// checkPluginRoutes reports that a WasmPlugin is limited to a route that is not
+// among Kong's, all of which are of mesh default.
+func (b *build) checkPluginRoutes(d *schema.Document) {
+	names := d.Body.(*meshc.WasmPlugin).Conf.Routes
+	if len(names) == 0 {
+		return
+	}
+	known := map[string]bool{}
+	if d.Mesh == "default" {
+		for _, r := range b.byKind["kong/Route"] {
+			known[r.Name] = true
+		}
+	}
+	for i, name := range names {
+		if !known[name] {
+			b.reportMissing(name, diag.CodeUnknownEntity, diag.Error, d, []any{"conf", "routes", i},
+				fmt.Sprintf("no route of mesh %s is called %q", d.Mesh, name),
+				diag.Suggest(name, known)+"write the name of one of Kong's routes, which are of mesh default")
+		}
 	}
 }
 

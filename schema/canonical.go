@@ -6,6 +6,7 @@ import (
 	"sync"
 	"unicode/utf8"
 
+	"github.com/meshc/meshc/schema/meshc"
 	"github.com/meshc/meshc/schema/tree"
 )
 
@@ -19,6 +20,18 @@ func canonical(n *tree.Node) string {
 	defer buffers.Put(buffer)
 	*buffer = appendJSON((*buffer)[:0], n)
 	return string(*buffer)
+}
+
+// ValueText returns what a module is handed of a value: a string as it is,
+// anything else as canonical JSON, "" for what nobody wrote.
+func ValueText(v meshc.Value) string {
+	switch {
+	case v.Node == nil || v.Node.Kind == tree.Null:
+		return ""
+	case v.Node.Kind == tree.String:
+		return v.Node.Text
+	}
+	return canonical(v.Node)
 }
 
 func appendJSON(b []byte, n *tree.Node) []byte {

@@ -1,10 +1,12 @@
 package schema
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -22,22 +24,44 @@ import (
 // secret. It keeps what it knows of a file for as long as a document names it
 // and the file does not change. A Sources is for one caller at a time.
 type Sources struct {
-	known map[string]*files.Named // by path
+	last sourceCheck
 }
 
-// sourceCheck is one check at work.
+// MaxModule is the size in bytes of the largest Wasm module, and maxCertificate
+// of the largest file with certificates or a key.
+const (
+	MaxModule      = 64 << 20
+	maxCertificate = 1 << 20
+)
+
+// Module is a Wasm module that a document names. It is never changed.
+type Module struct {
+	Sum  [sha256.Size]byte // the SHA-256 of Data
+	Data string
+}
+
+// sourceCheck is one check, and what came of it.
 type sourceCheck struct {
 	known   map[string]*files.Named // by path, from the check before
 	seen    map[string]*files.Named // the same of this one
+	named   map[string]bool         // those of seen that documents name, and are no documents
 	secrets map[string]*Document    // by mesh/name
 	found   []diag.Diagnostic
+	// modules holds each module once, whatever its path, and runs the ones that
+	// documents name; nil for one that cannot be used, which has been reported.
+	modules map[[sha256.Size]byte]*Module
+	before  map[[sha256.Size]byte]*Module
+	runs    map[*Document]*Module
 }
 
 // Check returns the findings about docs, which are sorted as Loader.Load sorts
-// them. What a document from standard input names cannot be found, for it lies
-// in no folder; it is passed over.
+// them. What a document from standard input names by a relative path cannot be
+// found, for it lies in no folder; it is passed over.
 func (s *Sources) Check(docs []*Document) []diag.Diagnostic {
-	c := sourceCheck{known: s.known, seen: map[string]*files.Named{}, secrets: map[string]*Document{}}
+	c := sourceCheck{
+		known: s.last.seen, seen: map[string]*files.Named{}, named: map[string]bool{}, secrets: map[string]*Document{},
+		modules: map[[sha256.Size]byte]*Module{}, before: s.last.modules, runs: map[*Document]*Module{},
+	}
 	for _, d := range docs {
 		if secret, ok := d.Body.(*kuma.Secret); ok {
 			c.secrets[secret.Mesh+"/"+secret.Name] = d
@@ -52,8 +76,27 @@ func (s *Sources) Check(docs []*Document) []diag.Diagnostic {
 		c.document(d)
 		c.exposed(d, is)
 	}
-	s.known = c.seen
+	c.known, c.before = nil, nil // nobody needs them any more
+	s.last = c
 	return c.found
+}
+
+// Module returns the module that d, a WasmPlugin of the last check, names: nil
+// if it cannot be used, which the check has reported. Not looked at is what a
+// document from standard input names by a path that is not absolute.
+func (s *Sources) Module(d *Document) (m *Module, looked bool) {
+	m, looked = s.last.runs[d]
+	return m, looked
+}
+
+// Files returns the files that the documents of the last check name, sorted by
+// path, those that are not there included.
+func (s *Sources) Files() []*files.Named {
+	out := make([]*files.Named, 0, len(s.last.named))
+	for _, path := range slices.Sorted(maps.Keys(s.last.named)) {
+		out = append(out, s.last.seen[path])
+	}
+	return out
 }
 
 func (s *sourceCheck) document(d *Document) {
@@ -85,19 +128,22 @@ func (s *sourceCheck) add(severity diag.Severity, code string, d *Document, path
 	})
 }
 
-// look returns what is at a path that d names, or nil where d lies in no folder.
-func (s *sourceCheck) look(d *Document, path string, content bool) *files.Named {
-	if d.File == files.StdinShown {
+// look returns what is at a path that d names, with its content up to limit
+// bytes, or nil where the path is relative and d lies in no folder.
+func (s *sourceCheck) look(d *Document, path string, limit int64) *files.Named {
+	if d.File == files.StdinShown && !filepath.IsAbs(path) {
 		return nil
 	}
-	return s.at(beside(d, path), content)
+	path = beside(d, path)
+	s.named[path] = true
+	return s.at(path, limit)
 }
 
-// at returns what is at path, with its content if that is asked for.
-func (s *sourceCheck) at(path string, content bool) *files.Named {
+// at returns what is at path, with its content up to limit bytes.
+func (s *sourceCheck) at(path string, limit int64) *files.Named {
 	n := s.seen[path]
-	if n == nil || content && !n.Read {
-		n = files.ReadNamed(path, content, s.known[path])
+	if n == nil || n.Limit < limit {
+		n = files.ReadNamed(path, limit, s.known[path])
 		s.seen[path] = n
 	}
 	return n
@@ -114,7 +160,7 @@ func beside(d *Document, path string) string {
 // file checks that a file which d names at a field can be read, and if it is
 // secret, that not everybody can. It returns the content, or nil.
 func (s *sourceCheck) file(d *Document, name string, secret bool, field ...any) []byte {
-	n := s.look(d, name, true)
+	n := s.look(d, name, maxCertificate)
 	switch {
 	case n == nil:
 		return nil
@@ -126,7 +172,7 @@ func (s *sourceCheck) file(d *Document, name string, secret bool, field ...any) 
 		s.add(diag.Warning, diag.CodeExposedSecret, d, field, fmt.Sprintf("everybody on this machine may read the secret in %s", beside(d, name)),
 			"take the permission away, as by chmod go= FILE")
 	}
-	return n.Data
+	return contentOf(n)
 }
 
 // exposed warns of secrets in the document itself, where everybody may read its file.
@@ -154,7 +200,7 @@ func (s *sourceCheck) exposed(d *Document, k *kind) {
 
 // open reports whether everybody may read the file of d.
 func (s *sourceCheck) open(d *Document) bool {
-	n := s.at(d.File, false)
+	n := s.at(d.File, 0)
 	return n.Err == nil && n.Open
 }
 
@@ -179,9 +225,12 @@ func eachLeaf(n *tree.Node, pattern []string, path []any, f func(path []any, tex
 // module checks that a Wasm module is there and is the one that is meant.
 func (s *sourceCheck) module(d *Document, m meshc.WasmModule) {
 	field := []any{"conf", "module", "path"}
-	n := s.look(d, m.Path, m.SHA256 != "")
+	n := s.look(d, m.Path, MaxModule)
+	if n == nil {
+		return
+	}
+	s.runs[d] = nil
 	switch {
-	case n == nil:
 	case n.Err != nil:
 		s.add(diag.Error, diag.CodeNoFile, d, field, fmt.Sprintf("the module %s %v", beside(d, m.Path), n.Err),
 			"a path is relative to the folder of the document that names it")
@@ -189,7 +238,26 @@ func (s *sourceCheck) module(d *Document, m meshc.WasmModule) {
 		s.add(diag.Error, diag.CodeDigest, d, []any{"conf", "module", "sha256"},
 			fmt.Sprintf("the module %s has another digest: it is not the file that is meant", beside(d, m.Path)),
 			fmt.Sprintf("if it is the one you want, write %x", n.Sum))
+	case n.Size > MaxModule:
+		s.add(diag.Error, diag.CodeModule, d, field, fmt.Sprintf("the module %s is larger than the %d MiB that meshc runs", beside(d, m.Path), MaxModule>>20),
+			"strip it of what is there for debuggers")
+	default:
+		s.runs[d] = s.moduleOf(n)
 	}
+}
+
+// moduleOf returns the module of this content, the same for the same.
+func (s *sourceCheck) moduleOf(n *files.Named) *Module {
+	m := s.modules[n.Sum]
+	if m == nil {
+		m = s.before[n.Sum]
+	}
+	if m == nil {
+		m = &Module{Sum: n.Sum, Data: n.Data}
+	}
+	s.modules[n.Sum] = m
+	n.Data = m.Data // one copy in memory is enough
+	return m
 }
 
 // bytes returns what a source of d holds, nil where that cannot be found out
@@ -212,7 +280,7 @@ func (s *sourceCheck) bytes(d *Document, mesh string, source *kuma.DataSource, s
 			return data, from, err
 		case body.File != "":
 			from[0].Place = holder.Place("file")
-			return contentOf(s.look(holder, body.File, true)), from, nil
+			return contentOf(s.look(holder, body.File, maxCertificate)), from, nil
 		}
 		return nil, nil, nil // an environment variable belongs to where it runs
 	case source.File != "":
@@ -225,10 +293,10 @@ func (s *sourceCheck) bytes(d *Document, mesh string, source *kuma.DataSource, s
 }
 
 func contentOf(n *files.Named) []byte {
-	if n == nil || n.Err != nil {
+	if n == nil || n.Err != nil || n.Data == "" {
 		return nil
 	}
-	return n.Data
+	return []byte(n.Data)
 }
 
 // decoded reads base64, the lines of which may be broken. The rules have

@@ -32,6 +32,7 @@ type folder struct {
 	reader  *files.Reader
 	loader  *schema.Loader
 	sources schema.Sources
+	last    []*schema.Document // of the last check
 }
 
 func newFolder(t *testing.T) *folder {
@@ -65,6 +66,7 @@ func (f *folder) check() string {
 		f.Fatal(r.Diagnostics)
 	}
 	ds := f.sources.Check(r.Documents)
+	f.last = r.Documents
 	diag.Sort(ds)
 	var b strings.Builder
 	for _, d := range ds {
@@ -113,17 +115,91 @@ conf: {module: {path: filters}, listeners: [gateway]}
 	f.want("\n" + three)
 }
 
-// What stands in standard input lies in no folder.
+// What stands in standard input lies in no folder, so only absolute paths lead
+// anywhere.
 func TestNamedFilesOfStandardInput(t *testing.T) {
-	r := files.NewReader([]string{"-"}, strings.NewReader("type: Secret\nname: s\nfile: nowhere\n---\ntype: Secret\nname: t\ndata: YQ==\n"))
+	module := filepath.Join(t.TempDir(), "a.wasm")
+	if err := os.WriteFile(module, []byte("module"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r := files.NewReader([]string{"-"}, strings.NewReader(`
+type: Secret
+name: s
+file: nowhere
+---
+type: Secret
+name: t
+data: YQ==
+---
+type: WasmPlugin
+name: absolute
+conf: {module: {path: `+module+`}, listeners: [gateway]}
+---
+type: WasmPlugin
+name: relative
+conf: {module: {path: a.wasm}, listeners: [gateway]}
+`))
 	tree, err := r.Read(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	docs := schema.NewLoader().Load(t.Context(), tree).Documents
 	var s schema.Sources
-	if ds := s.Check(docs); len(docs) != 2 || len(ds) != 0 {
-		t.Errorf("%d documents, %v", len(docs), ds)
+	if ds := s.Check(docs); len(docs) != 4 || len(ds) != 0 {
+		t.Fatalf("%d documents, %v", len(docs), ds)
+	}
+	for _, d := range docs {
+		m, looked := s.Module(d)
+		if want := d.Name == "absolute"; looked != want || want && (m == nil || m.Data != "module") {
+			t.Errorf("%s: module %v, looked at %t", d.Name, m, looked)
+		}
+	}
+}
+
+// A module is held once, whatever its paths, and is the same as long as it says
+// the same; one that is not as it should be is none.
+func TestModules(t *testing.T) {
+	f := newFolder(t)
+	const plugin = "type: WasmPlugin\nname: %s\nconf: {module: {path: %s.wasm}, listeners: [gateway]}\n---\n"
+	f.put("plugins.yaml", []byte(fmt.Sprintf(plugin, "a", "a")+fmt.Sprintf(plugin, "b", "b")+fmt.Sprintf(plugin, "large", "large")+fmt.Sprintf(plugin, "x-gone", "gone")), 0o600)
+	f.put("a.wasm", []byte("one"), 0o600)
+	f.put("b.wasm", []byte("one"), 0o600)
+	f.put("large.wasm", nil, 0o600)
+	if err := os.Truncate(filepath.Join(f.dir, "large.wasm"), schema.MaxModule+1); err != nil {
+		t.Fatal(err)
+	}
+	const wrong = `
+plugins.yaml:11:23 error MC0419 conf.module.path: the module large.wasm is larger than the 64 MiB that meshc runs; strip it of what is there for debuggers
+plugins.yaml:15:23 error MC0415 conf.module.path: the module gone.wasm is not there; a path is relative to the folder of the document that names it
+`
+	modules := func() (out []*schema.Module) {
+		t.Helper()
+		f.want(wrong)
+		for _, d := range f.last {
+			m, looked := f.sources.Module(d)
+			if !looked {
+				t.Errorf("nobody looked for the module of %s", d.Name)
+			}
+			out = append(out, m)
+		}
+		return out
+	}
+	first := modules()
+	if first[0] == nil || first[0] != first[1] || first[0].Data != "one" || first[0].Sum != sha256.Sum256([]byte("one")) || first[2] != nil || first[3] != nil {
+		t.Fatalf("got %v", first)
+	}
+	f.put("a.wasm", []byte("two"), 0o600)
+	f.put("b.wasm", []byte("one"), 0o600) // written anew
+	second := modules()
+	if second[0].Data != "two" || second[1] != first[0] {
+		t.Errorf("got %v after %v", second, first)
+	}
+	var paths []string
+	for _, n := range f.sources.Files() {
+		paths = append(paths, strings.TrimPrefix(n.Path, f.dir+"/"))
+	}
+	if want := []string{"a.wasm", "b.wasm", "gone.wasm", "large.wasm"}; !slices.Equal(paths, want) {
+		t.Errorf("the documents name %q, want %q", paths, want)
 	}
 }
 

@@ -24,3 +24,25 @@ func TestChanges(t *testing.T) {
 		t.Errorf("nothing changed, got %q", got)
 	}
 }
+
+func TestChangesNamePlugins(t *testing.T) {
+	with := func(filters ...Filter) Snapshot {
+		l := Listener{Name: "gateway", Filters: ListOf(filters...)}
+		return Seal(Snapshot{Proxies: ListOf(Proxy{ID: "gateway", Listeners: ListOf(l)})})
+	}
+	auth, log := Filter{Name: "default/auth", Config: "1"}, Filter{Name: "default/log"}
+	changed, routed := auth, auth
+	changed.Config, routed.PerRoute = "2", true
+	for _, tc := range []struct {
+		old, new Snapshot
+		want     []string
+	}{
+		{with(), with(auth), []string{"+plugin default/auth", "~proxy gateway"}},
+		{with(auth, log), with(changed), []string{"~plugin default/auth", "-plugin default/log", "~proxy gateway"}},
+		{with(auth), with(routed), []string{"~proxy gateway"}},
+	} {
+		if got := Changes(tc.old, tc.new); !slices.Equal(got, tc.want) {
+			t.Errorf("got %q, want %q", got, tc.want)
+		}
+	}
+}

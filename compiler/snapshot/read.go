@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"strconv"
 )
 
@@ -27,7 +28,7 @@ func Read(r io.Reader) (Snapshot, error) {
 }
 
 func read(t *tar.Reader) (Snapshot, error) {
-	format, err := readEntry(t, entryFormat)
+	format, err := readEntry(t, entryFormat, maxEntry)
 	if err != nil {
 		return Snapshot{}, err
 	}
@@ -45,14 +46,33 @@ func read(t *tar.Reader) (Snapshot, error) {
 	if err := readJSON(t, entryOrigins, &s.Origins); err != nil {
 		return Snapshot{}, err
 	}
+	if err := s.readBlobs(t); err != nil {
+		return Snapshot{}, err
+	}
 	if _, err := t.Next(); err != io.EOF {
-		return Snapshot{}, fmt.Errorf("damaged: something follows %s", entryOrigins)
+		return Snapshot{}, errors.New("damaged: something follows its last entry")
 	}
 	return s, s.verify()
 }
 
-// readEntry returns the next entry, which must be a plain file called name.
-func readEntry(t *tar.Reader, name string) ([]byte, error) {
+// readBlobs fills in the data of the blobs that s lists.
+func (s *Snapshot) readBlobs(t *tar.Reader) error {
+	blobs, room := s.Blobs.Slice(), maxEntry
+	for i := range blobs {
+		data, err := readEntry(t, entryBlobs+blobs[i].Digest.String(), min(room, MaxBlob))
+		if err != nil {
+			return err
+		}
+		blobs[i].Data = string(data)
+		room -= len(data)
+	}
+	s.Blobs = List[Blob]{items: blobs}
+	return nil
+}
+
+// readEntry returns the next entry, which must be a plain file called name, of
+// at most limit bytes.
+func readEntry(t *tar.Reader, name string, limit int) ([]byte, error) {
 	first := name == entryFormat
 	h, err := t.Next()
 	switch {
@@ -67,8 +87,8 @@ func readEntry(t *tar.Reader, name string) ([]byte, error) {
 	case h.Typeflag != tar.TypeReg || h.Format != tar.FormatUSTAR:
 		// The other formats have sparse files: gigabytes from a few bytes.
 		return nil, fmt.Errorf("damaged: %s is not a plain ustar file", name)
-	case h.Size > maxEntry:
-		return nil, fmt.Errorf("%s has %d bytes, more than the limit of %d", name, h.Size, maxEntry)
+	case h.Size > int64(limit):
+		return nil, fmt.Errorf("%s has %d bytes, more than the limit of %d", name, h.Size, limit)
 	}
 	b, err := io.ReadAll(t)
 	if err != nil {
@@ -80,7 +100,7 @@ func readEntry(t *tar.Reader, name string) ([]byte, error) {
 // readJSON reads the next entry into v. A field that v does not have is an
 // error: no digest would cover it.
 func readJSON(t *tar.Reader, name string, v any) error {
-	b, err := readEntry(t, name)
+	b, err := readEntry(t, name, maxEntry)
 	if err != nil {
 		return err
 	}
@@ -104,7 +124,8 @@ func unmarshalStrict(b []byte, v any) error {
 }
 
 // verify computes all digests of s again, from the inside out, and looks
-// whether what should be sorted is: consumers search in it.
+// whether what should be sorted is, for consumers search in it, and whether the
+// blobs are those that filters run.
 func (s Snapshot) verify() error {
 	for _, p := range s.Proxies.All() {
 		for _, l := range p.Listeners.All() {
@@ -116,7 +137,7 @@ func (s Snapshot) verify() error {
 			return fmt.Errorf("proxy %s: %w", quote(p.ID), err)
 		}
 	}
-	if err := cmp.Or(verify(s.Proxies), verify(s.Clusters), verify(s.Endpoints), verify(s.Documents)); err != nil {
+	if err := cmp.Or(verify(s.Proxies), verify(s.Clusters), verify(s.Endpoints), verify(s.Documents), verify(s.Blobs)); err != nil {
 		return err
 	}
 	if s.Version != s.Sum() {
@@ -127,7 +148,50 @@ func (s Snapshot) verify() error {
 		ascending("clusters", s.Clusters, func(c Cluster) string { return c.Name }),
 		ascending("endpoints", s.Endpoints, func(e EndpointSet) string { return e.Name }),
 		ascending("documents", s.Documents, func(d Document) string { return d.ID }),
+		ascending("blobs", s.Blobs, func(b Blob) string { return b.Digest.String() }),
+		s.verifyBlobs(),
 	)
+}
+
+// verifyBlobs gives an error unless each blob is run by a filter, and what
+// filters run is there.
+func (s Snapshot) verifyBlobs() error {
+	run := make(map[Digest]bool, s.Blobs.Len())
+	for _, b := range s.Blobs.All() {
+		run[b.Digest] = false
+	}
+	for l, f := range s.filters() {
+		if f.Blob.IsZero() {
+			continue
+		}
+		if _, there := run[f.Blob]; !there {
+			return fmt.Errorf("damaged: listener %s: filter %s runs a blob that is not there", quote(l.Name), quote(f.Name))
+		}
+		run[f.Blob] = true
+	}
+	for _, b := range s.Blobs.All() {
+		if !run[b.Digest] {
+			return fmt.Errorf("damaged: no filter runs %s", b.label())
+		}
+	}
+	return nil
+}
+
+// filters iterates over the filters of all listeners.
+func (s Snapshot) filters() iter.Seq2[*Listener, *Filter] {
+	return func(yield func(*Listener, *Filter) bool) {
+		for i := range s.Proxies.items {
+			listeners := s.Proxies.items[i].Listeners.items
+			for j := range listeners {
+				filters := listeners[j].Filters.items
+				for k := range filters {
+					if !yield(&listeners[j], &filters[k]) {
+						return
+					}
+				}
+			}
+		}
+	}
 }
 
 // ascending gives an error unless each key in l is greater than the one before.

@@ -56,10 +56,13 @@ func (d Document) Sum() Digest {
 	return DigestOf(d)
 }
 
+// Sum returns the SHA-256 of b's data.
+func (b Blob) Sum() Digest { return sha256.Sum256([]byte(b.Data)) }
+
 // Sum returns the version of s: the digest of the digests of its proxies,
-// clusters, endpoints and documents. Origins are no part of it.
+// clusters, endpoints, documents and blobs. Origins are no part of it.
 func (s Snapshot) Sum() Digest {
-	return DigestOf([]Digest{sum(s.Proxies), sum(s.Clusters), sum(s.Endpoints), sum(s.Documents)})
+	return DigestOf([]Digest{sum(s.Proxies), sum(s.Clusters), sum(s.Endpoints), sum(s.Documents), sum(s.Blobs)})
 }
 
 // Seal returns s with every missing digest filled in, and with its Version. A
@@ -70,6 +73,7 @@ func Seal(s Snapshot) Snapshot {
 	s.Clusters = sealed(s.Clusters)
 	s.Endpoints = sealed(s.Endpoints)
 	s.Documents = sealed(s.Documents)
+	s.Blobs = sealed(s.Blobs)
 	s.Version = s.Sum()
 	return s
 }
@@ -90,6 +94,7 @@ func (p Proxy) digest() Digest       { return p.Digest }
 func (c Cluster) digest() Digest     { return c.Digest }
 func (e EndpointSet) digest() Digest { return e.Digest }
 func (d Document) digest() Digest    { return d.Digest }
+func (b Blob) digest() Digest        { return b.Digest }
 
 func (v VirtualHost) label() string { return "virtual host " + quote(v.Name) }
 func (l Listener) label() string    { return "listener " + quote(l.Name) }
@@ -97,11 +102,13 @@ func (p Proxy) label() string       { return "proxy " + quote(p.ID) }
 func (c Cluster) label() string     { return "cluster " + quote(c.Name) }
 func (e EndpointSet) label() string { return "endpoints " + quote(e.Name) }
 func (d Document) label() string    { return "document " + quote(d.ID) }
+func (b Blob) label() string        { return "blob " + b.Digest.String() }
 
 func (v VirtualHost) seal() VirtualHost { v.Digest = v.Sum(); return v }
 func (c Cluster) seal() Cluster         { c.Digest = c.Sum(); return c }
 func (e EndpointSet) seal() EndpointSet { e.Digest = e.Sum(); return e }
 func (d Document) seal() Document       { d.Digest = d.Sum(); return d }
+func (b Blob) seal() Blob               { b.Digest = b.Sum(); return b }
 
 func (l Listener) seal() Listener {
 	l.VirtualHosts = sealed(l.VirtualHosts)

@@ -27,9 +27,22 @@ type Snapshot struct {
 	Endpoints List[EndpointSet] `json:"endpoints"`
 	// Documents are the checked source documents, defaults applied, sorted by ID.
 	Documents List[Document] `json:"documents"`
+	// Blobs are the files that filters run, sorted by Digest.
+	Blobs List[Blob] `json:"blobs,omitzero"`
 	// Origins say where each document was written, sorted by ID. They are
 	// outside the version: a comment on line 1 of a file changes no behaviour.
 	Origins List[Origin] `json:"origins"`
+}
+
+// Sensitive reports whether s holds what only its owner may see: the
+// configuration of a filter.
+func (s Snapshot) Sensitive() bool {
+	for _, f := range s.filters() {
+		if f.Config != "" {
+			return true
+		}
+	}
+	return false
 }
 
 // GatewayID is the ID of the gateway proxy, and its Envoy node id.
@@ -82,7 +95,8 @@ type Listener struct {
 	// Targets receive the bytes of TCP; they are empty for HTTP. A TCP
 	// listener without targets closes what it accepts.
 	Targets List[Target] `json:"targets"`
-	// Filters run on each stream or connection, in this order.
+	// Filters run on each stream or connection, in this order; those that are
+	// PerRoute only where the route names them.
 	Filters List[Filter] `json:"filters"`
 	// Sources are the IDs of the documents this came from.
 	Sources List[string] `json:"sources"`
@@ -125,6 +139,9 @@ type Route struct {
 	// HostFromEndpoint sends the chosen endpoint's Hostname, where it has one,
 	// as the Host header in place of the client's.
 	HostFromEndpoint bool `json:"hostFromEndpoint,omitempty"`
+	// Filters are the names of the listener's PerRoute filters that run here,
+	// sorted.
+	Filters List[string] `json:"filters,omitzero"`
 }
 
 // HeaderMatch is a condition on one header of a request. Without Values and
@@ -159,11 +176,42 @@ type Target struct {
 
 // Filter is one use of a policy kind that looks at or alters traffic.
 type Filter struct {
+	// Name is unique in its listener and kind: "MESH/NAME" of the document.
+	Name string `json:"name"`
 	// Kind names an entry of plugins/builtin.
 	Kind string `json:"kind"`
-	// Config is the kind's configuration as canonical JSON, references resolved.
-	Config  string       `json:"config"`
-	Sources List[string] `json:"sources"`
+	// Config is the kind's configuration as canonical JSON, references
+	// resolved. It may hold secrets: it is shown to nobody.
+	Config string `json:"config"`
+	// Blob is the digest of the file that the filter runs, or zero.
+	Blob Digest `json:"blob,omitzero"`
+	// Clusters are those that the filter's own calls may reach, sorted. The
+	// proxy serves them whether or not a route leads there.
+	Clusters List[string] `json:"clusters,omitzero"`
+	// Match are conditions on the request, looked at when its headers reach
+	// the filter; the zero FilterMatch is met by all. TCP has none.
+	Match FilterMatch `json:"match,omitzero"`
+	// PerRoute says that the filter runs only for routes that name it. Which
+	// these are is settled by the route that the request has when it arrives.
+	PerRoute bool         `json:"perRoute,omitempty"`
+	Sources  List[string] `json:"sources"`
+}
+
+// FilterMatch says which requests a filter takes part in.
+type FilterMatch struct {
+	// PathPrefix is the start of :path, letter for letter; "" for any.
+	PathPrefix string `json:"pathPrefix,omitempty"`
+	// Methods are the methods it takes part in; none means all.
+	Methods List[string] `json:"methods,omitzero"`
+}
+
+// Blob is a file that filters run, such as a Wasm module.
+type Blob struct {
+	// Digest is the SHA-256 of Data.
+	Digest Digest `json:"digest"`
+	// Data is not part of the JSON form: in a snapshot file each blob is an
+	// entry of its own.
+	Data string `json:"-"`
 }
 
 // Discovery says how a cluster's endpoints become addresses.
@@ -199,9 +247,12 @@ type Cluster struct {
 	Discovery Discovery `json:"discovery"`
 	Balancing Balancing `json:"balancing"`
 	// ConnectTimeout bounds one attempt to connect.
-	ConnectTimeout Duration     `json:"connectTimeout"`
-	Sources        List[string] `json:"sources"`
-	Digest         Digest       `json:"digest"`
+	ConnectTimeout Duration `json:"connectTimeout"`
+	// HTTP2 says that the endpoints speak HTTP/2 in the clear (h2c), for calls
+	// of filters; routed traffic is not HTTP/2 yet.
+	HTTP2   bool         `json:"http2,omitempty"`
+	Sources List[string] `json:"sources"`
+	Digest  Digest       `json:"digest"`
 }
 
 // EndpointSet is the endpoints of one cluster.

@@ -9,20 +9,24 @@ import (
 	"time"
 )
 
-// A snapshot file is a tar archive of three entries, in this order. It needs
+// A snapshot file is a tar archive of these entries, in this order. It needs
 // nothing but tar and a text editor to be looked into.
 const (
 	entryFormat   = "meshc-snapshot" // the line formatLine
-	entrySnapshot = "snapshot.json"  // the Snapshot without its origins
+	entrySnapshot = "snapshot.json"  // the Snapshot without its origins and what blobs hold
 	entryOrigins  = "origins.json"   // the Snapshot's Origins
+	entryBlobs    = "blobs/"         // and its digest: an entry for each blob, in their order
 )
 
 // formatLine changes with every change of the format that an older meshc would
 // misread.
-const formatLine = "meshc-snapshot 2\n"
+const formatLine = "meshc-snapshot 3\n"
 
-// maxEntry bounds one entry of a snapshot file, in bytes.
+// maxEntry bounds one entry of a snapshot file, and all its blobs together, in bytes.
 const maxEntry = 1 << 30
+
+// MaxBlob bounds the data of one blob, in bytes.
+const MaxBlob = 64 << 20
 
 // Write writes s to w as a snapshot file. s must be sealed. The same snapshot
 // gives the same bytes, whatever the machine and the time.
@@ -48,22 +52,36 @@ func Write(w io.Writer, s Snapshot) error {
 		{entrySnapshot, append(body, '\n')},
 		{entryOrigins, append(origins, '\n')},
 	} {
-		if len(e.data) > maxEntry {
-			return fmt.Errorf("snapshot: write: %s has %d bytes, more than the %d that Read takes", e.name, len(e.data), maxEntry)
+		if err := writeEntry(t, e.name, string(e.data), maxEntry); err != nil {
+			return err
 		}
-		h := tar.Header{
-			Typeflag: tar.TypeReg, Format: tar.FormatUSTAR,
-			Name: e.name, Size: int64(len(e.data)), Mode: 0o644, ModTime: time.Unix(0, 0),
+	}
+	room := maxEntry
+	for _, b := range s.Blobs.All() {
+		if err := writeEntry(t, entryBlobs+b.Digest.String(), b.Data, min(room, MaxBlob)); err != nil {
+			return err
 		}
-		if err := t.WriteHeader(&h); err != nil {
-			return fmt.Errorf("snapshot: write %s: %w", e.name, err)
-		}
-		if _, err := t.Write(e.data); err != nil {
-			return fmt.Errorf("snapshot: write %s: %w", e.name, err)
-		}
+		room -= len(b.Data)
 	}
 	if err := t.Close(); err != nil {
 		return fmt.Errorf("snapshot: write: %w", err)
+	}
+	return nil
+}
+
+func writeEntry(t *tar.Writer, name, data string, limit int) error {
+	if len(data) > limit {
+		return fmt.Errorf("snapshot: write: %s has %d bytes, more than the %d that Read takes", name, len(data), limit)
+	}
+	h := tar.Header{
+		Typeflag: tar.TypeReg, Format: tar.FormatUSTAR,
+		Name: name, Size: int64(len(data)), Mode: 0o644, ModTime: time.Unix(0, 0),
+	}
+	if err := t.WriteHeader(&h); err != nil {
+		return fmt.Errorf("snapshot: write %s: %w", name, err)
+	}
+	if _, err := io.WriteString(t, data); err != nil {
+		return fmt.Errorf("snapshot: write %s: %w", name, err)
 	}
 	return nil
 }

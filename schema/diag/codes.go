@@ -58,6 +58,7 @@ const (
 	CodeDigest         = "MC0416" // a file whose content is not what its digest says
 	CodeNoMTLS         = "MC0417" // permissions without mTLS, or mTLS without permissions
 	CodeExposedSecret  = "MC0418" // a secret in a file that everybody may read
+	CodeModule         = "MC0419" // a Wasm module that cannot work
 
 	// What this build cannot put into effect.
 	CodeNotEnforced = "MC0501" // security that would not be enforced (error)

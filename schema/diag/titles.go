@@ -54,6 +54,7 @@ var titles = map[string]string{
 	CodeDigest:         "A file is not the one that its digest says",
 	CodeNoMTLS:         "Permissions without mTLS, or mTLS without permissions",
 	CodeExposedSecret:  "A secret lies in a file that everybody may read",
+	CodeModule:         "A Wasm module cannot work",
 
 	CodeNotEnforced: "Security that this build would not enforce",
 	CodeNotApplied:  "A setting without effect in this build",

@@ -8,56 +8,56 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
+	"strings"
 	"syscall"
 	"time"
 )
 
-const (
-	// maxNamed is the size in bytes of the largest file that is digested, and
-	// maxKept of the largest whose content is kept.
-	maxNamed = 1 << 30
-	maxKept  = 1 << 20
-)
+// maxNamed is the size in bytes of the largest file that is digested.
+const maxNamed = 1 << 30
 
 // Named is a file that a document names, and that may hold anything: a module,
 // a certificate. It is never changed.
 type Named struct {
+	// Path is where it was looked for.
+	Path string
 	// Err says why the file cannot be used, without its path; nil if it can.
 	Err error
 	// Open says that the file's mode lets every user of the machine read it.
 	Open bool
-	// Sum is the SHA-256 of the content, and Data the content itself, or nil
-	// where it is larger than a certificate would be. Both are zero where the
+	// Sum is the SHA-256 of the content, Size its length, and Data the content
+	// itself, or "" where it is longer than Limit. All are zero where the
 	// content was not asked for.
 	Sum  [sha256.Size]byte
-	Data []byte
+	Size int64
+	Data string
 
-	// Read says that the content was asked for.
-	Read bool
+	// Limit is how many bytes of content were asked for; 0 means none.
+	Limit int64
 
 	stamp   stamp
 	settled bool
 }
 
-// ReadNamed looks at the file at path, and reads it if content is set. What
-// before, which may be nil, knows of the same path is used again if the file's
-// stamp says that it did not change.
-func ReadNamed(path string, content bool, before *Named) *Named {
+// ReadNamed looks at the file at path, and if limit is not 0 reads it, to keep
+// its content up to that many bytes. What before, which may be nil, knows of
+// the same path is used again if the file's stamp says that it did not change.
+func ReadNamed(path string, limit int64, before *Named) *Named {
 	at := time.Now()
+	n := &Named{Path: path, Limit: limit}
 	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return &Named{Err: plain(err), Read: content}
-	case !info.Mode().IsRegular():
-		return &Named{Err: errors.New(notRegular(info.Mode()).message), Read: content}
-	}
-	n := &Named{Open: open(info), stamp: stampOf(info), Read: content}
-	n.settled = n.stamp.settled(at)
-	if before != nil && before.settled && before.stamp == n.stamp && (before.Read || !content) {
-		n.Read, n.Sum, n.Data, n.Err = before.Read, before.Sum, before.Data, before.Err
+	if err != nil {
+		n.Err = plain(err)
 		return n
 	}
-	if content {
+	n.Open, n.stamp = open(info), stampOf(info)
+	n.settled = n.stamp.settled(at)
+	switch {
+	case !info.Mode().IsRegular():
+		n.Err = errors.New(notRegular(info.Mode()).message)
+	case before != nil && before.settled && before.stamp == n.stamp && before.Limit >= limit:
+		n.Limit, n.Sum, n.Size, n.Data, n.Err = before.Limit, before.Sum, before.Size, before.Data, before.Err
+	case limit > 0:
 		n.Err = n.load(path)
 	}
 	return n
@@ -70,27 +70,43 @@ func (n *Named) load(path string) error {
 	}
 	defer f.Close()
 	h := sha256.New()
-	var kept kept
-	size, err := io.Copy(io.MultiWriter(h, &kept), io.LimitReader(f, maxNamed+1))
+	kept := kept{limit: n.Limit}
+	kept.text.Grow(int(min(n.stamp.size, n.Limit)))
+	n.Size, err = io.Copy(io.MultiWriter(h, &kept), io.LimitReader(f, maxNamed+1))
 	switch {
 	case err != nil:
 		return plain(err)
-	case size > maxNamed:
+	case n.Size > maxNamed:
 		return fmt.Errorf("is larger than the %d MiB that meshc reads", maxNamed>>20)
 	}
 	n.Sum = [sha256.Size]byte(h.Sum(nil))
-	if size <= maxKept {
-		n.Data = kept
+	if n.Size <= n.Limit {
+		n.Data = kept.text.String()
 	}
 	return nil
 }
 
-// kept keeps what is written to it, up to a little more than maxKept.
-type kept []byte
+// changed reports whether the file is not what it was when n was read, or may
+// not be for all that can be seen.
+func (n *Named) changed() bool {
+	info, err := os.Stat(n.Path)
+	if err != nil {
+		return n.stamp != stamp{}
+	}
+	return n.stamp != stampOf(info) || !n.settled
+}
+
+// kept keeps what is written to it, up to limit and no further.
+type kept struct {
+	limit int64
+	text  strings.Builder
+}
 
 func (k *kept) Write(p []byte) (int, error) {
-	if len(*k) <= maxKept {
-		*k = append(*k, p...)
+	if int64(k.text.Len()+len(p)) <= k.limit {
+		k.text.Write(p)
+	} else {
+		k.limit = 0 // it will not be whole
 	}
 	return len(p), nil
 }

@@ -9,7 +9,10 @@ import (
 
 // fingerprint tells one state of a tree from another by looking at its files
 // without reading them.
-type fingerprint []mark
+type fingerprint struct {
+	tree []mark
+	also []mark // of the further files of a scanner
+}
 
 type mark struct {
 	candidate candidate
@@ -23,15 +26,19 @@ type mark struct {
 func takeFingerprint(ctx context.Context, s *scanner) (fingerprint, error) {
 	found, err := s.scan(ctx)
 	if err != nil {
-		return nil, err
+		return fingerprint{}, err
 	}
-	look := append(found.files, found.others...)
-	marks := make(fingerprint, len(look))
-	inParallel(len(marks), func(i int) { marks[i] = lookAt(look[i]) })
+	f := fingerprint{lookAtAll(append(found.files, found.others...)), lookAtAll(found.also)}
 	for _, d := range found.findings {
-		marks = append(marks, mark{problem: problem{code: d.Code, message: d.File + ": " + d.Message}})
+		f.tree = append(f.tree, mark{problem: problem{code: d.Code, message: d.File + ": " + d.Message}})
 	}
-	return marks, nil
+	return f, nil
+}
+
+func lookAtAll(files []candidate) []mark {
+	marks := make([]mark, len(files))
+	inParallel(len(marks), func(i int) { marks[i] = lookAt(files[i]) })
+	return marks
 }
 
 func lookAt(c candidate) mark {
@@ -50,4 +57,6 @@ func lookAt(c candidate) mark {
 	return m
 }
 
-func (f fingerprint) equal(g fingerprint) bool { return slices.Equal(f, g) }
+func (f fingerprint) equal(g fingerprint) bool {
+	return slices.Equal(f.tree, g.tree) && slices.Equal(f.also, g.also)
+}

@@ -22,6 +22,9 @@ type scanner struct {
 	listings map[string]*listing    // by real path
 	ignores  map[string]*ignoreFile // by real path
 	files    int                    // found by the last scan
+	// also are the absolute paths of files that matter and are no input: they
+	// bear on what has to be watched, and polling looks at them.
+	also []string
 }
 
 // root is one of the paths the user named.
@@ -61,6 +64,7 @@ type candidate struct {
 type found struct {
 	files    []candidate
 	others   []candidate // roots that are no input files; polling looks at them all the same
+	also     []candidate // the scanner's
 	findings []diag.Diagnostic
 	vanished bool
 	stdin    bool
@@ -108,6 +112,7 @@ func (s *scanner) scan(ctx context.Context) (*found, error) {
 		w.visited = map[string]bool{}
 		w.walkRoot(r)
 	}
+	w.lookFor(s.also)
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -181,6 +186,25 @@ func (w *walk) walkRoot(r root) {
 		w.out.others = append(w.out.others, candidate{place: place{filepath.Base(r.abs), r.typed, real}})
 	default:
 		w.out.files = append(w.out.files, candidate{place: place{filepath.Base(r.abs), r.typed, real}, named: true})
+	}
+}
+
+// lookFor notes the look-ups that lead to the scanner's further files, whatever
+// is there.
+func (w *walk) lookFor(paths []string) {
+	dirs := map[string]string{} // real paths, "" where there is no directory
+	for _, path := range paths {
+		dir := filepath.Dir(path)
+		real, known := dirs[dir]
+		if !known {
+			from, rest := top(dir)
+			real, _ = resolve(from, rest, w.step) // "" with an error
+			dirs[dir] = real
+		}
+		if real != "" {
+			real, _ = resolve(real, filepath.Base(path), w.step)
+		}
+		w.out.also = append(w.out.also, candidate{place: place{shown: path, real: real}})
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/meshc/meshc/schema/diag"
@@ -35,6 +37,7 @@ const fallbackPoll = time.Second
 // Watcher says when a tree may have changed.
 type Watcher struct {
 	changes chan string
+	also    chan []*Named // holds the last that nobody has taken up
 	cancel  context.CancelFunc
 	done    chan struct{}
 }
@@ -52,7 +55,7 @@ func Watch(ctx context.Context, roots []string, o WatchOptions) (*Watcher, error
 
 func watch(ctx context.Context, roots []string, o WatchOptions, events func() (*notifier, error)) (*Watcher, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	w := &Watcher{changes: make(chan string, 1), cancel: cancel, done: make(chan struct{})}
+	w := &Watcher{changes: make(chan string, 1), also: make(chan []*Named, 1), cancel: cancel, done: make(chan struct{})}
 	l := &watchLoop{
 		options: WatchOptions{
 			Poll:  o.Poll,
@@ -61,6 +64,7 @@ func watch(ctx context.Context, roots []string, o WatchOptions, events func() (*
 		},
 		scanner: newScanner(roots),
 		changes: w.changes,
+		also:    w.also,
 	}
 	if err := l.start(ctx, events); err != nil {
 		cancel()
@@ -80,6 +84,18 @@ func watch(ctx context.Context, roots []string, o WatchOptions, events func() (*
 // are one. It is never closed.
 func (w *Watcher) Changes() <-chan string { return w.changes }
 
+// Also makes the Watcher watch these files as well, wherever they are, instead
+// of those that it was given before. What has changed since they were read, or
+// changes from now on, is followed by a value from Changes. It does not wait,
+// and is for one caller at a time.
+func (w *Watcher) Also(files []*Named) {
+	select {
+	case <-w.also:
+	default:
+	}
+	w.also <- files
+}
+
 // Close ends the watch and waits until everything it held is given back.
 func (w *Watcher) Close() error {
 	w.cancel()
@@ -93,6 +109,7 @@ type watchLoop struct {
 	options WatchOptions
 	scanner *scanner
 	changes chan<- string
+	also    <-chan []*Named
 
 	subscription *subscription
 	ticker       *time.Ticker
@@ -165,6 +182,10 @@ func (l *watchLoop) run(ctx context.Context) {
 			return
 		case <-events:
 			burst.extend(l.options)
+		case files := <-l.also:
+			if l.include(ctx, files) {
+				burst.extend(l.options)
+			}
 		case <-ticks:
 			if l.moved(ctx) {
 				burst.extend(l.options)
@@ -178,6 +199,40 @@ func (l *watchLoop) run(ctx context.Context) {
 			l.announce(ctx)
 		}
 	}
+}
+
+// include watches files, and reports whether one that was not watched before
+// has changed since it was read.
+func (l *watchLoop) include(ctx context.Context, files []*Named) (changed bool) {
+	known := make(map[string]bool, len(l.scanner.also))
+	for _, path := range l.scanner.also {
+		known[path] = true
+	}
+	paths := make([]string, 0, len(files))
+	var fresh []*Named
+	for _, n := range files {
+		path, err := filepath.Abs(n.Path)
+		if err != nil {
+			continue // the working directory is gone
+		}
+		paths = append(paths, path)
+		if !known[path] {
+			fresh = append(fresh, n)
+		}
+	}
+	if len(fresh) == 0 && len(paths) == len(known) {
+		return false
+	}
+	l.scanner.also = paths
+	if l.subscription != nil {
+		if err := l.subscription.update(ctx, l.scanner); err != nil {
+			return l.giveUpEvents(ctx, err) == nil
+		}
+	} else if now, err := takeFingerprint(ctx, l.scanner); err == nil {
+		changed = !slices.Equal(now.tree, l.seen.tree)
+		l.seen = now
+	}
+	return changed || slices.ContainsFunc(fresh, (*Named).changed)
 }
 
 // announce tells the one who waits. The subscription is brought up to date

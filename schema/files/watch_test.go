@@ -382,3 +382,59 @@ func TestWatchWhatIsNoInput(t *testing.T) {
 		})
 	}
 }
+
+// Files that documents name are watched wherever they are, there or not, from
+// the state in which they were read.
+func TestWatchNamedFiles(t *testing.T) {
+	for mode := range modes {
+		t.Run(mode, func(t *testing.T) {
+			dir := t.TempDir()
+			must(t, put("in/a.yaml", "a")(dir))
+			must(t, put("lib/m.wasm", "1")(dir))
+			f := follow(t, mode, dir+"/in")
+			var named *files.Named
+			look := func(path string) {
+				if named == nil || named.Path != path {
+					named = nil
+				}
+				named = files.ReadNamed(path, 1<<20, named)
+				f.watcher.Also([]*files.Named{named})
+			}
+			// until waits for changes until the file holds want.
+			until := func(step, want string) {
+				t.Helper()
+				for named.Data != want {
+					if !f.told() {
+						t.Fatalf("%s: no change noticed; got %q", step, named.Data)
+					}
+					look(named.Path)
+				}
+			}
+			read(t, f.reader)
+			look(dir + "/lib/m.wasm")
+			for _, s := range []struct {
+				name string
+				do   func(dir string) error
+				want string
+			}{
+				{"rewritten in place", put("lib/m.wasm", "22"), "22"},
+				{"replaced", all(put("lib/new", "333"), move("lib/new", "lib/m.wasm")), "333"},
+				{"removed", remove("lib/m.wasm"), ""},
+				{"back again", put("lib/m.wasm", "4444"), "4444"},
+				{"its folder replaced", all(put("other/m.wasm", "55555"), move("lib", "gone"), move("other", "lib")), "55555"},
+				{"its folder gone", remove("lib"), ""},
+				{"a link now", all(put("real/x.wasm", "666666"), put("lib/y", ""), link("../real/x.wasm", "lib/m.wasm")), "666666"},
+				{"what the link leads to", put("real/x.wasm", "7777777"), "7777777"},
+			} {
+				must(t, s.do(dir))
+				until(s.name, s.want)
+			}
+
+			// Changed between the read and the watch, in a folder not there before.
+			named = files.ReadNamed(dir+"/late/m.wasm", 1<<20, nil)
+			must(t, put("late/m.wasm", "late")(dir))
+			f.watcher.Also([]*files.Named{named})
+			until("changed before it was watched", "late")
+		})
+	}
+}

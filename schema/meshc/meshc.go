@@ -28,8 +28,11 @@ type WasmConf struct {
 	Protocol  string     `json:"protocol"`  // http or tcp
 	// Match is nil where the filter is for all requests.
 	Match *WasmMatch `json:"match"`
-	Phase string     `json:"phase"` // authn, authz or default, in this order
-	Order int32      `json:"order"` // within the phase, lowest first
+	// Routes are the names of Kong's routes that it is limited to; none means
+	// no limit. Beside them, Listeners is gateway alone.
+	Routes []string `json:"routes"`
+	Phase  string   `json:"phase"` // authn, authz or default, in this order
+	Order  int32    `json:"order"` // within the phase, lowest first
 	// Configuration and VMConfiguration are any value; a string is handed to
 	// the module as it is, anything else as JSON.
 	Configuration   Value             `json:"configuration"`
