@@ -29,10 +29,11 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 var _ publish.Consumer = (*xds.Server)(nil)
 
 const (
-	cds = typeurl.ClusterType
-	eds = typeurl.EndpointType
-	lds = typeurl.ListenerType
-	rds = typeurl.RouteType
+	cds  = typeurl.ClusterType
+	eds  = typeurl.EndpointType
+	ecds = typeurl.ExtensionConfigType
+	lds  = typeurl.ListenerType
+	rds  = typeurl.RouteType
 	// probed is a type that meshc has nothing of, and answers at once.
 	probed = "type.googleapis.com/envoy.service.runtime.v3.Runtime"
 )
@@ -51,6 +52,11 @@ type rig struct {
 // start runs a server whose barriers wait as long as it takes.
 func start(t testing.TB, change ...func(*xds.Config)) *rig {
 	t.Helper()
+	return startAt(t, "127.0.0.1:0", change...)
+}
+
+func startAt(t testing.TB, addr string, change ...func(*xds.Config)) *rig {
+	t.Helper()
 	r := &rig{t: t, board: &status.Board{}}
 	cfg := xds.Config{
 		GatewayAddr: gatewayAddr, Board: r.board, BarrierTimeout: time.Hour,
@@ -60,7 +66,7 @@ func start(t testing.TB, change ...func(*xds.Config)) *rig {
 		c(&cfg)
 	}
 	r.server = xds.New(cfg)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", addr)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -17,9 +18,9 @@ import (
 )
 
 // Resources returns all that an Envoy with the node id proxyID gets of snap,
-// with its gateway listener at gatewayAddr, which is as in Config. They are
-// read back from the bytes that a Server would send.
-func Resources(snap snapshot.Snapshot, proxyID, gatewayAddr string) (envoy.Set, error) {
+// with its gateway listener at gatewayAddr and its filters made by filter, both
+// as in Config. They are read back from the bytes that a Server would send.
+func Resources(snap snapshot.Snapshot, proxyID, gatewayAddr string, filter FilterFunc) (envoy.Set, error) {
 	var set envoy.Set
 	gateway, err := envoy.ParseGatewayAddr(gatewayAddr)
 	if err != nil {
@@ -30,7 +31,7 @@ func Resources(snap snapshot.Snapshot, proxyID, gatewayAddr string) (envoy.Set, 
 		return set, fmt.Errorf("the snapshot has no proxy %q", proxyID)
 	}
 	snap.Proxies = snapshot.ListOf(p)
-	g, err := build(context.Background(), snap, gateway, &generation{})
+	g, err := build(context.Background(), snap, gateway, filter, &generation{})
 	if err != nil {
 		return set, err
 	}
@@ -38,6 +39,7 @@ func Resources(snap snapshot.Snapshot, proxyID, gatewayAddr string) (envoy.Set, 
 	var errs [kinds]error
 	set.Clusters, errs[cluster] = decode[clusterv3.Cluster](g, v, cluster)
 	set.Endpoints, errs[endpoint] = decode[endpointv3.ClusterLoadAssignment](g, v, endpoint)
+	set.Extensions, errs[extension] = decode[corev3.TypedExtensionConfig](g, v, extension)
 	set.Listeners, errs[listener] = decode[listenerv3.Listener](g, v, listener)
 	set.Routes, errs[route] = decode[routev3.RouteConfiguration](g, v, route)
 	return set, errors.Join(errs[:]...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -27,6 +28,7 @@ type generation struct {
 	entries   []entry          // one a cluster of the snapshot, in its order
 	clusters  []*resource      // sorted by name
 	endpoints []*resource      // sorted by name, of clusters that use EDS
+	filters   map[snapshot.Digest]*filterConfig
 
 	superseded chan struct{} // closed when there is a next
 	// Both are set before superseded is closed and before the next one serves.
@@ -52,7 +54,7 @@ var noEndpoints = sync.OnceValue(func() *resource {
 	if err != nil {
 		panic(fmt.Sprintf("xds: the empty cluster: %v", err)) // a constant of ours
 	}
-	r, err := encode(cluster, envoy.NoEndpoints, "", m)
+	r, err := encode(cluster, envoy.NoEndpoints, nil, m)
 	if err != nil {
 		panic(fmt.Sprintf("xds: the empty cluster: %v", err))
 	}
@@ -61,10 +63,15 @@ var noEndpoints = sync.OnceValue(func() *resource {
 
 // build makes a generation of snap. What has the digest that it has in old is
 // taken from there. It returns every mistake, each with its place.
-func build(ctx context.Context, snap snapshot.Snapshot, gateway netip.AddrPort, old *generation) (*generation, error) {
+func build(ctx context.Context, snap snapshot.Snapshot, gateway netip.AddrPort, filter FilterFunc, old *generation) (*generation, error) {
 	g := &generation{snap: snap, ready: true, views: map[string]*view{}, superseded: make(chan struct{})}
 	var errs []error
 	inline := map[string]bool{}
+	configs := &filterConfigs{snap: &snap, make: filter, known: maps.Clone(old.filters)}
+	if configs.known == nil {
+		configs.known = map[snapshot.Digest]*filterConfig{}
+	}
+	g.filters = map[snapshot.Digest]*filterConfig{}
 	for _, p := range snap.Proxies.All() {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -72,16 +79,19 @@ func build(ctx context.Context, snap snapshot.Snapshot, gateway netip.AddrPort, 
 		v := old.views[p.ID]
 		if v == nil || v.digest != p.Digest || p.Digest.IsZero() {
 			var err error
-			if v, err = newView(&snap, p, gateway, v); err != nil {
+			if v, err = newView(&snap, p, gateway, configs, v); err != nil {
 				errs = append(errs, err)
 			}
 		}
 		g.views[p.ID] = v
 		for _, part := range v.parts {
 			for _, name := range part.clusters {
-				if part.inbound {
+				if part.direction == snapshot.Inbound {
 					inline[name] = true
 				}
+			}
+			for _, c := range part.filters {
+				g.filters[c.from] = c
 			}
 		}
 	}
@@ -157,11 +167,13 @@ func (e *entry) make(c snapshot.Cluster, eps snapshot.EndpointSet, prior entry) 
 	if err != nil {
 		return err
 	}
-	asks := c.Name
+	var asks []reference
 	if e.inline {
-		inline, asks = assignment, ""
-	} else if e.assigned, err = encode(endpoint, c.Name, "", assignment); err != nil {
+		inline = assignment
+	} else if e.assigned, err = encode(endpoint, c.Name, nil, assignment); err != nil {
 		return err
+	} else {
+		asks = []reference{{endpoint, c.Name}}
 	}
 	m, err := envoy.Cluster(c, inline)
 	if err != nil {
@@ -178,7 +190,7 @@ func (e *entry) make(c snapshot.Cluster, eps snapshot.EndpointSet, prior entry) 
 // kept returns old where it is the same resource as r: other comments around
 // the same content must not look like a change.
 func kept(r, old *resource) *resource {
-	if r != nil && old != nil && r.version == old.version && r.asks == old.asks {
+	if r != nil && old != nil && r.version == old.version && slices.Equal(r.asks, old.asks) {
 		return old
 	}
 	return r
@@ -195,7 +207,7 @@ func (g *generation) checkReferences(proxy string, v *view) error {
 	for _, name := range v.clusters {
 		if g.cluster(name) == nil {
 			errs = append(errs, place(&g.snap, referrer(&g.snap, proxy, name),
-				fmt.Errorf("proxy %s routes to cluster %q, which does not exist or has a mistake", proxy, name)))
+				fmt.Errorf("proxy %s leads to cluster %q, which does not exist or has a mistake", proxy, name)))
 		}
 	}
 	return errors.Join(errs...)
@@ -222,6 +234,8 @@ func (g *generation) lookup(v *view, k kind, name string) *resource {
 		if v.has(name) {
 			return find(g.endpoints, name)
 		}
+	case extension:
+		return find(v.extensions, name)
 	case listener:
 		return find(v.listeners, name)
 	case route:
@@ -238,6 +252,8 @@ func (v *view) names(k kind) []string {
 	}
 	var from []*resource
 	switch k {
+	case extension:
+		from = v.extensions
 	case listener:
 		from = v.listeners
 	case route:

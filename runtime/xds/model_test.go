@@ -3,8 +3,10 @@ package xds_test
 import (
 	"maps"
 	"slices"
+	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -13,7 +15,11 @@ import (
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/wrapperspb"
 	"pgregory.net/rapid"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/xds/envoy"
 )
 
 // message is a response of either protocol.
@@ -54,7 +60,7 @@ type wire interface {
 func newModel(rt *rapid.T, r *rig, delta bool) *model {
 	c := &model{
 		rt: rt, inbox: make(chan message, 1000), done: make(chan struct{}),
-		has:     resources{cds: {}, eds: {}, lds: {}, rds: {}},
+		has:     resources{cds: {}, eds: {}, ecds: {}, lds: {}, rds: {}},
 		refused: map[string]bool{}, out: map[string][]func(){}, warming: map[string]bool{},
 	}
 	if delta {
@@ -109,6 +115,7 @@ func (c *model) receiveIfThere() {
 func (c *model) apply(m message) {
 	refusal := ""
 	has := c.has[m.url]
+	filters := c.filters()
 	var subscribe, unsubscribe []string
 	for _, name := range m.names {
 		res := m.resources[name]
@@ -138,8 +145,20 @@ func (c *model) apply(m message) {
 		case *endpointv3.ClusterLoadAssignment:
 			delete(c.warming, name)
 			delete(c.refused, name)
+		case *corev3.TypedExtensionConfig:
+			if strings.HasPrefix(filterText(res), "bad") {
+				refusal = ", no good"
+				continue
+			}
 		case *listenerv3.Listener:
 			old, had := has[name].(*listenerv3.Listener)
+			if had && name != envoy.TrialListener {
+				for _, f := range filterNames(res) {
+					if c.has[ecds][f] == nil && !slices.Contains(filterNames(old), f) {
+						c.rt.Fatalf("listener %q serves, and is to get filter %q, which the client lacks", name, f)
+					}
+				}
+			}
 			if isHTTP(res) && (!had || !isHTTP(old)) {
 				c.later(rds, func() { c.wire.change(rds, []string{name}, nil) })
 			}
@@ -173,6 +192,9 @@ func (c *model) apply(m message) {
 			}
 		}
 	}
+	if m.url == lds {
+		c.followFilters(filters)
+	}
 	for _, name := range unsubscribe {
 		delete(c.has[eds], name)
 	}
@@ -197,6 +219,38 @@ func (c *model) apply(m message) {
 	c.check(m)
 }
 
+// filters returns the extensions that the client's listeners name.
+func (c *model) filters() map[string]bool {
+	out := map[string]bool{}
+	for _, l := range c.has[lds] {
+		for _, name := range filterNames(l.(*listenerv3.Listener)) {
+			out[name] = true
+		}
+	}
+	return out
+}
+
+// followFilters asks for the extensions that listeners name now, and not
+// before, and the other way round.
+func (c *model) followFilters(before map[string]bool) {
+	now := c.filters()
+	var subscribe, unsubscribe []string
+	for name := range now {
+		if !before[name] {
+			subscribe = append(subscribe, name)
+		}
+	}
+	for name := range before {
+		if !now[name] {
+			unsubscribe = append(unsubscribe, name)
+			delete(c.has[ecds], name)
+		}
+	}
+	if len(subscribe)+len(unsubscribe) > 0 {
+		c.later(ecds, func() { c.wire.change(ecds, subscribe, unsubscribe) })
+	}
+}
+
 func (c *model) dropRoute(name string) {
 	delete(c.has[rds], name)
 	c.later(rds, func() { c.wire.change(rds, nil, []string{name}) })
@@ -208,6 +262,11 @@ func (c *model) check(m message) {
 		_, there := c.has[cds][cluster]
 		if (!there || c.warming[cluster]) && !c.refused[cluster] {
 			c.rt.Fatalf("after %s %v -%v: %s leads to cluster %q, which the client lacks", m.url, m.names, m.removed, by, cluster)
+		}
+	}
+	for name, e := range c.has[ecds] {
+		for _, cluster := range strings.Fields(filterText(e.(*corev3.TypedExtensionConfig)))[1:] {
+			need(name, cluster)
 		}
 	}
 	for name, l := range c.has[lds] {
@@ -231,13 +290,54 @@ func (c *model) equals(want resources) bool {
 	return true
 }
 
+// lastFilter is the one that ends a listener's chain.
+func lastFilter(l *listenerv3.Listener) *anypb.Any {
+	chain := l.FilterChains[0].Filters
+	return chain[len(chain)-1].GetTypedConfig()
+}
+
 func isHTTP(l *listenerv3.Listener) bool {
-	return l.FilterChains[0].Filters[0].GetTypedConfig().MessageIs(&hcmv3.HttpConnectionManager{})
+	m := &hcmv3.HttpConnectionManager{}
+	return lastFilter(l).UnmarshalTo(m) == nil && m.GetRds() != nil
+}
+
+// filterNames returns the extensions that l names.
+func filterNames(l *listenerv3.Listener) []string {
+	var out []string
+	for _, f := range l.FilterChains[0].Filters {
+		if f.GetConfigDiscovery() != nil {
+			out = append(out, f.Name)
+		}
+	}
+	m := &hcmv3.HttpConnectionManager{}
+	if lastFilter(l).UnmarshalTo(m) == nil {
+		for _, f := range m.HttpFilters {
+			if f.GetConfigDiscovery() != nil {
+				out = append(out, f.Name)
+			}
+		}
+	}
+	return out
+}
+
+// textFilter is a kind whose Config is all that Envoy gets.
+func textFilter(f snapshot.Filter, _ bool, _ string) (proto.Message, error) {
+	return wrapperspb.String(f.Config), nil
+}
+
+// filterText returns the Config of a textFilter: a word, and the clusters that
+// it calls.
+func filterText(e *corev3.TypedExtensionConfig) string {
+	m := &wrapperspb.StringValue{}
+	if err := e.TypedConfig.UnmarshalTo(m); err != nil {
+		panic(err)
+	}
+	return m.Value
 }
 
 func tcpClusters(l *listenerv3.Listener) []string {
 	p := &tcpv3.TcpProxy{}
-	if l.FilterChains[0].Filters[0].GetTypedConfig().UnmarshalTo(p) != nil {
+	if lastFilter(l).UnmarshalTo(p) != nil {
 		return nil
 	}
 	if p.GetCluster() != "" {

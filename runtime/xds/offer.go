@@ -3,12 +3,20 @@ package xds
 import (
 	"maps"
 	"slices"
+
+	"github.com/meshc/meshc/runtime/xds/envoy"
 )
 
 // answer sends what the client has just asked for, if its time has come; else
 // the step that pushes the kind will send it.
 func (s *stream) answer(k kind) error {
 	if s.target == nil || (!s.held && s.step < answeredFrom[k]) {
+		return nil
+	}
+	if k == listener && !s.held && s.subs[k].askedAll && s.tries() {
+		// It has them from another stream, and maybe of another version.
+		s.step, s.entered = tryFilters, false
+		s.stopTimer()
 		return nil
 	}
 	if err := s.push(k, true); err != nil {
@@ -61,11 +69,11 @@ func (s *stream) push(k kind, askedOnly bool) error {
 	must := sub.askedAll || (!s.delta && !sub.answered)
 	clear(sub.asked)
 	sub.askedAll = false
-	if !askedOnly && (k == endpoint || k == route) {
+	if !askedOnly && !k.whole() {
 		sub.unsure = false
 	}
 	for _, r := range out {
-		s.expectChild(k, r)
+		s.expectChildren(r)
 	}
 	if len(out) == 0 && len(gone) == 0 && !must {
 		return nil
@@ -73,19 +81,42 @@ func (s *stream) push(k kind, askedOnly bool) error {
 	return s.respond(k, out, gone)
 }
 
-// expectChild prepares for what the client does when it gets r.
-func (s *stream) expectChild(k kind, r *resource) {
-	if r.asks == "" {
-		return
+// expectChildren prepares for what the client does when it gets r.
+func (s *stream) expectChildren(r *resource) {
+	for _, c := range r.asks {
+		child := s.subs[c.kind]
+		child.awaited[c.name] = struct{}{}
+		if c.kind == endpoint {
+			// Envoy waits for the endpoints of a changed cluster as if it had
+			// none, and does not ask for them again.
+			child.forced[c.name] = struct{}{}
+			delete(child.sent, c.name)
+		}
 	}
-	child := s.subs[k.child()]
-	child.awaited[r.asks] = struct{}{}
-	if k == cluster {
-		// Envoy waits for the endpoints of a changed cluster as if it had
-		// none, and does not ask for them again.
-		child.forced[r.asks] = struct{}{}
-		delete(child.sent, r.asks)
+}
+
+// try offers the trial listener, if it changed, before any other. To a client
+// that has no listeners there is nothing to be kept from harm, and all come at
+// once.
+func (s *stream) try() error {
+	sub := s.subs[listener]
+	if !s.tries() || !sub.has(envoy.TrialListener) {
+		return nil
 	}
+	s.prune(listener)
+	trial, have := s.lookup(listener, envoy.TrialListener), sub.sent[envoy.TrialListener]
+	if have != nil && have.version == trial.version {
+		return nil
+	}
+	sub.sent[trial.name] = trial
+	s.expectChildren(trial)
+	return s.respond(listener, []*resource{trial}, nil)
+}
+
+// tries reports whether the client, which has listeners, must try filters
+// before they change.
+func (s *stream) tries() bool {
+	return s.view != nil && len(s.view.extensions) > 0 && len(s.subs[listener].sent) > 0
 }
 
 // candidates returns the names of kind k that may have to be sent, in order.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/xds/envoy"
 )
 
 // maxOrigins bounds the places shown for one refusal.
@@ -52,6 +53,15 @@ func sourcesOf(snap *snapshot.Snapshot, proxy string, k kind, name, message stri
 		if e, ok := byName(snap.Endpoints, name, func(e snapshot.EndpointSet) string { return e.Name }); ok {
 			return e.Sources.Slice()
 		}
+	case extension:
+		p, _ := byName(snap.Proxies, proxy, func(p snapshot.Proxy) string { return p.ID })
+		for _, l := range p.Listeners.All() {
+			for _, f := range l.Filters.All() {
+				if envoy.ExtensionName(f, l.Protocol == snapshot.TCP) == name {
+					return f.Sources.Slice()
+				}
+			}
+		}
 	case listener, route:
 		p, _ := byName(snap.Proxies, proxy, func(p snapshot.Proxy) string { return p.ID })
 		if l, ok := byName(p.Listeners, name, func(l snapshot.Listener) string { return l.Name }); ok {
@@ -91,6 +101,11 @@ func referrer(snap *snapshot.Snapshot, proxy, cluster string) snapshot.List[stri
 		for _, t := range l.Targets.All() {
 			if t.Cluster == cluster {
 				return l.Sources
+			}
+		}
+		for _, f := range l.Filters.All() {
+			if slices.Contains(f.Clusters.Slice(), cluster) {
+				return f.Sources
 			}
 		}
 		for _, h := range l.VirtualHosts.All() {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,7 +51,7 @@ func (r resources) names() map[string][]string {
 // simulate runs one client against one server.
 func simulate(t *testing.T, rt *rapid.T, delta bool) {
 	tb := check{t, rt}
-	r := start(tb)
+	r := start(tb, func(c *xds.Config) { c.Filter = textFilter })
 	r.publish(drawWorld(rt, false))
 	c := newModel(rt, r, delta)
 	defer c.stop()
@@ -60,23 +61,26 @@ func simulate(t *testing.T, rt *rapid.T, delta bool) {
 		case 0:
 			r.publish(drawWorld(rt, true))
 		case 1:
-			c.speak(rapid.SampledFrom([]string{cds, eds, lds, rds}).Draw(rt, "type"))
+			c.speak(rapid.SampledFrom([]string{cds, eds, ecds, lds, rds}).Draw(rt, "type"))
 		default:
 			c.receiveIfThere()
 		}
 	}
 	last := drawWorld(rt, false)
 	r.publish(last)
-	want, err := xds.Resources(last, "gateway", gatewayAddr)
+	want, err := xds.Resources(last, "gateway", gatewayAddr, textFilter)
 	if err != nil && slices.ContainsFunc(last.Proxies.Slice(), func(p snapshot.Proxy) bool { return p.ID == "gateway" }) {
 		rt.Fatal(err)
 	}
-	final := resources{cds: {}, eds: {}, lds: {}, rds: {}}
+	final := resources{cds: {}, eds: {}, ecds: {}, lds: {}, rds: {}}
 	for _, m := range want.Clusters {
 		final[cds][m.Name] = m
 	}
 	for _, m := range want.Endpoints {
 		final[eds][m.ClusterName] = m
+	}
+	for _, m := range want.Extensions {
+		final[ecds][m.Name] = m
 	}
 	for _, m := range want.Listeners {
 		final[lds][m.Name] = m
@@ -85,7 +89,7 @@ func simulate(t *testing.T, rt *rapid.T, delta bool) {
 		final[rds][m.Name] = m
 	}
 	for end := time.After(patience); !c.equals(final); {
-		for _, url := range []string{cds, eds, lds, rds} {
+		for _, url := range []string{cds, eds, ecds, lds, rds} {
 			for c.speak(url) {
 			}
 		}
@@ -125,13 +129,28 @@ func drawWorld(rt *rapid.T, poison bool) snapshot.Snapshot {
 		}
 		return slices.Compact(slices.Sorted(slices.Values(rapid.SliceOfN(rapid.SampledFrom(names), 0, 3).Draw(rt, what))))
 	}
+	// A document is the same in all listeners.
+	var plugins []snapshot.Filter
+	for _, name := range []string{"p", "q"} {
+		word := fmt.Sprint("v", rapid.IntRange(1, 2).Draw(rt, "version"))
+		if poison && rapid.IntRange(0, 3).Draw(rt, "bad") == 0 {
+			word = "bad" + word
+		}
+		clusters := subset("calls")
+		plugins = append(plugins, snapshot.Filter{
+			Name: name, Kind: "text", Config: strings.Join(append([]string{word}, clusters...), " "), Clusters: snapshot.ListOf(clusters...),
+		})
+	}
+	filters := func() []snapshot.Filter {
+		return plugins[:rapid.IntRange(0, 2).Draw(rt, "filters")]
+	}
 	var listeners []snapshot.Listener
 	for port := uint16(1); port <= 3; port++ {
 		switch rapid.IntRange(0, 3).Draw(rt, "listener") {
 		case 0:
-			listeners = append(listeners, outboundTCP(port, subset("tcp")...))
+			listeners = append(listeners, with(outboundTCP(port, subset("tcp")...), filters()...))
 		case 1, 2:
-			listeners = append(listeners, outbound(port, host("h", []string{"*"}, "/", subset("http")...)))
+			listeners = append(listeners, with(outbound(port, host("h", []string{"*"}, "/", subset("http")...)), filters()...))
 		}
 	}
 	if rapid.IntRange(0, 9).Draw(rt, "known") == 0 {

@@ -27,9 +27,9 @@ type refusal struct {
 	entry    status.Refusal
 }
 
-// refuse records that the client did not take r.
+// refuse records that the client did not take r. What the target has an answer
+// to already, because r belongs to an update before, holds nothing up.
 func (s *stream) refuse(r *response, message string) {
-	s.refusedNow = true
 	sub := s.subs[r.kind]
 	if len(message) > maxMessage {
 		message = strings.ToValidUTF8(message[:maxMessage], "")
@@ -59,12 +59,14 @@ func (s *stream) refuse(r *response, message string) {
 		}
 		sub.refusals = slices.DeleteFunc(sub.refusals, func(o *refusal) bool { return maps.Equal(o.versions, n.versions) })
 		sub.refusals = append(sub.refusals, n)
+		s.refusedNow = s.refusedNow || s.stands(r.kind, n)
 		s.server.metrics.nacks.WithLabelValues(n.entry.Type).Inc()
 		s.log.LogAttrs(context.Background(), slog.LevelWarn, "Envoy refused a resource",
 			slog.String("type", n.entry.Type), slog.String("resource", n.entry.Resource), slog.String("version", n.entry.Version),
 			slog.String("message", message), slog.Any("origins", n.entry.Origins))
 	}
 	s.reportRefusals()
+	s.prune(r.kind)
 }
 
 // prune drops the refusals of kind k that the target has an answer to. What

@@ -17,6 +17,7 @@ type kind int
 const (
 	cluster kind = iota
 	endpoint
+	extension
 	listener
 	route
 	kinds // how many there are
@@ -24,7 +25,9 @@ const (
 	otherKind = kinds // a type that there is never anything of
 )
 
-var typeURLs = [kinds]string{typeurl.ClusterType, typeurl.EndpointType, typeurl.ListenerType, typeurl.RouteType}
+var typeURLs = [kinds]string{typeurl.ClusterType, typeurl.EndpointType, typeurl.ExtensionConfigType, typeurl.ListenerType, typeurl.RouteType}
+
+var allKinds = []kind{cluster, endpoint, extension, listener, route}
 
 // kindOf returns the kind of a type URL.
 func kindOf(url string) (kind, bool) {
@@ -34,15 +37,18 @@ func kindOf(url string) (kind, bool) {
 
 // String returns the word that status.Refusal uses.
 func (k kind) String() string {
-	return [...]string{"cluster", "endpoint", "listener", "route", "other"}[k]
+	return [...]string{"cluster", "endpoint", "extension", "listener", "route", "other"}[k]
 }
 
 // whole reports whether a state-of-the-world response of this kind lists all
 // that the client may keep, so that what is left out is removed.
 func (k kind) whole() bool { return k == cluster || k == listener }
 
-// child is the kind that a client asks for because of one of kind k.
-func (k kind) child() kind { return k + 1 }
+// reference names a resource that a client asks for because of another.
+type reference struct {
+	kind kind
+	name string
+}
 
 // resource is one Envoy resource, encoded. It is made once for its content
 // and then shared by every view, generation and stream; nobody writes to it.
@@ -51,9 +57,9 @@ type resource struct {
 	// version is a digest of the content: the same after a restart of the
 	// server and on any other server that compiled the same files.
 	version string
-	// asks is the name under which the client asks for the child of this
-	// resource: a cluster's endpoints, a listener's routes. Empty for none.
-	asks string
+	// asks are what the client asks for because of this resource: a cluster's
+	// endpoints; a listener's routes and the configurations of its filters.
+	asks []reference
 	// any is the google.protobuf.Any, with the field header of a response
 	// before it in sotw, and wrapped in a discovery Resource in delta.
 	any         []byte
@@ -62,7 +68,7 @@ type resource struct {
 
 // encode returns the resource with the given content. Equal content gives
 // equal bytes.
-func encode(k kind, name, asks string, m proto.Message) (*resource, error) {
+func encode(k kind, name string, asks []reference, m proto.Message) (*resource, error) {
 	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
 		return nil, err
@@ -81,7 +87,7 @@ const (
 )
 
 // newResource wraps value, a message of k's type on the wire.
-func newResource(k kind, name, asks string, value []byte) *resource {
+func newResource(k kind, name string, asks []reference, value []byte) *resource {
 	sum := sha256.Sum256(value)
 	r := &resource{name: name, version: hex.EncodeToString(sum[:8]), asks: asks}
 	r.any = appendBytes(nil, anyTypeURL, []byte(typeURLs[k]))

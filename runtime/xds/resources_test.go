@@ -51,7 +51,26 @@ func worlds() map[string]snapshot.Snapshot {
 	l := routes.Listeners.At(0)
 	l.VirtualHosts = snapshot.ListOf(matched)
 	routes.Listeners = snapshot.ListOf(l)
+	chosen := plugin("default/chosen", "chosen")
+	chosen.Match = snapshot.FilterMatch{PathPrefix: "/in", Methods: snapshot.ListOf("GET", "PUT")}
+	chosen.Clusters = snapshot.ListOf("grpc")
+	routed := plugin("default/routed", "routed")
+	routed.PerRoute, routed.Match.Methods = true, snapshot.ListOf("GET")
+	for _, f := range []*snapshot.Filter{&chosen, &routed} {
+		*f = moduleOf(*f, "module")
+	}
+	enabled := host("web", []string{"*"}, "/on", "web")
+	on := enabled.Routes.At(0)
+	on.Filters = snapshot.ListOf("default/routed")
+	enabled.Routes = snapshot.ListOf(on, snapshot.Route{Name: "rest", PathPrefix: "/"})
 	return map[string]snapshot.Snapshot{
+		"filters": pluginWorld([]service{
+			{name: "web", endpoints: []snapshot.Endpoint{at("192.0.2.1", 80)}},
+			{name: "grpc", tcp: true, http2: true, endpoints: []snapshot.Endpoint{at("192.0.2.2", 80)}},
+		}, []string{"module"}, proxy("default.web",
+			with(outbound(10001, enabled), chosen, routed),
+			with(outboundTCP(10002, "web"), moduleOf(plugin("default/tcp", "tcp"), "module")),
+		)),
 		"routes": world([]service{
 			{name: "web", endpoints: []snapshot.Endpoint{{Address: "192.0.2.1", Port: 80, Weight: 3}, at("192.0.2.2", 80)}},
 		}, routes),
@@ -80,11 +99,11 @@ func worlds() map[string]snapshot.Snapshot {
 func TestResourcesAreAsWritten(t *testing.T) {
 	for name, snap := range worlds() {
 		id := snapshot.GatewayID
-		if name == "dataplane" {
+		if name == "dataplane" || name == "filters" {
 			id = "default.web"
 		}
 		t.Run(name, func(t *testing.T) {
-			set, err := xds.Resources(snap, id, gatewayAddr)
+			set, err := xds.Resources(snap, id, gatewayAddr, wasmFilter)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,6 +152,9 @@ func checkConsistent(t *testing.T, set envoy.Set) {
 	for _, m := range set.Endpoints {
 		add(typeurl.EndpointType, m)
 	}
+	for _, m := range set.Extensions {
+		add(typeurl.ExtensionConfigType, m)
+	}
 	for _, m := range set.Listeners {
 		add(typeurl.ListenerType, m)
 	}
@@ -159,7 +181,7 @@ func firstDifference(want, got string) string {
 }
 
 func TestResourcesOfAProxyThatIsNotThere(t *testing.T) {
-	if _, err := xds.Resources(world(nil, gateway()), "default.web", gatewayAddr); err == nil {
+	if _, err := xds.Resources(world(nil, gateway()), "default.web", gatewayAddr, nil); err == nil {
 		t.Error("no error")
 	}
 }

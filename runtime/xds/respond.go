@@ -16,7 +16,7 @@ const maxResponse = 2 << 20
 // respond sends the resources in changed and the names in gone.
 func (s *stream) respond(k kind, changed []*resource, gone []string) error {
 	if s.delta {
-		for i, part := range split(changed) {
+		for i, part := range split(k, changed) {
 			r := &response{kind: k, resources: part, changed: part, version: s.target.snap.Version.Short()}
 			if i == 0 {
 				r.removed = gone
@@ -31,7 +31,7 @@ func (s *stream) respond(k kind, changed []*resource, gone []string) error {
 		if len(changed) == 0 && s.subs[k].answered {
 			return nil // this protocol has no word for what is not there
 		}
-		for _, part := range split(changed) {
+		for _, part := range split(k, changed) {
 			if err := s.deliver(&response{kind: k, resources: part, changed: part, version: digest(part)}); err != nil {
 				return err
 			}
@@ -53,11 +53,13 @@ func (s *stream) deliver(r *response) error {
 }
 
 // split cuts resources into parts of about maxResponse; there is one at least.
-func split(resources []*resource) [][]*resource {
+// Extensions go one by one: they may be large, and Envoy's message does not
+// name the one that it refused.
+func split(k kind, resources []*resource) [][]*resource {
 	var parts [][]*resource
 	start, size := 0, 0
 	for i, r := range resources {
-		if size > 0 && size+r.size() > maxResponse {
+		if i > start && (k == extension || size+r.size() > maxResponse) {
 			parts = append(parts, resources[start:i])
 			start, size = i, 0
 		}

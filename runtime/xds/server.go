@@ -33,6 +33,9 @@ type Config struct {
 	// GatewayAddr is the HOST:PORT that Envoy's gateway listener binds. HOST
 	// is an IP address, "localhost", or empty for all addresses.
 	GatewayAddr string
+	// Filter says what Envoy runs for a filter of the snapshot. Nil means that
+	// no filter has a form in Envoy: a snapshot with one is refused.
+	Filter FilterFunc
 	// Board is told of clients and what they refuse. Nil tells nobody.
 	Board *status.Board
 	// Log defaults to slog.Default().
@@ -125,7 +128,7 @@ func (s *Server) Prepare(ctx context.Context, next snapshot.Snapshot) (commit, a
 		return nil, nil, err
 	}
 	old := s.current.Load()
-	g, err := build(ctx, next, gateway, old)
+	g, err := build(ctx, next, gateway, s.cfg.Filter, old)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -177,3 +177,28 @@ func TestStateOfTheWorldReconnects(t *testing.T) {
 	again := r.state("gateway")
 	again.boot("a")
 }
+
+func TestStateOfTheWorldTriesFiltersBeforeTheirListener(t *testing.T) {
+	r := start(t, withText)
+	r.publish(filteredGateway())
+	c := r.state("gateway")
+	c.boot("v1")
+	r.publish(filteredGateway(text("p", "1"), text("q", "bad")))
+	c.ack(c.expect(lds, "gateway", trial)) // the gateway would be removed if it were left out
+	c.quiet()
+	c.ask(ecds, nil, "text/p", "text/q")
+	p, q := c.expect(ecds, "text/p"), c.expect(ecds, "text/q")
+	c.ack(p)
+	c.nack(q, "no")
+	c.quiet()
+	node := r.eventually("has the refusal", refusals(1))
+	if got := node.Refusals[0]; got.Resource != "text/q" || got.Origins[0].File != "q.yaml" {
+		t.Errorf("refusal %+v", got)
+	}
+	last := filteredGateway(text("p", "1"), text("q", "good"))
+	r.publish(last)
+	c.ack(c.expect(ecds, "text/q"))
+	c.ack(c.expect(lds, "gateway", trial))
+	c.quiet()
+	r.eventually("has it all", func(n status.Node) bool { return n.Acked == last.Version && len(n.Refusals) == 0 })
+}

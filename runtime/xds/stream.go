@@ -95,19 +95,20 @@ func (s *stream) handle(r *request) error {
 		return s.answerUnknown(r)
 	}
 	sub := s.subs[k]
+	wants := false
 	if answered := sub.acknowledge(r.nonce, s.delta); answered != nil && r.refused {
 		s.refuse(answered, r.message)
+		wants = len(sub.asked) > 0 && !s.refusedNow
 	} else if answered != nil {
 		sub.accept(answered, nil)
 	}
-	var wants bool
 	if s.delta {
-		wants = sub.applyDelta(k, r)
+		wants = sub.applyDelta(k, r) || wants
 	} else {
 		if sub.started && r.nonce != "" && r.nonce != sub.nonce {
 			return nil // the client will repeat itself when it has read on
 		}
-		wants = sub.applyNames(k, r.names)
+		wants = sub.applyNames(k, r.names) || wants
 	}
 	if n := len(sub.names) + len(sub.sent); n > maxNames {
 		return grpcstatus.Errorf(codes.ResourceExhausted, "a stream may name %d resources of a type, not %d", maxNames, n)

@@ -39,6 +39,8 @@ type update struct {
 // is broken; then the barrier waits for the kinds in wait.
 type step struct {
 	push, remove, wait []kind
+	// try offers the trial listener after what is pushed.
+	try bool
 	// routed waits, where clusters are about to be removed, until the client
 	// has asked for its listeners and routes: after a reconnection it may
 	// still route to what goes.
@@ -48,6 +50,7 @@ type step struct {
 // The steps, in order.
 const (
 	makeClusters = iota
+	tryFilters
 	makeListeners
 	makeRoutes
 	dropListeners
@@ -58,8 +61,12 @@ const (
 var steps = []step{
 	// Envoy answers clusters only when it has their endpoints.
 	makeClusters: {push: []kind{cluster, endpoint}, wait: []kind{cluster, endpoint}},
-	// A listener that is new waits for its routes, and the old one serves on.
-	makeListeners: {push: []kind{listener}, wait: []kind{listener, route}},
+	// Envoy would put a listener into service though it refused a filter's
+	// configuration, so filters that are new are tried where nobody comes.
+	tryFilters: {push: []kind{extension}, try: true, wait: []kind{extension, listener}},
+	// A listener that is new waits for its filters and routes, and the old one
+	// serves on.
+	makeListeners: {push: []kind{listener}, wait: []kind{extension, listener, route}},
 	makeRoutes:    {push: []kind{route}, wait: []kind{route}},
 	dropListeners: {remove: []kind{listener}, wait: []kind{listener}},
 	awaitRoutes:   {wait: []kind{listener, route}, routed: true},
@@ -69,8 +76,8 @@ var steps = []step{
 // pushedIn is the step that pushes a kind; answeredFrom is the first in which
 // a request for it may be answered. Clusters must be there before them.
 var (
-	pushedIn     = [kinds]int{cluster: makeClusters, endpoint: makeClusters, listener: makeListeners, route: makeRoutes}
-	answeredFrom = [kinds]int{cluster: makeClusters, endpoint: makeClusters, listener: makeListeners, route: makeListeners}
+	pushedIn     = [kinds]int{cluster: makeClusters, endpoint: makeClusters, extension: tryFilters, listener: makeListeners, route: makeRoutes}
+	answeredFrom = [kinds]int{cluster: makeClusters, endpoint: makeClusters, extension: tryFilters, listener: makeListeners, route: makeListeners}
 )
 
 func (s *stream) done() bool { return s.target != nil && s.step == len(steps) }
@@ -143,6 +150,11 @@ func (s *stream) enter() error {
 			return err
 		}
 	}
+	if steps[s.step].try {
+		if err := s.try(); err != nil {
+			return err
+		}
+	}
 	for _, k := range steps[s.step].remove {
 		if err := s.remove(k); err != nil {
 			return err
@@ -180,16 +192,25 @@ func (s *stream) passed() bool {
 // under way: Envoy takes 0.7 ms to add a cluster, and is silent meanwhile.
 const patiencePerResource = 2 * time.Millisecond
 
+// patiencePerByte is added for each byte of filters under way. Envoy compiles a
+// Wasm module of 2.6 MB in 8 s where the machine is busy, and is silent too.
+const patiencePerByte = 10 * time.Microsecond
+
 // patience returns how long the step's barrier waits for the client.
 func (s *stream) patience() time.Duration {
-	n := 0
+	n, bytes := 0, 0
 	for _, k := range steps[s.step].wait {
 		n += len(s.subs[k].awaited)
 		for _, r := range s.subs[k].pending {
 			n += len(r.changed)
+			for _, c := range r.changed {
+				if k == extension {
+					bytes += c.size()
+				}
+			}
 		}
 	}
-	return s.server.cfg.BarrierTimeout + time.Duration(n)*patiencePerResource
+	return s.server.cfg.BarrierTimeout + time.Duration(n)*patiencePerResource + time.Duration(bytes)*patiencePerByte
 }
 
 func (s *stream) settled() bool {
@@ -202,14 +223,19 @@ func (s *stream) settled() bool {
 }
 
 // routed reports whether the client has asked for its listeners, and for the
-// routes of those that it has.
+// routes and filters of those that it has.
 func (s *stream) routed() bool {
 	if !s.subs[listener].started {
 		return false
 	}
 	for _, r := range s.subs[listener].sent {
-		if r != nil && r.asks != "" && !s.subs[route].has(r.asks) {
-			return false
+		if r == nil {
+			continue
+		}
+		for _, child := range r.asks {
+			if !s.subs[child.kind].has(child.name) {
+				return false
+			}
 		}
 	}
 	return true
@@ -221,14 +247,16 @@ func (s *stream) stopTimer() {
 }
 
 // mustHold reports whether an old refusal forbids what comes after the step:
-// new routes, if clusters lack; the removal of clusters, if anything lacks,
-// for the client may still use what it had instead.
+// new routes, if clusters lack; new listeners, if filters lack; the removal of
+// clusters, if anything lacks, for the client may still use what it had instead.
 func (s *stream) mustHold() bool {
 	switch s.step {
 	case makeClusters:
 		return s.refused(cluster, endpoint)
+	case tryFilters:
+		return s.refused(extension)
 	case awaitRoutes:
-		return len(s.leftovers(cluster)) > 0 && s.refused(cluster, endpoint, listener, route)
+		return len(s.leftovers(cluster)) > 0 && s.refused(allKinds...)
 	}
 	return false
 }
@@ -262,7 +290,7 @@ func (s *stream) finish() {
 
 // noteAcked notes that everything was accepted, when that is so.
 func (s *stream) noteAcked() {
-	if !s.done() || s.acked == s.target.snap.Version || s.refused(cluster, endpoint, listener, route) {
+	if !s.done() || s.acked == s.target.snap.Version || s.refused(allKinds...) {
 		return
 	}
 	for _, sub := range s.subs {

@@ -3,6 +3,7 @@ package xds
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -17,21 +18,26 @@ import (
 // view is what one proxy gets. Of clusters it holds the names alone: their
 // content belongs to the generation, and changes far more often.
 type view struct {
-	digest    snapshot.Digest
-	parts     []*part     // one a listener, sorted by name
-	listeners []*resource // sorted by name
-	routes    []*resource // sorted by name
-	clusters  []string    // sorted, every cluster that a listener or route names
+	digest     snapshot.Digest
+	parts      []*part     // one a listener, sorted by name
+	extensions []*resource // sorted by name
+	listeners  []*resource // sorted by name
+	routes     []*resource // sorted by name
+	clusters   []string    // sorted, every cluster that a listener, filter or route names
 }
 
 // part is a listener and what hangs on it.
 type part struct {
-	digest   snapshot.Digest
-	name     string
-	inbound  bool
-	listener *resource
-	routes   *resource // nil for TCP
-	clusters []string  // with duplicates
+	digest    snapshot.Digest
+	name      string
+	direction snapshot.Direction
+	listener  *resource
+	routes    *resource       // nil for TCP
+	clusters  []string        // of targets, with duplicates
+	filters   []*filterConfig // in the order in which they run
+	uses      []envoy.Use     // of filters, one each
+	calls     []string        // clusters that filters call, with duplicates
+	perRoute  map[string][]string
 	// hosts holds each virtual host on the wire, so that one that changes
 	// among ten thousand costs one.
 	hosts map[snapshot.Digest][]byte
@@ -39,12 +45,13 @@ type part struct {
 
 // newView builds p's view, with the parts of old, p's view until now or nil,
 // that are still right. It returns every mistake, each with its place.
-func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway netip.AddrPort, old *view) (*view, error) {
+func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway netip.AddrPort, configs *filterConfigs, old *view) (*view, error) {
 	v := &view{digest: p.Digest}
 	var errs []error
 	bound := map[netip.AddrPort]string{}
+	versions := map[string]string{} // of extensions, by name
 	for _, l := range p.Listeners.All() {
-		part, err := newPart(snap, p.ID, l, gateway, old.part(l.Name))
+		part, err := newPart(snap, p.ID, l, gateway, configs, old.part(l.Name))
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -61,10 +68,25 @@ func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway netip.AddrPort, 
 		if part.routes != nil {
 			v.routes = append(v.routes, part.routes)
 		}
-		v.clusters = append(v.clusters, part.clusters...)
+		v.clusters = append(append(v.clusters, part.clusters...), part.calls...)
+		for i, c := range part.filters {
+			switch versions[c.name] {
+			case "":
+				versions[c.name] = c.version
+				v.extensions = append(v.extensions, c.resource)
+			case c.version:
+			default:
+				errs = append(errs, place(snap, l.Filters.At(i).Sources, fmt.Errorf("proxy %s: listener %q: filter %q is configured otherwise in another listener", p.ID, l.Name, l.Filters.At(i).Name)))
+			}
+		}
 	}
 	slices.SortFunc(v.parts, func(a, b *part) int { return strings.Compare(a.name, b.name) })
-	for _, list := range [][]*resource{v.listeners, v.routes} {
+	if trial, err := v.trial(); err != nil {
+		errs = append(errs, fmt.Errorf("proxy %s: %w", p.ID, err))
+	} else if trial != nil {
+		v.listeners = append(v.listeners, trial)
+	}
+	for _, list := range [][]*resource{v.extensions, v.listeners, v.routes} {
 		slices.SortFunc(list, func(a, b *resource) int { return strings.Compare(a.name, b.name) })
 	}
 	slices.Sort(v.clusters)
@@ -72,21 +94,28 @@ func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway netip.AddrPort, 
 	return v, errors.Join(errs...)
 }
 
-func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway netip.AddrPort, old *part) (*part, error) {
+func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway netip.AddrPort, configs *filterConfigs, old *part) (*part, error) {
 	if old != nil && old.digest == l.Digest && !l.Digest.IsZero() {
 		return old, nil
 	}
 	fail := func(sources snapshot.List[string], err error) error {
 		return place(snap, sources, fmt.Errorf("proxy %s: listener %q: %w", proxy, l.Name, err))
 	}
-	p := &part{digest: l.Digest, name: l.Name, inbound: l.Direction == snapshot.Inbound}
-	m, err := envoy.Listener(l, gateway)
+	p := &part{digest: l.Digest, name: l.Name, direction: l.Direction}
+	var err error
+	if p.uses, p.perRoute, err = p.filtersOf(l, configs, fail); err != nil {
+		return nil, err
+	}
+	m, err := envoy.Listener(l, gateway, p.uses)
 	if err != nil {
 		return nil, fail(l.Sources, err)
 	}
-	asks := ""
+	var asks []reference
 	if l.Protocol == snapshot.HTTP {
-		asks = l.Name
+		asks = append(asks, reference{route, l.Name})
+	}
+	for _, u := range p.uses {
+		asks = append(asks, reference{extension, u.Name})
 	}
 	if p.listener, err = encode(listener, l.Name, asks, m); err != nil {
 		return nil, fail(l.Sources, err)
@@ -105,9 +134,12 @@ func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway
 		return nil, fail(l.Sources, err)
 	}
 	p.hosts = make(map[snapshot.Digest][]byte, l.VirtualHosts.Len())
+	if old != nil && !maps.EqualFunc(old.perRoute, p.perRoute, slices.Equal) {
+		old = nil // a route's names of filters have another meaning
+	}
 	domains := map[string]string{}
 	for _, h := range l.VirtualHosts.All() {
-		b, err := hostBytes(h, old)
+		b, err := hostBytes(h, p.perRoute, old)
 		if err != nil {
 			errs = append(errs, fail(h.Sources, fmt.Errorf("virtual host %q: %w", h.Name, err)))
 			continue
@@ -127,20 +159,20 @@ func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway
 		// Messages of one type, one after the other, are their union.
 		wire = appendBytes(wire, routeConfigurationVirtualHosts, b)
 	}
-	p.routes = newResource(route, l.Name, "", wire)
+	p.routes = newResource(route, l.Name, nil, wire)
 	return p, errors.Join(errs...)
 }
 
 const routeConfigurationVirtualHosts = 2 // the field's number
 
 // hostBytes returns h on the wire, from old where it has not changed.
-func hostBytes(h snapshot.VirtualHost, old *part) ([]byte, error) {
+func hostBytes(h snapshot.VirtualHost, perRoute map[string][]string, old *part) ([]byte, error) {
 	if old != nil && !h.Digest.IsZero() {
 		if b, ok := old.hosts[h.Digest]; ok {
 			return b, nil
 		}
 	}
-	m, err := envoy.VirtualHost(h)
+	m, err := envoy.VirtualHost(h, perRoute)
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ type service struct {
 	tcp       bool
 	clientIP  bool
 	dns       bool
+	http2     bool
 }
 
 func at(address string, port uint16) snapshot.Endpoint {
@@ -47,6 +48,7 @@ func world(services []service, proxies ...snapshot.Proxy) snapshot.Snapshot {
 		if s.clientIP {
 			c.Balancing = snapshot.ClientIP
 		}
+		c.HTTP2 = s.http2
 		if s.dns {
 			c.Discovery = snapshot.DNS
 		}

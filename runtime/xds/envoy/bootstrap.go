@@ -11,19 +11,21 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/anypb"
 )
 
 // Set is everything that one Envoy gets, each part sorted by name.
 type Set struct {
-	Clusters  []*clusterv3.Cluster
-	Endpoints []*endpointv3.ClusterLoadAssignment
-	Listeners []*listenerv3.Listener
-	Routes    []*routev3.RouteConfiguration
+	Clusters   []*clusterv3.Cluster
+	Endpoints  []*endpointv3.ClusterLoadAssignment
+	Extensions []*corev3.TypedExtensionConfig
+	Listeners  []*listenerv3.Listener
+	Routes     []*routev3.RouteConfiguration
 }
 
 // Bootstrap returns a configuration file that holds all of s and needs no
-// xDS server: what came over EDS and RDS stands in the clusters and listeners
-// that asked for it. `envoy --mode validate` judges it with Envoy's own code.
+// xDS server: what came over EDS, ECDS and RDS stands in the clusters and
+// listeners that asked for it. `envoy --mode validate` judges it with Envoy's own code.
 func (s Set) Bootstrap(nodeID string) (*bootstrapv3.Bootstrap, error) {
 	assignments := map[string]*endpointv3.ClusterLoadAssignment{}
 	for _, a := range s.Endpoints {
@@ -32,6 +34,10 @@ func (s Set) Bootstrap(nodeID string) (*bootstrapv3.Bootstrap, error) {
 	routes := map[string]*routev3.RouteConfiguration{}
 	for _, r := range s.Routes {
 		routes[r.Name] = r
+	}
+	extensions := map[string]*anypb.Any{}
+	for _, e := range s.Extensions {
+		extensions[e.Name] = e.TypedConfig
 	}
 	static := &bootstrapv3.Bootstrap_StaticResources{}
 	for _, c := range s.Clusters {
@@ -44,7 +50,10 @@ func (s Set) Bootstrap(nodeID string) (*bootstrapv3.Bootstrap, error) {
 		static.Clusters = append(static.Clusters, c)
 	}
 	for _, l := range s.Listeners {
-		l, err := withRoutes(l, routes)
+		if l.GetName() == TrialListener {
+			continue // there is no update that it would go before
+		}
+		l, err := whole(l, routes, extensions)
 		if err != nil {
 			return nil, fmt.Errorf("listener %q: %w", l.GetName(), err)
 		}
@@ -56,11 +65,15 @@ func (s Set) Bootstrap(nodeID string) (*bootstrapv3.Bootstrap, error) {
 	}, nil
 }
 
-// withRoutes returns l with the routes that it would ask for over RDS.
-func withRoutes(l *listenerv3.Listener, routes map[string]*routev3.RouteConfiguration) (*listenerv3.Listener, error) {
+// whole returns l with the routes that it would ask for over RDS and the
+// filters that it would ask for over ECDS.
+func whole(l *listenerv3.Listener, routes map[string]*routev3.RouteConfiguration, extensions map[string]*anypb.Any) (*listenerv3.Listener, error) {
 	l = proto.CloneOf(l)
 	for _, chain := range l.FilterChains {
 		for _, f := range chain.Filters {
+			if f.GetConfigDiscovery() != nil {
+				f.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: extensions[f.Name]}
+			}
 			hcm := &hcmv3.HttpConnectionManager{}
 			if !f.GetTypedConfig().MessageIs(hcm) {
 				continue
@@ -70,6 +83,11 @@ func withRoutes(l *listenerv3.Listener, routes map[string]*routev3.RouteConfigur
 			}
 			hcm.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{
 				RouteConfig: routes[hcm.GetRds().GetRouteConfigName()],
+			}
+			for _, h := range hcm.HttpFilters {
+				if h.GetConfigDiscovery() != nil {
+					h.ConfigType = &hcmv3.HttpFilter_TypedConfig{TypedConfig: extensions[h.Name]}
+				}
 			}
 			config, err := pack(hcm)
 			if err != nil {

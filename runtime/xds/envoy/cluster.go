@@ -56,8 +56,12 @@ func Cluster(c snapshot.Cluster, assignment *endpointv3.ClusterLoadAssignment) (
 		out.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 		out.LoadAssignment = assignment
 	}
-	if c.Protocol == snapshot.HTTP {
-		options, err := pack(http1())
+	if c.HTTP2 || c.Protocol == snapshot.HTTP {
+		speaks := http1()
+		if c.HTTP2 {
+			speaks = http2()
+		}
+		options, err := pack(speaks)
 		if err != nil {
 			return nil, err
 		}
@@ -91,6 +95,20 @@ func http1() *httpv3.HttpProtocolOptions {
 			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
 				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
 					HttpProtocolOptions: &corev3.Http1ProtocolOptions{EnableTrailers: true},
+				},
+			},
+		},
+	}
+}
+
+// http2 is what filters' own calls speak; bytes that a TCP listener forwards
+// are not touched by it.
+func http2() *httpv3.HttpProtocolOptions {
+	return &httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
+			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
 				},
 			},
 		},

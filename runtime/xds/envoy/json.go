@@ -21,10 +21,11 @@ func JSON(m proto.Message) ([]byte, error) {
 // JSON returns s as one object with a list for each type.
 func (s Set) JSON() ([]byte, error) {
 	var out struct {
-		Clusters  []json.RawMessage `json:"clusters"`
-		Endpoints []json.RawMessage `json:"endpoints"`
-		Listeners []json.RawMessage `json:"listeners"`
-		Routes    []json.RawMessage `json:"routes"`
+		Clusters   []json.RawMessage `json:"clusters"`
+		Endpoints  []json.RawMessage `json:"endpoints"`
+		Extensions []json.RawMessage `json:"extensions,omitempty"`
+		Listeners  []json.RawMessage `json:"listeners"`
+		Routes     []json.RawMessage `json:"routes"`
 	}
 	var err error
 	for _, c := range s.Clusters {
@@ -32,6 +33,9 @@ func (s Set) JSON() ([]byte, error) {
 	}
 	for _, e := range s.Endpoints {
 		out.Endpoints = appendJSON(out.Endpoints, e, &err)
+	}
+	for _, e := range s.Extensions {
+		out.Extensions = appendJSON(out.Extensions, e, &err)
 	}
 	for _, l := range s.Listeners {
 		out.Listeners = appendJSON(out.Listeners, l, &err)

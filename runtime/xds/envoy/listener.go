@@ -32,21 +32,23 @@ const (
 
 // Listener returns the LDS resource of l. gateway is where the gateway
 // listener binds; other listeners say it themselves. HTTP routes come over
-// RDS under the listener's name.
-func Listener(l snapshot.Listener, gateway netip.AddrPort) (*listenerv3.Listener, error) {
-	if l.Filters.Len() > 0 {
-		return nil, fmt.Errorf("policy kind %q has no form in Envoy", l.Filters.At(0).Kind)
-	}
+// RDS under the listener's name, and the configurations of the filters, which
+// uses names in l's order, over ECDS.
+func Listener(l snapshot.Listener, gateway netip.AddrPort, uses []Use) (*listenerv3.Listener, error) {
 	address, err := bindAddress(l, gateway)
 	if err != nil {
 		return nil, err
 	}
-	var filter *listenerv3.Filter
+	var chain []*listenerv3.Filter
+	var last *listenerv3.Filter
 	switch l.Protocol {
 	case snapshot.HTTP:
-		filter, err = connectionManager(l)
+		last, err = connectionManager(l, uses)
 	case snapshot.TCP:
-		filter, err = tcpProxy(l)
+		for _, u := range uses {
+			chain = append(chain, networkFilter(u))
+		}
+		last, err = tcpProxy(l)
 	default:
 		err = fmt.Errorf("protocol %q has no form in Envoy", l.Protocol)
 	}
@@ -56,7 +58,7 @@ func Listener(l snapshot.Listener, gateway netip.AddrPort) (*listenerv3.Listener
 	return checked(&listenerv3.Listener{
 		Name:             l.Name,
 		Address:          address,
-		FilterChains:     []*listenerv3.FilterChain{{Filters: []*listenerv3.Filter{filter}}},
+		FilterChains:     []*listenerv3.FilterChain{{Filters: append(chain, last)}},
 		TrafficDirection: trafficDirection(l.Direction),
 	})
 }
@@ -110,10 +112,37 @@ func trafficDirection(d snapshot.Direction) corev3.TrafficDirection {
 }
 
 // statPrefix makes a listener's name fit for a metric.
-var statPrefix = strings.NewReplacer(":", "_", ".", "_", "[", "_", "]", "_")
+var statPrefix = strings.NewReplacer(":", "_", ".", "_", "/", "_", "[", "_", "]", "_")
 
-func connectionManager(l snapshot.Listener) (*listenerv3.Filter, error) {
+// httpFilters returns the filters of uses, and the router behind them.
+func httpFilters(uses []Use) ([]*hcmv3.HttpFilter, error) {
 	router, err := pack(&routerv3.Router{SuppressEnvoyHeaders: true})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]*hcmv3.HttpFilter, 0, len(uses)+1)
+	for _, u := range uses {
+		out = append(out, &hcmv3.HttpFilter{
+			Name:       u.Name,
+			ConfigType: &hcmv3.HttpFilter_ConfigDiscovery{ConfigDiscovery: u.discovery(false)},
+			Disabled:   u.PerRoute,
+		})
+	}
+	return append(out, &hcmv3.HttpFilter{
+		Name:       "envoy.filters.http.router",
+		ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: router},
+	}), nil
+}
+
+func networkFilter(u Use) *listenerv3.Filter {
+	return &listenerv3.Filter{
+		Name:       u.Name,
+		ConfigType: &listenerv3.Filter_ConfigDiscovery{ConfigDiscovery: u.discovery(true)},
+	}
+}
+
+func connectionManager(l snapshot.Listener, uses []Use) (*listenerv3.Filter, error) {
+	filters, err := httpFilters(uses)
 	if err != nil {
 		return nil, err
 	}
@@ -126,12 +155,9 @@ func connectionManager(l snapshot.Listener) (*listenerv3.Filter, error) {
 			ConfigSource:    overADS(),
 			RouteConfigName: l.Name,
 		}},
-		CodecType:  hcmv3.HttpConnectionManager_HTTP1,
-		StatPrefix: statPrefix.Replace(l.Name),
-		HttpFilters: []*hcmv3.HttpFilter{{
-			Name:       "envoy.filters.http.router",
-			ConfigType: &hcmv3.HttpFilter_TypedConfig{TypedConfig: router},
-		}},
+		CodecType:   hcmv3.HttpConnectionManager_HTTP1,
+		StatPrefix:  statPrefix.Replace(l.Name),
+		HttpFilters: filters,
 		HttpProtocolOptions: &corev3.Http1ProtocolOptions{
 			AcceptHttp_10:  true,
 			EnableTrailers: true,

@@ -8,6 +8,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
+	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -17,8 +18,9 @@ import (
 // noHealthyUpstream is what Envoy itself says of a cluster without endpoints.
 const noHealthyUpstream = "no healthy upstream"
 
-// VirtualHost returns v as a part of a RouteConfiguration.
-func VirtualHost(v snapshot.VirtualHost) (*routev3.VirtualHost, error) {
+// VirtualHost returns v as a part of a RouteConfiguration. perRoute has the
+// extensions behind each name that a route may give in Filters.
+func VirtualHost(v snapshot.VirtualHost, perRoute map[string][]string) (*routev3.VirtualHost, error) {
 	out := &routev3.VirtualHost{Name: v.Name, Domains: v.Domains.Slice()}
 	for _, d := range out.Domains {
 		// Envoy knows more wildcards than the snapshot has.
@@ -28,12 +30,36 @@ func VirtualHost(v snapshot.VirtualHost) (*routev3.VirtualHost, error) {
 	}
 	for _, r := range v.Routes.All() {
 		route, err := httpRoute(r)
+		if err == nil {
+			route.TypedPerFilterConfig, err = enabledFilters(r, perRoute)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("route %q: %w", r.Name, err)
 		}
 		out.Routes = append(out.Routes, route)
 	}
 	return checked(out)
+}
+
+// enabledFilters returns what turns on the filters that r names.
+func enabledFilters(r snapshot.Route, perRoute map[string][]string) (map[string]*anypb.Any, error) {
+	if r.Filters.Len() == 0 {
+		return nil, nil
+	}
+	on, err := enabled()
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]*anypb.Any{}
+	for _, name := range r.Filters.All() {
+		if len(perRoute[name]) == 0 {
+			return nil, fmt.Errorf("the listener has no filter %q for its routes", name)
+		}
+		for _, extension := range perRoute[name] {
+			out[extension] = on
+		}
+	}
+	return out, nil
 }
 
 func httpRoute(r snapshot.Route) (*routev3.Route, error) {

@@ -1,0 +1,132 @@
+package xds
+
+import (
+	"errors"
+	"fmt"
+
+	"google.golang.org/protobuf/proto"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/xds/envoy"
+)
+
+// FilterFunc returns what Envoy runs for f: the typed_config of an HTTP
+// filter, or of a network filter where tcp is set. blob is the content of the
+// file that f names. Equal arguments give equal messages.
+type FilterFunc func(f snapshot.Filter, tcp bool, blob string) (proto.Message, error)
+
+// filterConfig is the configuration of a filter as a resource. It may hold
+// megabytes, so there is one for all listeners, proxies and generations where
+// it is the same.
+type filterConfig struct {
+	*resource
+	from snapshot.Digest // of all that it is made from
+	typ  string          // type URL of the kind's own message
+}
+
+// filterConfigs makes filterConfigs, each once.
+type filterConfigs struct {
+	snap  *snapshot.Snapshot
+	make  FilterFunc
+	known map[snapshot.Digest]*filterConfig // by what they are made from
+}
+
+// of returns the configuration of f.
+func (c *filterConfigs) of(f snapshot.Filter, tcp bool) (*filterConfig, error) {
+	if c.make == nil {
+		return nil, fmt.Errorf("policy kind %q has no form in Envoy", f.Kind)
+	}
+	if tcp && f.PerRoute {
+		return nil, errors.New("a connection has no route that a filter could be chosen by")
+	}
+	f.PerRoute = false // that is the listener's affair
+	alike := f
+	alike.Sources = snapshot.List[string]{}
+	from := snapshot.DigestOf(struct {
+		Filter snapshot.Filter
+		TCP    bool
+	}{alike, tcp})
+	if known := c.known[from]; known != nil {
+		return known, nil
+	}
+	var blob string
+	if !f.Blob.IsZero() {
+		b, ok := byName(c.snap.Blobs, f.Blob.String(), func(b snapshot.Blob) string { return b.Digest.String() })
+		if !ok {
+			return nil, fmt.Errorf("the snapshot lacks the file %s", f.Blob.Short())
+		}
+		blob = b.Data
+	}
+	config, err := c.make(f, tcp, blob)
+	if err != nil {
+		return nil, err
+	}
+	m, typ, err := envoy.Extension(f, tcp, config)
+	if err != nil {
+		return nil, err
+	}
+	r, err := encode(extension, m.Name, nil, m)
+	if err != nil {
+		return nil, err
+	}
+	made := &filterConfig{resource: r, from: from, typ: typ}
+	c.known[from] = made
+	return made, nil
+}
+
+// filtersOf fills in what p's listener l has of filters, and returns how the
+// listener names them and which of them its routes can turn on.
+func (p *part) filtersOf(l snapshot.Listener, configs *filterConfigs, fail func(snapshot.List[string], error) error) (uses []envoy.Use, perRoute map[string][]string, err error) {
+	var errs []error
+	for _, f := range l.Filters.All() {
+		config, err := configs.of(f, l.Protocol == snapshot.TCP)
+		if err != nil {
+			sources := f.Sources
+			if sources.Len() == 0 {
+				sources = l.Sources
+			}
+			errs = append(errs, fail(sources, fmt.Errorf("filter %q: %w", f.Name, err)))
+			continue
+		}
+		uses = append(uses, envoy.Use{Name: config.name, Type: config.typ, PerRoute: f.PerRoute})
+		if f.PerRoute {
+			if perRoute == nil {
+				perRoute = map[string][]string{}
+			}
+			perRoute[f.Name] = append(perRoute[f.Name], config.name)
+		}
+		p.filters = append(p.filters, config)
+		p.calls = append(p.calls, f.Clusters.Slice()...)
+	}
+	return uses, perRoute, errors.Join(errs...)
+}
+
+// trial returns v's trial listener, or nil where there are no filters.
+func (v *view) trial() (*resource, error) {
+	if len(v.extensions) == 0 {
+		return nil, nil
+	}
+	var http, tcp []envoy.Use
+	var asks []reference
+	seen := map[string]bool{}
+	for _, p := range v.parts {
+		for _, use := range p.uses {
+			if seen[use.Name] {
+				continue
+			}
+			seen[use.Name] = true
+			asks = append(asks, reference{extension, use.Name})
+			use.PerRoute = false
+			if p.routes == nil {
+				tcp = append(tcp, use)
+			} else {
+				http = append(http, use)
+			}
+		}
+	}
+	m, err := envoy.Trial(http, tcp)
+	if err != nil {
+		return nil, err
+	}
+	return encode(listener, m.Name, asks, m)
+}
