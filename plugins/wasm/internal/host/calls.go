@@ -1,0 +1,154 @@
+package host
+
+import (
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/meshc/meshc/plugins/wasm/internal/abi"
+	"github.com/meshc/meshc/runtime/filter"
+)
+
+// maxCalls is how many calls one instance may have in flight, of all sorts.
+// One more is answered InternalFailure, as Envoy does when it cannot send.
+const maxCalls = 1000
+
+// call is a call of a guest that is in flight: an HTTP call, or a gRPC call or
+// stream. It belongs to a root.
+type call struct {
+	root   *Root
+	cancel func()
+	stream filter.GRPCStream // of gRPC
+	unary  []byte            // what a unary gRPC call has got
+	got    bool
+}
+
+// stop ends a call whose answer nobody wants any more.
+func (c *call) stop() {
+	if c.cancel != nil {
+		c.cancel()
+	}
+	if c.stream != nil {
+		c.stream.Cancel()
+	}
+}
+
+// wanted says whether an answer may be told: the instance and the root live,
+// and nobody has canceled the call. That the stream which asked is gone is for
+// the guest to know, as in Envoy.
+func (i *Instance) wanted(token uint32) (*call, bool) {
+	c := i.calls[token]
+	return c, c != nil && i.trap == nil && !c.root.deleted
+}
+
+// token returns the next token of a sort, whose low two bits say which: 0 an
+// HTTP call, 1 a gRPC call, 2 a gRPC stream.
+func (i *Instance) token(last *uint32, sort uint32) uint32 {
+	for {
+		*last += 4
+		if token := *last | sort; token != 0 && i.calls[token] == nil {
+			return token
+		}
+	}
+}
+
+// Where a cluster is granted but not there, the snapshot that has it is still
+// being put in place: the call is tried again for a while.
+const (
+	retryEvery = 50 * time.Millisecond
+	retryFor   = 10 * time.Second
+)
+
+func httpCall(i *Instance, p []uint64) abi.Status {
+	cluster, ok := i.text(p[0], p[1])
+	pairs, ok2 := i.bytes(p[2], p[3])
+	body, ok3 := i.bytes(p[4], p[5])
+	trailers, ok4 := i.bytes(p[6], p[7])
+	if !ok || !ok2 || !ok3 || !ok4 {
+		return abi.InvalidMemoryAccess
+	}
+	// The token's place is tried before anything is sent.
+	if s := i.answer32(p[9], 0); s != abi.Ok {
+		return s
+	}
+	r := i.current.root
+	if r == nil || int32(p[8]) < 0 || !r.plugin.Clusters[cluster] {
+		return abi.BadArgument
+	}
+	request := filter.CallRequest{Headers: headersOf(pairs), Timeout: time.Duration(uint32(p[8])) * time.Millisecond}
+	for _, name := range []string{":path", ":method", ":authority"} {
+		if _, ok := request.Headers.Get(name); !ok {
+			return abi.BadArgument
+		}
+	}
+	if len(i.calls) >= maxCalls {
+		return abi.InternalFailure
+	}
+	if len(body) > 0 {
+		request.Body = append([]byte(nil), body...)
+		request.Headers.Set("content-length", strconv.Itoa(len(body)))
+	}
+	if t := headersOf(trailers); t.Len() > 0 {
+		request.Trailers = t
+	}
+	token := i.token(&i.lastHTTP, 0)
+	c := &call{root: r}
+	if !i.check {
+		if err := i.send(c, token, string([]byte(cluster)), request, time.Now().Add(retryFor)); err != nil {
+			return abi.BadArgument
+		}
+	}
+	i.calls[token] = c
+	return i.answer32(p[9], token)
+}
+
+// send makes the call, or has it made when its cluster is there.
+func (i *Instance) send(c *call, token uint32, cluster string, r filter.CallRequest, until time.Time) error {
+	cancel, err := i.config.Caller.Call(cluster, r, func(response filter.CallResponse) {
+		i.post(func() { i.answered(token, &response) })
+	})
+	if errors.Is(err, filter.ErrNoCluster) {
+		if time.Now().After(until) {
+			i.answered(token, &filter.CallResponse{})
+			return nil
+		}
+		t := time.AfterFunc(retryEvery, func() {
+			i.post(func() {
+				if i.calls[token] != c {
+					return
+				}
+				if err := i.send(c, token, cluster, r, until); err != nil {
+					i.answered(token, &filter.CallResponse{})
+				}
+			})
+		})
+		c.cancel = func() { t.Stop() }
+		return nil
+	}
+	c.cancel = cancel
+	return err
+}
+
+// answered tells the guest of the answer to an HTTP call; no headers mean that
+// there is none.
+func (i *Instance) answered(token uint32, response *filter.CallResponse) {
+	c, wanted := i.wanted(token)
+	delete(i.calls, token)
+	f := &i.on[onCallResponse]
+	if !wanted || f.fn == nil {
+		return
+	}
+	r := c.root
+	f.stack = [8]uint64{uint64(r.id), uint64(token)}
+	if response.Headers == nil {
+		r.statusCode, r.statusMessage = uint32(abi.BrokenConnection), "reset"
+	} else {
+		r.response = response
+		f.stack[2], f.stack[3] = uint64(response.Headers.Len()), uint64(len(response.Body))
+		if response.Trailers != nil {
+			f.stack[4] = uint64(response.Trailers.Len())
+		}
+	}
+	i.call(&r.Context, f)
+	r.response, r.statusMessage = nil, ""
+}

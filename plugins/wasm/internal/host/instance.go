@@ -1,0 +1,393 @@
+package host
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/tetratelabs/wazero"
+	"github.com/tetratelabs/wazero/api"
+
+	"github.com/meshc/meshc/plugins/wasm/internal/abi"
+	"github.com/meshc/meshc/runtime/filter"
+)
+
+// Config is what the instances of one VM have in common.
+type Config struct {
+	// VMID scopes shared data and queues; Configuration is the VM's.
+	VMID, Configuration string
+	// Env are the guest's environment variables, as NAME=value.
+	Env []string
+	// CallTimeout bounds one call into the guest, StartTimeout each step of
+	// starting it and configuring a root.
+	CallTimeout, StartTimeout time.Duration
+	Space                     *Space
+	Metrics                   *Metrics
+	Caller                    filter.Caller
+	// Logs reports whether lines of a level are wanted.
+	Logs func(slog.Level) bool
+}
+
+// Plugin is one use of a VM: a root context in each instance.
+type Plugin struct {
+	Name, RootID, Configuration string
+	// Clusters are those that its calls may reach.
+	Clusters map[string]bool
+	// Log takes a line of the guest; text is valid during the call.
+	Log func(level abi.Level, text string)
+}
+
+// Trap says why an instance has ended.
+type Trap struct {
+	// Reason is one of "trap", "timeout", "stack", "configure".
+	Reason string
+	Err    error
+}
+
+func (t *Trap) Error() string { return t.Err.Error() }
+func (t *Trap) Unwrap() error { return t.Err }
+
+var errTimeout = errors.New("the call took longer than its limit")
+
+// Instance is a running guest. It is also the context of every call into it,
+// by which host functions find it.
+type Instance struct {
+	context.Context
+
+	config *Config
+	abi    abi.Version
+	module api.Module
+	memory api.Memory
+
+	on     [callbacks]guestFunction
+	malloc guestFunction
+
+	contexts  map[uint32]*Context
+	lastID    uint32
+	roots     []*Root
+	vmStarted bool
+
+	// Of the call that is running.
+	current    *Context // what imports act on; nil outside of calls
+	owner      *Context // whose callback it is
+	timeout    time.Duration
+	deadline   time.Time // of the running call; zero before its fuel first ran out
+	allocating bool
+	starting   bool
+	after      []func() // to be done when the call has returned
+
+	trap    *Trap
+	onTrap  func(*Trap, *Plugin)
+	logTo   func(abi.Level, string) // where no plugin is known
+	check   bool                    // it serves nobody: no calls, no timers
+	calls   map[uint32]*call
+	metrics metricIDs
+
+	lastHTTP, lastGRPC, lastStream uint32 // tokens
+
+	scratch []byte
+	texts   map[string]string
+	path    [maxPath]string
+	host    vmContext
+
+	// What happens elsewhere and is for this instance (an answer, a tick) is
+	// kept until a worker has taken it in.
+	inbox struct {
+		sync.Mutex
+		worker  *filter.Worker
+		waiting []func()
+		closed  bool
+	}
+}
+
+// vmContext is the context of calls that are for no root.
+type vmContext = Context
+
+// guestFunction is an export and the stack it is called with; fn is nil where
+// the guest does not have it.
+type guestFunction struct {
+	fn    api.Function
+	stack [8]uint64
+}
+
+// fuelQuantum is how much fuel a guest gets at a time: below 20 ms of any code.
+const fuelQuantum = 50_000
+
+// refuel gives a guest fuel until its call has taken too long. The clock
+// starts when fuel first runs out, so that short calls never read it.
+func refuel(ctx context.Context, _ api.Module, p []uint64) {
+	i := ctx.(*Instance)
+	now := time.Now()
+	if i.deadline.IsZero() {
+		i.deadline = now.Add(i.timeout)
+	} else if now.After(i.deadline) {
+		panic(errTimeout)
+	}
+	p[0] = fuelQuantum
+}
+
+// Start makes a guest and runs its start-up code. log takes what it says until
+// a root is there. The instance belongs to the caller until Serve. With check
+// it is there to be tried, and serves nobody: it gets no timers, and what it
+// would send is not sent.
+func (m *Module) Start(config *Config, check bool, log func(abi.Level, string)) (*Instance, error) {
+	i := &Instance{
+		check:   check,
+		Context: context.Background(), config: config, abi: m.version, logTo: log,
+		contexts: map[uint32]*Context{}, calls: map[uint32]*call{}, texts: map[string]string{},
+		starting: true, timeout: config.StartTimeout,
+	}
+	i.host = vmContext{instance: i}
+	i.current = &i.host
+	mod, err := m.engine.runtime.InstantiateModule(i, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	if err != nil {
+		return nil, fmt.Errorf("start: %w", i.newTrap(err))
+	}
+	i.module, i.memory = mod, mod.Memory()
+	if err := i.boot(); err != nil {
+		i.free()
+		return nil, err
+	}
+	i.starting = false
+	i.current = nil
+	return i, nil
+}
+
+// boot calls what a module exports to be started by (wasm.cc startVm of the
+// C++ host): _initialize and then main, or else _start.
+func (i *Instance) boot() error {
+	for name, f := range map[string]*guestFunction{"malloc": &i.malloc} {
+		f.fn = i.module.ExportedFunction(name)
+	}
+	if i.malloc.fn == nil {
+		i.malloc.fn = i.module.ExportedFunction("proxy_on_memory_allocate")
+	}
+	for c, name := range callbackNames {
+		i.on[c].fn = i.module.ExportedFunction(name)
+	}
+	run := func(name string) (bool, error) {
+		f := i.module.ExportedFunction(name)
+		if f == nil {
+			return false, nil
+		}
+		i.deadline = time.Time{}
+		var stack [4]uint64
+		if err := f.CallWithStack(i, stack[:]); err != nil {
+			return true, fmt.Errorf("%s: %w", name, i.newTrap(err))
+		}
+		return true, nil
+	}
+	initialized, err := run("_initialize")
+	if err != nil {
+		return err
+	}
+	if !initialized {
+		_, err = run("_start")
+		return err
+	}
+	for _, name := range []string{"main", "__main_void"} {
+		if ran, err := run(name); ran || err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// newTrap makes a Trap of what a call into the guest returned. The words are
+// wazero's, without the trace of this process that it adds to its own faults.
+func (i *Instance) newTrap(err error) *Trap {
+	t := &Trap{Reason: "trap", Err: err}
+	switch text := err.Error(); {
+	case errors.Is(err, errTimeout):
+		t.Reason = "timeout"
+	case strings.Contains(text, "stack overflow"):
+		t.Reason = "stack"
+	}
+	return t
+}
+
+// Serve makes the instance the worker's: from here on it is touched only
+// inside w. It is called inside w. onTrap is called, inside w, when it ends by
+// a trap, after its streams were dealt with; it gets the plugin in whose
+// callback that was.
+func (i *Instance) Serve(w *filter.Worker, onTrap func(*Trap, *Plugin)) {
+	i.onTrap = onTrap
+	i.inbox.Lock()
+	i.inbox.worker = w
+	waiting := i.inbox.waiting
+	i.inbox.waiting = nil
+	i.inbox.Unlock()
+	for _, f := range waiting {
+		f()
+	}
+}
+
+// post runs f in the instance's worker, unless the instance has ended. It may
+// be called from anywhere and never waits.
+func (i *Instance) post(f func()) {
+	i.inbox.Lock()
+	w := i.inbox.worker
+	if w == nil && !i.inbox.closed {
+		i.inbox.waiting = append(i.inbox.waiting, f)
+	}
+	i.inbox.Unlock()
+	if w != nil {
+		w.Post(func() {
+			if i.trap == nil && i.module != nil {
+				f()
+			}
+		})
+	}
+}
+
+// Trapped returns why the instance has ended, or nil while it is usable.
+func (i *Instance) Trapped() *Trap { return i.trap }
+
+// call calls into the guest; the parameters are in f.stack, and the result is
+// left there. It reports false when that ended the instance, or it had ended.
+func (i *Instance) call(c *Context, f *guestFunction) bool {
+	if i.trap != nil || i.module == nil {
+		return false
+	}
+	i.current, i.owner = c, c
+	i.deadline = time.Time{}
+	err := f.fn.CallWithStack(i, f.stack[:])
+	i.current, i.owner = nil, nil
+	if err != nil {
+		i.fail(i.newTrap(err), c)
+		return false
+	}
+	for len(i.after) > 0 && i.trap == nil {
+		f := i.after[0]
+		i.after = i.after[:copy(i.after, i.after[1:])]
+		f()
+	}
+	return i.trap == nil
+}
+
+// afterCall runs f when the running call has returned.
+func (i *Instance) afterCall(f func()) { i.after = append(i.after, f) }
+
+// Fail ends the instance as a trap in a root's callback does.
+func (i *Instance) Fail(r *Root, err error) {
+	if i.trap == nil && i.module != nil {
+		i.fail(&Trap{Reason: "configure", Err: err}, &r.Context)
+	}
+}
+
+// fail ends the instance. No call into it is made any more. The stream that
+// trapped learns it from its callback; those that wait for this guest are
+// failed here, for nobody else would ever wake them.
+func (i *Instance) fail(t *Trap, in *Context) {
+	i.trap = t
+	for _, c := range i.contexts {
+		if c != in {
+			c.abandon()
+		}
+	}
+	i.free()
+	if i.onTrap != nil {
+		i.onTrap(t, in.root.plugin)
+	}
+}
+
+// Close ends an instance whose roots are gone.
+func (i *Instance) Close() { i.free() }
+
+// free lets go of everything but what streams that are still open point to.
+func (i *Instance) free() {
+	i.inbox.Lock()
+	i.inbox.closed = true
+	i.inbox.waiting = nil
+	i.inbox.Unlock()
+	for _, r := range i.roots {
+		r.stopTimer()
+	}
+	for _, c := range i.calls {
+		c.stop()
+	}
+	clear(i.calls)
+	if i.config.Space != nil {
+		i.config.Space.forget(i)
+	}
+	if i.module != nil {
+		i.module.Close(i)
+	}
+	i.module, i.memory = nil, nil
+	i.on, i.malloc = [callbacks]guestFunction{}, guestFunction{}
+	clear(i.contexts)
+	i.roots, i.after, i.scratch = nil, nil, nil
+}
+
+// log hands a line to the plugin whose context is current.
+func (i *Instance) log(level abi.Level, text string) {
+	if c := i.current; c != nil && c.root != nil {
+		c.root.plugin.Log(level, text)
+		return
+	}
+	if i.logTo != nil {
+		i.logTo(level, text)
+	}
+}
+
+// callback numbers the exports that are called.
+type callback int
+
+const (
+	onContextCreate callback = iota
+	onVMStart
+	onConfigure
+	onTick
+	onLog
+	onDone
+	onDelete
+	onNewConnection
+	onDownstreamData
+	onUpstreamData
+	onDownstreamClose
+	onUpstreamClose
+	onRequestHeaders
+	onRequestBody
+	onRequestTrailers
+	onResponseHeaders
+	onResponseBody
+	onResponseTrailers
+	onCallResponse
+	onGRPCInitialMetadata
+	onGRPCTrailingMetadata
+	onGRPCReceive
+	onGRPCClose
+	onQueueReady
+	callbacks // their number
+)
+
+var callbackNames = [callbacks]string{
+	onContextCreate:        "proxy_on_context_create",
+	onVMStart:              "proxy_on_vm_start",
+	onConfigure:            "proxy_on_configure",
+	onTick:                 "proxy_on_tick",
+	onLog:                  "proxy_on_log",
+	onDone:                 "proxy_on_done",
+	onDelete:               "proxy_on_delete",
+	onNewConnection:        "proxy_on_new_connection",
+	onDownstreamData:       "proxy_on_downstream_data",
+	onUpstreamData:         "proxy_on_upstream_data",
+	onDownstreamClose:      "proxy_on_downstream_connection_close",
+	onUpstreamClose:        "proxy_on_upstream_connection_close",
+	onRequestHeaders:       "proxy_on_request_headers",
+	onRequestBody:          "proxy_on_request_body",
+	onRequestTrailers:      "proxy_on_request_trailers",
+	onResponseHeaders:      "proxy_on_response_headers",
+	onResponseBody:         "proxy_on_response_body",
+	onResponseTrailers:     "proxy_on_response_trailers",
+	onCallResponse:         "proxy_on_http_call_response",
+	onGRPCInitialMetadata:  "proxy_on_grpc_receive_initial_metadata",
+	onGRPCTrailingMetadata: "proxy_on_grpc_receive_trailing_metadata",
+	onGRPCReceive:          "proxy_on_grpc_receive",
+	onGRPCClose:            "proxy_on_grpc_close",
+	onQueueReady:           "proxy_on_queue_ready",
+}
