@@ -6,10 +6,10 @@ TIME ?= 10m
 PKG ?= ./...
 
 .DEFAULT_GOAL := help
-.PHONY: help build tools test demo bench microbench fuzz fuzz-rules clean
+.PHONY: help build tools test demo bench microbench fuzz fuzz-rules filters verify-filters clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## build bin/meshc, one static binary
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/meshc ./cmd/meshc
@@ -47,6 +47,12 @@ fuzz: ## run each fuzz target for FUZZTIME
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
 		done; \
 	done
+
+filters: ## build the committed filters that are not in Go anew, from their sources
+	@.ci/filters --update
+
+verify-filters: ## check that the committed filters are what their sources build
+	@.ci/filters
 
 clean: ## remove what was built and fetched
 	rm -rf bin .tools
