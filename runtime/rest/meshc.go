@@ -46,6 +46,8 @@ func (s *Server) ownRoute(path string) http.HandlerFunc {
 		return s.reloads
 	case "meshc/xds/nodes":
 		return s.nodes
+	case "meshc/plugins":
+		return s.plugins
 	}
 	return nil
 }
@@ -98,8 +100,8 @@ type whole struct{ plain, gzip []byte }
 // ever ask.
 func wholeOf(s snapshot.Snapshot) func() whole {
 	return sync.OnceValue(func() whole {
-		documents := s.Documents
-		s.Documents = snapshot.ListOfFunc(documents.Len(), func(i int) snapshot.Document { return withoutData(documents.At(i)) })
+		s.Documents = each(s.Documents, withoutData)
+		s.Proxies = withoutConfigs(s.Proxies)
 		body := marshal(s)
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)
@@ -109,7 +111,8 @@ func wholeOf(s snapshot.Snapshot) func() whole {
 	})
 }
 
-// snapshot shows everything. Its ETag is the version, and weak: the version
+// snapshot shows everything but secrets, among which the configurations of
+// filters count, and what blobs hold. Its ETag is the version, and weak: the version
 // leaves out origins, and the same snapshot may come compressed.
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	st := s.state.Load()

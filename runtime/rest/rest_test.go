@@ -143,7 +143,7 @@ func every() []snapshot.Document {
 
 var readable = []string{
 	"/", "/healthz", "/readyz", "/metrics",
-	"/meshc/snapshot", "/meshc/diagnostics", "/meshc/reloads", "/meshc/xds/nodes",
+	"/meshc/snapshot", "/meshc/diagnostics", "/meshc/reloads", "/meshc/xds/nodes", "/meshc/plugins",
 	"/api/v1/services", "/api/v1/namespaces/shop/services", "/api/v1/namespaces/shop/services/web", "/api/v1/namespaces/shop/services/web/status",
 	"/api/v1/endpoints", "/api/v1/namespaces/shop/endpoints", "/api/v1/namespaces/shop/endpoints/web",
 	"/apis/discovery.k8s.io/v1/endpointslices", "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices", "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-x",
@@ -236,7 +236,7 @@ func TestBeforeTheFirstSnapshot(t *testing.T) {
 	v := start(t)
 	for path, want := range map[string]int{
 		"/healthz": 200, "/meshc/diagnostics": 200, "/meshc/reloads": 200, "/meshc/xds/nodes": 200, "/metrics": 200, "/": 200,
-		"/readyz": 503, "/meshc/snapshot": 503, "/api/v1/services": 503, "/meshes": 503, "/services": 503,
+		"/readyz": 503, "/meshc/snapshot": 503, "/meshc/plugins": 503, "/api/v1/services": 503, "/meshes": 503, "/services": 503,
 	} {
 		v.get(path, want, nil)
 	}

@@ -23,7 +23,8 @@ type state struct {
 	revision uint64
 	objects  []*object // sorted by document ID
 	kinds    map[kind]*collection
-	whole    func() whole // the answer of /meshc/snapshot
+	whole    func() whole    // the answer of /meshc/snapshot
+	plugins  func() []plugin // the filters of the snapshot
 }
 
 // kind names a sort of documents.
@@ -80,7 +81,7 @@ func newState(ctx context.Context, before *state, next snapshot.Snapshot, now ti
 		before = &state{}
 	}
 	st := &state{
-		snapshot: next, revision: before.revision, whole: wholeOf(next),
+		snapshot: next, revision: before.revision, whole: wholeOf(next), plugins: pluginsOf(next),
 		objects: make([]*object, 0, next.Documents.Len()+1), kinds: map[kind]*collection{},
 	}
 	if next.Version != before.snapshot.Version {
