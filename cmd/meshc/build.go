@@ -22,7 +22,8 @@ func buildCommand() *cli.Command {
 		Usage:     "compile documents into a snapshot file",
 		ArgsUsage: "[PATH…]",
 		Description: `The same documents give the same snapshot version, in whatever order and folder they lie, and the same tree of files
-gives the same bytes on any machine. Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
+gives the same bytes on any machine. A snapshot with the configuration of a plugin is written so that only you may read it.
+Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Required: true, Usage: "file to write; - for standard output"},
 			&cli.StringFlag{Name: "emit", Value: "snapshot", Usage: "what to write: snapshot, or xds for the Envoy configuration of one proxy, as a static file in JSON"},
@@ -55,7 +56,11 @@ gives the same bytes on any machine. Exit code: 0 written, 1 the input has error
 			if err := l.mustNotBeInput(c.String("output")); err != nil {
 				return err
 			}
-			return writeOutput(c.String("output"), c.App.Writer, func(w io.Writer) error {
+			mode := os.FileMode(0o644)
+			if l.snapshot.Sensitive() {
+				mode = 0o600
+			}
+			return writeOutput(c.String("output"), mode, c.App.Writer, func(w io.Writer) error {
 				if c.String("emit") == "xds" {
 					return emitEnvoy(w, l.snapshot, c.String("proxy"), c.String("xds-gateway-addr"))
 				}
@@ -68,7 +73,7 @@ gives the same bytes on any machine. Exit code: 0 written, 1 the input has error
 // emitEnvoy writes everything that an Envoy with node id proxy gets as a static
 // configuration file, which Envoy can check (--mode validate) and run alone.
 func emitEnvoy(w io.Writer, s snapshot.Snapshot, proxy, gatewayAddr string) error {
-	set, err := xds.Resources(s, proxy, gatewayAddr)
+	set, err := xds.Resources(s, proxy, gatewayAddr, envoyFilter)
 	if err != nil {
 		return err
 	}
@@ -92,8 +97,8 @@ func printFindings(w io.Writer, l loaded) error {
 	return diag.Write(w, diag.Text, l.diags, l.summary, diag.Options{Color: colored(w), Source: l.source})
 }
 
-// writeOutput writes a file whole or not at all; "-" is standard output.
-func writeOutput(path string, stdout io.Writer, write func(io.Writer) error) error {
+// writeOutput writes a file of this mode whole or not at all; "-" is standard output.
+func writeOutput(path string, mode os.FileMode, stdout io.Writer, write func(io.Writer) error) error {
 	if path == "-" {
 		if err := write(stdout); err != nil {
 			return failed("%v", err)
@@ -105,7 +110,7 @@ func writeOutput(path string, stdout io.Writer, write func(io.Writer) error) err
 		return failed("--output %s: %v", path, err)
 	}
 	if regular {
-		err = replaceFile(real, 0o644, write)
+		err = replaceFile(real, mode, write)
 	} else {
 		err = writeThrough(real, write)
 	}

@@ -84,6 +84,17 @@ var states = map[string]func(t *testing.T, dir string) []string{
 	diag.CodeExtension: func(t *testing.T, dir string) []string {
 		return []string{"validate", write(t, dir, "mesh.txt", "type: Mesh\nname: shop\n")}
 	},
+	// The right state would need a module, which is no text.
+	diag.CodeDigest: func(t *testing.T, dir string) []string {
+		write(t, dir, "plugin.yaml", "type: WasmPlugin\nname: headers\nconf: {module: {path: headers.wasm, sha256: "+strings.Repeat("a", 64)+"}, listeners: [gateway]}\n")
+		write(t, dir, "headers.wasm", "the module, built anew\n")
+		return []string{"validate", dir}
+	},
+	diag.CodeModule: func(t *testing.T, dir string) []string {
+		write(t, dir, "plugin.yaml", "type: WasmPlugin\nname: headers\nconf: {module: {path: headers.go}, listeners: [gateway]}\n")
+		write(t, dir, "headers.go", "package main\n")
+		return []string{"validate", dir}
+	},
 	diag.CodeSnapshotFile: func(t *testing.T, dir string) []string {
 		return []string{"serve", write(t, dir, "mesh.snapshot", "hello\n")}
 	},

@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"math/big"
@@ -95,7 +96,7 @@ func (e *edits) pick(what string, of ...string) string {
 
 // place draws the path of a file that is there or might be.
 func (e *edits) place() string {
-	name := e.pick("file", "a.yaml", "b.yaml", "c.yaml", "d.json", "e.yml", "x.cue", "y.cue", ".meshcignore", "name.txt", "web.pem", "db.pem")
+	name := e.pick("file", "a.yaml", "b.yaml", "c.yaml", "d.json", "e.yml", "x.cue", "y.cue", ".meshcignore", "name.txt", "web.pem", "db.pem", "m.wasm")
 	return filepath.Join(e.dir, e.pick("folder", "", "", "", "sub", "other", "lib"), name)
 }
 
@@ -154,6 +155,8 @@ func (e *edits) content(path string) string {
 		return e.name()
 	case ".pem":
 		return string(rapid.SampledFrom(pems()).Draw(e.t, "pem"))
+	case ".wasm":
+		return e.pick("module", string(moduleNumber('1')), string(moduleNumber('2')), "no module")
 	case ".meshcignore":
 		return e.pick("ignored", "", "lib/\n", "lib/\n", "a.yaml\n", "sub/\n", "*.yaml\n!b.yaml\n", "*.cue\n")
 	case ".json":
@@ -194,6 +197,15 @@ var pems = sync.OnceValue(func() [][]byte {
 	return out
 })
 
+// emptyModule is a module of ABI 0.2.1 without a callback; what follows it is a
+// section that nobody looks into.
+var emptyModule, _ = base64.StdEncoding.DecodeString("AGFzbQEAAAABCQJgAABgAX8BfwMDAgABBQMBAAEHLQMGbWVtb3J5AgAXcHJveHlfYWJpX3ZlcnNpb25fMF8yXzEAAAZtYWxsb2MAAQoKAgIACwUAQYAICw==")
+
+// moduleNumber returns the module that differs from all others by a letter.
+func moduleNumber(n byte) []byte {
+	return append(emptyModule[:len(emptyModule):len(emptyModule)], 0, 2, 1, n)
+}
+
 // cue draws a file of a package or of its own.
 func (e *edits) cue() string {
 	if s := e.pick("outside", "", "", "", embedding, importing); s != "" {
@@ -226,6 +238,8 @@ func (e *edits) document() string {
 		"type: Secret\nname: NAME\nfile: a.yaml\n",
 		"type: Secret\nname: NAME\nfile: web.pem\n",
 		"type: Secret\nname: NAME\nfile: db.pem\n",
+		"type: WasmPlugin\nname: NAME\nconf: {module: {path: m.wasm}, listeners: [inbound, gateway], configuration: {a: $}}\n",
+		"type: WasmPlugin\nname: NAME\ndestinations: [{match: {kuma.io/service: OTHER}}]\nconf: {module: {path: m.wasm}, listeners: [gateway], services: [NAME], order: $}\n",
 		"_format_version: '3.0'\nservices:\n- name: NAME\n  host: OTHER\n  port: 80$\n  routes: [{name: NAME, paths: [/NAME], hosts: [OTHER.test]}]\nupstreams:\n- {name: OTHER, targets: [{target: '10.4.0.$:80'}]}\n",
 		"_format_version: '3.0'\nroutes:\n- {name: NAME-$, service: {name: OTHER}, paths: [/$]}\nplugins:\n- {name: cors}\n",
 		"type: Dataplane\nname: NAME\nnetworking: {address: 10.2.0.$, inbound: [{port: 700000, tags: {}}], outbond: []}\n",

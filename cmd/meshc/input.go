@@ -36,6 +36,8 @@ type loaded struct {
 	diags    []diag.Diagnostic
 	summary  diag.Summary
 	steps    []status.Step
+	// named are the files that documents name: modules, certificates, secrets.
+	named []*files.Named
 	// files are the documents that were read, and byName finds them by the
 	// name they are shown under; made when the first excerpt asks.
 	files  []files.File
@@ -76,6 +78,7 @@ type documents struct {
 func newDocuments(roots []string, stdin io.Reader, p purpose) *documents {
 	d := &documents{reader: files.NewReader(roots, stdin), loader: schema.NewLoader(), compiler: compiler.New(), purpose: p}
 	d.loader.CheckRaw(raw.Check)
+	d.compiler.Modules, d.compiler.Check = d.sources.Module, checkFilter
 	return d
 }
 
@@ -92,6 +95,7 @@ func (d *documents) load(ctx context.Context) (loaded, error) {
 		return l, err
 	}
 	sources := d.sources.Check(checked.Documents)
+	l.named = d.sources.Files()
 	step("validate")
 	compiled := d.compiler.Compile(checked.Documents)
 	step("compile")
@@ -133,9 +137,16 @@ func (l *loaded) mustNotBeInput(path string) error {
 	if err != nil {
 		return nil // nothing there that could be lost
 	}
+	input := make([]string, 0, len(l.files)+len(l.named))
 	for _, f := range l.files {
-		if in, err := os.Stat(f.Shown); err == nil && os.SameFile(in, out) {
-			return failed("--output %s is the input file %s", path, f.Shown)
+		input = append(input, f.Shown)
+	}
+	for _, n := range l.named {
+		input = append(input, n.Path)
+	}
+	for _, name := range input {
+		if in, err := os.Stat(name); err == nil && os.SameFile(in, out) {
+			return failed("--output %s is the input file %s", path, name)
 		}
 	}
 	return nil

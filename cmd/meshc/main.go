@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -55,7 +56,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Reader:    stdin,
 		Writer:    stdout,
 		ErrWriter: stderr,
-		Commands:  []*cli.Command{validateCommand(), buildCommand(), serveCommand(), explainCommand(), schemaCommand()},
+		Commands:  []*cli.Command{validateCommand(), buildCommand(), serveCommand(), explainCommand(), schemaCommand(), pluginCommand()},
 		// The default handler would exit the process from inside a library.
 		ExitErrHandler:         func(*cli.Context, error) {},
 		OnUsageError:           func(_ *cli.Context, err error, _ bool) error { return failed("%v", err) },
@@ -69,8 +70,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		},
 	}
 	for _, c := range app.Commands {
-		c.OnUsageError = app.OnUsageError
-		c.HideHelpCommand = true
+		for _, c := range append(c.Subcommands, c) {
+			c.OnUsageError = app.OnUsageError
+			c.HideHelpCommand = true
+		}
 	}
 	err := app.RunContext(ctx, flagsFirst(app, args))
 	if err == nil {
@@ -90,14 +93,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 // stops looking for flags at the first argument that is none, and users write
 // meshc serve DIR --rest-addr …. After "--" everything is a path.
 func flagsFirst(app *cli.App, args []string) []string {
-	if len(args) < 3 {
-		return args
-	}
 	var command *cli.Command
-	for _, c := range app.Commands {
-		if c.HasName(args[1]) {
-			command = c
+	words := 1 // of the command's name, the program's own before it
+	for list := app.Commands; words < len(args); words++ {
+		i := slices.IndexFunc(list, func(c *cli.Command) bool { return c.HasName(args[words]) })
+		if i < 0 {
+			break
 		}
+		command, list = list[i], list[i].Subcommands
 	}
 	if command == nil {
 		return args
@@ -110,7 +113,7 @@ func flagsFirst(app *cli.App, args []string) []string {
 		}
 	}
 	flags, paths := []string{}, []string{}
-	for rest := args[2:]; len(rest) > 0; rest = rest[1:] {
+	for rest := args[words:]; len(rest) > 0; rest = rest[1:] {
 		arg := rest[0]
 		switch {
 		case arg == "--":
@@ -126,7 +129,7 @@ func flagsFirst(app *cli.App, args []string) []string {
 			}
 		}
 	}
-	out := append(append([]string{}, args[:2]...), flags...)
+	out := append(append([]string{}, args[:words]...), flags...)
 	if len(paths) > 0 {
 		out = append(append(out, "--"), paths...)
 	}

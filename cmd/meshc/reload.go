@@ -148,6 +148,9 @@ func (r *reloader) attempt(ctx context.Context, trigger string) (inputIsGood boo
 	}
 	record := status.Reload{Time: time.Now(), Trigger: trigger, Steps: l.steps}
 	if err == nil {
+		if r.watcher != nil {
+			r.watcher.Also(l.named)
+		}
 		if l.documents == 0 && r.had > 0 && l.summary.Errors == 0 && !r.c.Bool("allow-empty") {
 			l.diags = append(l.diags, diag.Diagnostic{
 				Code: diag.CodeNoInput, Message: "the input has no documents left", Hint: "say --allow-empty if that is meant",

@@ -20,6 +20,10 @@ func TestScript(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	examples, err := filepath.Abs("../../examples")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		UpdateScripts:       os.Getenv("MESHC_UPDATE") != "",
@@ -33,6 +37,7 @@ func TestScript(t *testing.T) {
 			}
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
 			env.Setenv("MESHC_TEST_COMMAND", "1")
+			env.Setenv("EXAMPLES", examples)
 			return os.Symlink(self, filepath.Join(bin, "meshc"))
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "serve": serve},

@@ -17,8 +17,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/meshc/meshc/compiler/snapshot"
-	"github.com/meshc/meshc/plugins/builtin"
-	"github.com/meshc/meshc/runtime/filter"
 	"github.com/meshc/meshc/runtime/proxy"
 	"github.com/meshc/meshc/runtime/publish"
 	"github.com/meshc/meshc/runtime/rest"
@@ -116,6 +114,7 @@ type server struct {
 	board status.Board
 
 	proxy *proxy.Proxy // nil with --no-proxy
+	kinds openKinds    // none with --no-proxy
 	xds   *xds.Server  // nil without an address
 	rest  *http.Server // nil without an address
 
@@ -189,10 +188,13 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 			gateway = ""
 		}
 		s.proxy = proxy.New(proxy.Config{
-			Gateway: gateway, Serve: serve, NewFilter: newFilter,
+			Gateway: gateway, Serve: serve, NewFilter: s.kinds.newFilter,
 			Log: s.log, DrainTimeout: s.c.Duration("drain-timeout"),
 		})
 		metrics.MustRegister(s.proxy.Metrics())
+		if err := s.kinds.open(s.proxy, s.c.String("state-dir"), &s.board, metrics, s.log); err != nil {
+			return nil, err
+		}
 		consumers = append(consumers, s.proxy)
 	}
 	if addr := s.c.String("xds-addr"); addr != "" {
@@ -207,7 +209,7 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 			s.log.Warn("MESHC_XDS_UNORDERED is set: Envoys will lose requests when the configuration changes")
 		}
 		s.xds = xds.New(xds.Config{
-			GatewayAddr: envoyGateway, Board: &s.board, Log: s.log,
+			GatewayAddr: envoyGateway, Filter: envoyFilter, Board: &s.board, Log: s.log,
 			Unordered: unordered,
 		})
 		metrics.MustRegister(s.xds)
@@ -251,6 +253,7 @@ func (s *server) stop() {
 			s.log.Warn("requests were cut off at shutdown", "error", err)
 		}
 	}
+	s.kinds.close()
 	if s.xds != nil {
 		if err := s.xds.Shutdown(ctx); err != nil {
 			s.log.Warn("xDS streams were cut off at shutdown", "error", err)
@@ -298,14 +301,4 @@ func servedBy(patterns []string) func(id string) bool {
 		}
 		return false
 	}
-}
-
-// newFilter makes the filters of a policy kind.
-func newFilter(kind, config string) (filter.Factory, error) {
-	for _, k := range builtin.Kinds {
-		if k.Name == kind && k.New != nil {
-			return k.New(config)
-		}
-	}
-	return nil, errors.New("this build has no policy kind " + kind)
 }
