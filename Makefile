@@ -26,8 +26,8 @@ test: tools ## vet, check the formatting, run every test with the race detector 
 demo: build tools ## serve an example, edit a file, watch traffic move in the built-in proxy and in Envoy
 	@$(GO) run ./examples/demo -meshc bin/meshc -envoy .tools/envoy -mesh examples/mesh
 
-bench: build .tools/kubeconform ## documents per second and memory, beside plain CUE and kubeconform
-	@$(GO) run ./cmd/meshc/internal/bench -meshc bin/meshc -kubeconform .tools/kubeconform
+bench: build tools .tools/kubeconform ## documents per second beside plain CUE and kubeconform, filters beside Envoy
+	@$(GO) run ./cmd/meshc/internal/bench -meshc bin/meshc -kubeconform .tools/kubeconform -envoy .tools/envoy
 	@echo; echo "The verdict alone, on parsed documents of every kind:"
 	@$(GO) test -run '^$$' -bench '^BenchmarkVerdict$$' -benchtime 300x ./schema/internal/plan | grep ns/doc
 

@@ -1,7 +1,8 @@
 //go:build linux
 
 // Command bench measures meshc beside plain CUE and kubeconform, all in one run
-// on the same documents, and prints documents per second, ratios and memory.
+// on the same documents, and its proxy with filters beside Envoy with the same
+// ones. It prints documents per second, ratios, memory and time a request.
 // Ratios of one run mean something on any machine; the rest only on a quiet one.
 package main
 
@@ -24,12 +25,14 @@ const (
 
 func main() {
 	meshc := flag.String("meshc", "bin/meshc", "the meshc binary")
+	envoy := flag.String("envoy", ".tools/envoy", "the Envoy binary")
+	only := flag.String("only", "", "documents or filters; both unless given")
 	kubeconform := flag.String("kubeconform", ".tools/kubeconform", "the kubeconform binary")
 	flag.Parse()
 	dir, err := os.MkdirTemp("", "meshc-bench-")
 	if err == nil {
-		b := bench{meshc: *meshc, kubeconform: *kubeconform, dir: dir, docs: corpus(documents)}
-		err = b.run()
+		b := bench{meshc: *meshc, kubeconform: *kubeconform, envoy: *envoy, dir: dir}
+		err = b.run(*only)
 		os.RemoveAll(dir)
 	}
 	if err != nil {
@@ -39,19 +42,37 @@ func main() {
 }
 
 type bench struct {
-	meshc, kubeconform, dir string
-	docs                    []document
-	out                     *tabwriter.Writer
+	meshc, kubeconform, envoy, dir string
+	docs                           []document
+	out                            *tabwriter.Writer
 }
 
-func (b *bench) run() error {
+func (b *bench) run(only string) error {
+	b.out = tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
+	for _, part := range []struct {
+		name string
+		run  func() error
+	}{{"documents", b.documents}, {"filters", b.filters}} {
+		if only != "" && only != part.name {
+			continue
+		}
+		if err := part.run(); err != nil {
+			return err
+		}
+		b.out.Flush()
+	}
+	return nil
+}
+
+// documents measures the way from files to a snapshot.
+func (b *bench) documents() error {
+	b.docs = corpus(documents)
 	size := 0
 	for _, d := range b.docs {
 		size += len(d.text)
 	}
 	fmt.Printf("%d documents: 30%% Service, 30%% Endpoints of 3 addresses, 10%% each Kong service, TrafficRoute, Retry, Timeout; %d bytes each on average\n",
 		len(b.docs), size/len(b.docs))
-	b.out = tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 	for _, part := range []func() error{b.library, b.besideKubeconform, b.reload, b.processes} {
 		if err := part(); err != nil {
 			return err
