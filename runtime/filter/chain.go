@@ -53,6 +53,7 @@ type Chain struct {
 	reply   *Reply  // asked for, not yet acted on
 	details string
 	kept    []property // of SetProperty
+	logging bool       // Log is being called
 	gone    bool       // Done was called
 
 	replied, reset atomic.Bool // changed in the worker only
@@ -217,10 +218,13 @@ func (c *Chain) close(conn TCP, d Direction, remote bool) {
 }
 
 // Reply answers the request from the proxy itself, through the response
-// methods of the whole chain, as Stream.Reply does.
+// methods of the whole chain, as Stream.Reply does; it does nothing where
+// response headers have left, or another reply was there.
 func (c *Chain) Reply(r Reply) {
 	c.worker.mu.Lock()
-	c.askReply(r)
+	if !c.replied.Load() && !c.message[Response].left {
+		c.askReply(r)
+	}
 	c.worker.leave(c, Response)
 }
 
@@ -235,6 +239,23 @@ func (c *Chain) Reset() {
 func (c *Chain) Seen(d Direction) (headers, trailers *Headers) {
 	return c.message[d].headers, c.message[d].trailers
 }
+
+// Shown returns the headers and trailers of direction d where a filter has them
+// in its hands, or in Log; else nil. It is for Host.Property, as Seen is.
+func (c *Chain) Shown(d Direction) (headers, trailers *Headers) {
+	m := &c.message[d]
+	if c.logging || m.headersAt != nowhere {
+		headers = m.headers
+	}
+	if c.logging || m.trailersAt != nowhere {
+		trailers = m.trailers
+	}
+	return headers, trailers
+}
+
+// Passed returns how many bytes of data have passed the whole chain in
+// direction d. It is for Host.Property, as Seen is.
+func (c *Chain) Passed(d Direction) uint64 { return c.message[d].passed }
 
 // Sync runs f as if it were a callback, waiting for its turn. The host uses it
 // to change what Property reads.
@@ -259,9 +280,9 @@ type Output struct {
 func (c *Chain) Take(d Direction) (o Output, ok bool) {
 	c.worker.mu.Lock()
 	m := &c.message[d]
-	if !c.reset.Load() {
+	if !c.reset.Load() || m.last {
 		o, ok = m.out, m.pending
-		m.out, m.pending, m.borrowed = Output{}, false, false
+		m.out, m.pending, m.borrowed, m.last = Output{}, false, false, false
 	}
 	c.worker.leave(c, none)
 	return o, ok
@@ -305,11 +326,13 @@ func (c *Chain) End(r *Record) {
 	}
 	r.Request, r.RequestTrailers = c.Seen(Request)
 	r.Response, r.ResponseTrailers = c.Seen(Response)
+	c.logging = true
 	for i := range c.slots {
 		if f := c.slots[i].filter; f != nil {
 			c.log(f, r)
 		}
 	}
+	c.logging = false
 	for i := range c.slots {
 		if f := c.slots[i].filter; f != nil {
 			c.done(f)

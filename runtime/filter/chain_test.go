@@ -473,7 +473,7 @@ func TestReply(t *testing.T) {
 			t.Errorf("got %v %q", got, body)
 		}
 		empty := filter.Reply{Status: 404, GRPCStatus: -1}
-		if h, body := empty.Response(nil); h.Value("content-length") != "0" || body != nil || h.Len() != 2 {
+		if h, body := empty.Response(nil); body != nil || h.Len() != 1 {
 			t.Errorf("empty reply: %v %q", h, body)
 		}
 		grpc := request()
@@ -521,16 +521,67 @@ func TestReply(t *testing.T) {
 			}
 		})
 	}
-	t.Run("does not count once headers have left", func(t *testing.T) {
-		s := &script{respData: func(s *script, _ *filter.Buffer, _ bool) filter.DataStatus {
-			s.stream.Reply(forbidden)
-			return filter.DataContinue
+	t.Run("cuts a response whose headers have left", func(t *testing.T) {
+		s := &script{respTrailers: func(s *script, _ *filter.Headers) filter.TrailersStatus {
+			if !s.stream.Reply(forbidden) {
+				t.Error("the reply does not count")
+			}
+			return filter.TrailersContinue
 		}}
 		r := newRig(t, 0, s)
 		r.chain.Headers(resp, response(), false)
-		r.chain.Data(resp, []byte("x"), true)
-		r.wants(t, resp, "headers:200 data:x end")
+		r.chain.Data(resp, []byte("x"), false)
+		r.chain.Trailers(resp, request())
+		r.wants(t, resp, "headers:200 data:x")
+		if !r.chain.WasReset() || !r.abandoned {
+			t.Error("the stream was not reset")
+		}
 	})
+	t.Run("comes too late for a response that has passed", func(t *testing.T) {
+		s := &script{}
+		r := newRig(t, 0, s)
+		r.chain.Headers(resp, response(), true)
+		s.stream.Post(func() {
+			if s.stream.Reply(forbidden) {
+				t.Error("the reply counts")
+			}
+		})
+		r.wants(t, resp, "headers:200 end")
+	})
+	t.Run("takes the place of another that is among the filters", func(t *testing.T) {
+		second := filter.Reply{Status: 404, Body: []byte("second"), GRPCStatus: -1, Details: "two"}
+		s := &script{
+			reqHeaders: func(s *script, _ *filter.Headers, _ bool) filter.HeadersStatus {
+				s.stream.Reply(forbidden)
+				return filter.HeadersContinue
+			},
+			respHeaders: func(s *script, _ *filter.Headers, _ bool) filter.HeadersStatus {
+				s.stream.Reply(second)
+				return filter.HeadersContinue
+			},
+		}
+		r := newRig(t, 0, s)
+		r.chain.Headers(req, request(), true)
+		r.wants(t, resp, "headers:404 data:second end")
+		r.logged(t, "A request headers true", "A response headers 403 false")
+		if r.chain.Details() != "two" {
+			t.Errorf("details %q", r.chain.Details())
+		}
+	})
+	for _, status := range []string{"", "abc", "0", "1000", "100", "+20", "2 0"} {
+		t.Run("takes the place of status "+status, func(t *testing.T) {
+			s := &script{respHeaders: func(_ *script, h *filter.Headers, _ bool) filter.HeadersStatus {
+				if h.Set(":status", status); status == "" {
+					h.Remove(":status")
+				}
+				return filter.HeadersContinue
+			}}
+			r := newRig(t, 0, s)
+			r.chain.Headers(resp, response(), false)
+			r.chain.Data(resp, []byte("x"), true)
+			r.wants(t, resp, "headers:502 data:missing required header: :status end")
+		})
+	}
 	t.Run("posted from elsewhere while the request is held", func(t *testing.T) {
 		s := &script{reqHeaders: stopHeaders(filter.HeadersStopAll)}
 		r := newRig(t, 0, s)

@@ -102,12 +102,15 @@ type HTTP interface {
 
 // TCP is one filter on one TCP connection.
 type TCP interface {
+	// NewConnection comes first. After a stop the filter is shown nothing, and
+	// nothing is connected, until Conn.Continue.
 	NewConnection() DataStatus
 	DownstreamData(b *Buffer, end bool) DataStatus
 	UpstreamData(b *Buffer, end bool) DataStatus
-	// Closed says that the connection to downstream (Request) or upstream
-	// (Response) has ended; remote, that the peer ended it. It is called once
-	// for each that was open, upstream first, before Log.
+	// Closed says that the connection to downstream (Request) has ended, once
+	// and before Log; or, before that, that the upstream (Response) has ended
+	// its side, which is not told where the connection ended otherwise. remote
+	// says that the peer ended it.
 	Closed(d Direction, remote bool)
 	// Log and Done as in HTTP.
 	Log(*Record)
@@ -127,8 +130,11 @@ type Stream interface {
 	// Reset ends the stream without an answer.
 	Reset()
 	// Reply answers the request here. The reply passes the response methods
-	// of the whole chain. Only the first Reply of a stream counts, and none
-	// once response headers have left; it reports whether this one does.
+	// of the whole chain; one made while a response, or another reply, is
+	// among the filters takes its place unseen, and one made once response
+	// headers have left cuts the response off. The first Reply of a callback
+	// counts, and none of a response that has passed to its end; Reply
+	// reports whether this one does.
 	Reply(Reply) bool
 	// ClearRoute has the route chosen anew from the request headers.
 	ClearRoute()
@@ -171,8 +177,11 @@ type Properties interface {
 }
 
 // Value is a property's value: one of string, []byte, bool, int64, uint64,
-// float64, time.Time, time.Duration or *Headers.
+// float64, time.Time, time.Duration, *Headers or Object.
 type Value any
+
+// Object is the value of what exists, and has no bytes of its own.
+type Object struct{}
 
 // Reply is a response made by a filter.
 type Reply struct {

@@ -1,5 +1,7 @@
 package filter
 
+import "strings"
+
 // Continue lets go what the filter stopped in direction d.
 func (s *slot) Continue(d Direction) {
 	s.chain.worker.post(task{kind: taskContinue, direction: d, chain: s.chain, slot: s})
@@ -69,17 +71,25 @@ func (s *slot) Trailers(d Direction) *Headers {
 
 // Property returns a built-in attribute, or else what SetProperty kept.
 func (s *slot) Property(path ...string) (Value, bool) {
-	if s.chain.gone {
+	if s.chain.gone || len(path) == 0 {
 		return nil, false
 	}
 	if v, ok := s.chain.host.Property(path); ok {
 		return v, true
 	}
-	if len(path) == 1 {
-		for _, p := range s.chain.kept {
-			if p.path == path[0] {
-				return p.value, true
-			}
+	name := path[0]
+	if len(path) == 2 && path[0] == "filter_state" {
+		// Where Envoy keeps it.
+		name, _ = strings.CutPrefix(path[1], "wasm.")
+		if name == path[1] {
+			return nil, false
+		}
+	} else if len(path) != 1 {
+		return nil, false
+	}
+	for _, p := range s.chain.kept {
+		if p.path == name {
+			return p.value, true
 		}
 	}
 	return nil, false
@@ -106,7 +116,7 @@ func (f *connFilter) RequestHeaders(*Headers, bool) HeadersStatus {
 	if f.conn.NewConnection() == DataContinue {
 		return HeadersContinue
 	}
-	return HeadersStop
+	return HeadersStopAll
 }
 
 func (f *connFilter) RequestData(b *Buffer, end bool) DataStatus {

@@ -22,8 +22,11 @@ type message struct {
 	shown                         Buffer // in the callback for data
 	// cut says that this message goes no further: a reply has replaced it.
 	cut bool
-	// left says that headers have reached the exit.
-	left bool
+	// left says that headers have reached the exit, finished, that the end has.
+	left, finished bool
+	// last says that what waits at the exit may be taken after a reset.
+	last   bool
+	passed uint64 // bytes of data that have reached the exit
 	// full says that a hold has reached the limit and the sender must wait.
 	full bool
 
@@ -110,6 +113,10 @@ func (c *Chain) passHeaders(d Direction, pos int) {
 		}
 	}
 	m.headersAt = nowhere
+	if d == Response && !c.tcp && !sendable(m.headers) {
+		c.refuse()
+		return
+	}
 	m.left = true
 	m.out.Headers = m.headers
 	c.emit(d, m.endHeaders)
@@ -312,6 +319,7 @@ func (c *Chain) relax(d Direction) {
 // lent: the host takes it before it feeds more.
 func (c *Chain) emitData(d Direction, data []byte, end bool) {
 	m := &c.message[d]
+	m.passed += uint64(len(data))
 	switch {
 	case len(data) == 0:
 	case len(m.out.Data) == 0:
@@ -330,6 +338,7 @@ func (c *Chain) emitData(d Direction, data []byte, end bool) {
 func (c *Chain) emit(d Direction, end bool) {
 	m := &c.message[d]
 	m.out.End = m.out.End || end
+	m.finished = m.finished || end
 	m.pending = true
 	c.mark(d)
 }

@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// askReply notes the first reply, and reports whether this is it. It is acted
-// on when the running callback has returned.
+// askReply notes the first reply of a callback, and reports whether this is it.
+// It is acted on when the callback has returned.
 func (c *Chain) askReply(r Reply) bool {
-	if c.reply != nil || c.replied.Load() || c.reset.Load() || c.message[Response].left {
+	if c.reply != nil || c.reset.Load() || c.message[Response].finished {
 		return false
 	}
 	c.reply = &r
@@ -18,18 +18,25 @@ func (c *Chain) askReply(r Reply) bool {
 
 // settle makes the reply that was asked for in the callback that just
 // returned. It passes the response methods of the whole chain, or, where a
-// response is already among the filters, takes its place unseen, as in Envoy.
+// response is already among the filters, takes its place unseen; one whose
+// headers have left is cut off. All of it is as in Envoy.
 func (c *Chain) settle() {
 	r := c.reply
 	if r == nil {
 		return
 	}
 	c.reply = nil
-	if c.reset.Load() || c.message[Response].left {
+	m := &c.message[Response]
+	switch {
+	case c.reset.Load() || m.finished:
+		return
+	case m.left:
+		c.details = r.Details
+		m.cut, m.last = true, m.pending
+		c.doReset()
 		return
 	}
 	c.takeOver(r.Details)
-	m := &c.message[Response]
 	h, body := r.Response(c.message[Request].headers)
 	end := len(body) == 0
 	if m.headers != nil {
@@ -60,11 +67,31 @@ func (c *Chain) takeOver(details string) {
 // replace puts a whole response at the exit and cuts off what was there.
 func (c *Chain) replace(h *Headers, body []byte) {
 	m := &c.message[Response]
-	m.cut, m.left, m.ended = true, true, true
+	m.cut, m.left, m.ended, m.finished = true, true, true, true
 	m.headersAt, m.trailersAt = nowhere, nowhere
+	m.headers, m.trailers = h, nil
+	m.passed += uint64(len(body))
 	m.out = Output{Headers: h, Data: body, End: true}
 	m.pending, m.borrowed = true, true
 	c.mark(Response)
+}
+
+// refuse takes the place of a response that cannot be sent as the filters have
+// left it.
+func (c *Chain) refuse() {
+	r := Reply{Status: 502, Body: []byte("missing required header: :status"), GRPCStatus: -1, Details: "filter_removed_required_response_headers"}
+	c.takeOver(r.Details)
+	c.replace(r.Response(c.message[Request].headers))
+}
+
+// sendable reports whether h is the head of a final response. Envoy sends any
+// number; but a client takes what follows an interim response for the next.
+func sendable(h *Headers) bool {
+	s := h.Value(":status")
+	if len(s) != 3 || s[0] < '1' || s[0] > '9' || s[1] < '0' || s[1] > '9' || s[2] < '0' || s[2] > '9' {
+		return false
+	}
+	return s[0] >= '2' || s == "101"
 }
 
 // fail ends a stream whose filter panicked.
@@ -113,24 +140,17 @@ func (r *Reply) Response(req *Headers) (h *Headers, body []byte) {
 			status = grpcStatus(r.Status)
 		}
 		h.Add(":status", "200")
-		h.Add("content-type", "application/grpc")
-		h.Add("grpc-status", strconv.Itoa(status))
+		r.add(h)
+		h.Set("content-type", "application/grpc")
+		h.Set("grpc-status", strconv.Itoa(status))
 		if len(r.Body) > 0 {
-			h.Add("grpc-message", percentEncode(r.Body))
-		}
-		for _, f := range r.Headers {
-			h.Add(f.Name, f.Value)
+			h.Set("grpc-message", percentEncode(r.Body))
 		}
 		return h, nil
 	}
 	h.Add(":status", strconv.Itoa(r.Status))
-	for _, f := range r.Headers {
-		h.Add(f.Name, f.Value)
-	}
+	r.add(h)
 	if len(r.Body) == 0 {
-		if r.Status != 204 && r.Status != 304 && r.Status >= 200 {
-			h.Set("content-length", "0")
-		}
 		return h, nil
 	}
 	h.Set("content-length", strconv.Itoa(len(r.Body)))
@@ -141,6 +161,15 @@ func (r *Reply) Response(req *Headers) (h *Headers, body []byte) {
 		return h, nil
 	}
 	return h, r.Body
+}
+
+// add appends the headers of r but pseudo fields.
+func (r *Reply) add(h *Headers) {
+	for _, f := range r.Headers {
+		if !strings.HasPrefix(f.Name, ":") {
+			h.Add(f.Name, f.Value)
+		}
+	}
 }
 
 // grpcStatus maps an HTTP status as the gRPC specification does.

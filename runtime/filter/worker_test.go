@@ -404,6 +404,9 @@ func member(t *testing.T, w *filter.Worker, c *crowd, r *rand.Rand) {
 		h.woken[d] = make(chan struct{}, 1)
 	}
 	pause := func(s filter.Stream, d filter.Direction) bool {
+		if was, ok := c.paused[s]; ok && was == d { // the answer to this call counts
+			delete(c.paused, s)
+		}
 		switch r.IntN(4) {
 		case 0: // somebody else lets go
 			if c.paused == nil {

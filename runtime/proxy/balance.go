@@ -60,6 +60,17 @@ type cluster struct {
 	spec, set      snapshot.Digest // what it was made of
 }
 
+// size returns how many endpoints c has, as far as names are known.
+func (c *cluster) size() int {
+	if c.dns == nil {
+		return len(c.endpoints)
+	}
+	if last := c.dns.last.Load(); last != nil {
+		return len(last.endpoints)
+	}
+	return 0
+}
+
 // endpoint is one address of a cluster.
 type endpoint struct {
 	pool     *pool

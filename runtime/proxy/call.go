@@ -106,6 +106,12 @@ func (p *Proxy) Call(cluster string, r filter.CallRequest, done func(filter.Call
 			return nil, fmt.Errorf("a call needs the header %s", name)
 		}
 	}
+	c.Headers = &filter.Headers{}
+	c.Headers.CopyFrom(r.Headers)
+	c.Headers.Set("x-envoy-internal", "true")
+	if r.Timeout > 0 {
+		c.Headers.Set("x-envoy-expected-rq-timeout-ms", strconv.FormatInt(r.Timeout.Milliseconds(), 10))
+	}
 	c.end = len(r.Body) == 0 && (r.Trailers == nil || r.Trailers.Len() == 0)
 	ctx, stop := p.calls.context(r.Timeout)
 	run := func() {

@@ -423,26 +423,27 @@ func TestGRPC(t *testing.T) {
 		s.Send(nil, false)
 		e.wants(t, "message ")
 		s.Send([]byte("two"), true)
-		e.wants(t, "message two", "trailing 0", "closed 0 ")
+		e.wants(t, "message two", "trailing 0", "closed 0 via_upstream")
 	})
 	t.Run("closed by the caller", func(t *testing.T) {
 		s, e := open("g", "Echo", time.Minute)
 		s.Send([]byte("one"), false)
 		s.Close()
-		e.wants(t, "initial 200 me", "message one", "trailing 0", "closed 0 ")
+		e.wants(t, "initial 200 me", "message one", "trailing 0", "closed 0 via_upstream")
 	})
 	for _, c := range []struct {
 		cluster, method string
 		want            []string
 	}{
-		{"g", "Fail", []string{"initial 200 me", "trailing 5", "closed 5 not here ä"}},
-		{"g", "TrailersOnly", []string{"initial  ", "trailing 7", "closed 7 no"}},
+		{"g", "Fail", []string{"initial 200 me", "trailing 5", "closed 5 not%20here %C3%A4{via_upstream}"}},
+		{"g", "TrailersOnly", []string{"initial  ", "trailing 7", "closed 7 no{via_upstream}"}},
 		{"g", "HTTP", []string{"initial 404 me", "closed 12 HTTP status 404"}},
 		{"g", "Break", []string{"initial 200 me", "closed 13 "}},
 		{"g", "Huge", []string{"initial 200 me", "closed 8 message too large"}},
 		{"g", "Compressed", []string{"initial 200 me", "closed 12 compressed message"}},
-		{"dead", "Echo", []string{"closed 14 upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"}},
-		{"empty", "Echo", []string{"closed 14 no healthy upstream"}},
+		{"dead", "Echo", []string{"initial  ", "trailing 14", "closed 14 upstream connect error or disconnect/reset before headers. reset reason: remote connection failure" +
+			"{upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}}"}},
+		{"empty", "Echo", []string{"initial  ", "trailing 14", "closed 14 no healthy upstream{no_healthy_upstream}"}},
 	} {
 		t.Run(c.cluster+" "+c.method, func(t *testing.T) {
 			s, e := open(c.cluster, c.method, 0)
@@ -452,7 +453,7 @@ func TestGRPC(t *testing.T) {
 	}
 	t.Run("timeout", func(t *testing.T) {
 		_, e := open("g", "Wait", 50*time.Millisecond)
-		e.wants(t, "initial 200 me", "closed 4 timeout")
+		e.wants(t, "initial 200 me", "closed 14 upstream request timeout{response_timeout}")
 	})
 	t.Run("cancelled", func(t *testing.T) {
 		s, e := open("g", "Wait", 0)

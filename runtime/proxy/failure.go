@@ -81,6 +81,9 @@ func (s *stream) attach(u *upstream) error {
 		return s.cause
 	}
 	s.up = u
+	if s.chain != nil {
+		s.connectedAt = time.Now()
+	}
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/meshc/meshc/compiler/snapshot"
@@ -329,14 +330,106 @@ func TestProperties(t *testing.T) {
 	}
 }
 
-// upper is a TCP filter that holds the connection until it has seen a line,
-// and answers in capitals.
+// The end of a body reaches the filters by a call of its own, both ways, however
+// it comes; a local reply's is one call.
+func TestEndOfBody(t *testing.T) {
+	var mu sync.Mutex
+	var calls []string
+	note := func(d string, b *filter.Buffer, end bool) filter.DataStatus {
+		mu.Lock()
+		defer mu.Unlock()
+		calls = append(calls, fmt.Sprintf("%s %q %v", d, b.Bytes(), end))
+		return filter.DataContinue
+	}
+	p := filtered(t, scripted{
+		onRequest: func(s filter.Stream, h *filter.Headers, _ bool) filter.HeadersStatus {
+			if _, ok := h.Get("refuse"); ok {
+				s.Reply(filter.Reply{Status: 403, Body: []byte("no"), GRPCStatus: -1})
+			}
+			return filter.HeadersContinue
+		},
+		onBody:  func(_ filter.Stream, b *filter.Buffer, end bool) filter.DataStatus { return note("request", b, end) },
+		onReply: func(_ filter.Stream, b *filter.Buffer, end bool) filter.DataStatus { return note("response", b, end) },
+	})
+	for request, want := range map[string]string{
+		"POST /p HTTP/1.1\nHost: x\nContent-Length: 3\n\nabc":                          `request "abc" false, request "" true, response "abc" false, response "" true`,
+		"POST /p HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n3\nabc\n0\n\n":       `request "abc" false, request "" true, response "abc" false, response "" true`,
+		"POST /p HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n3\nabc\n0\na: b\n\n": `request "abc" false, response "abc" false, response "" true`,
+		"GET /p HTTP/1.1\nHost: x\nRefuse: 1\n\n":                                      `response "no" true`,
+	} {
+		calls = nil
+		c := dial(t, p.address(t, "gateway"))
+		io.WriteString(c, strings.ReplaceAll(request, "\n", "\r\n"))
+		c.response("POST")
+		c.Close()
+		mu.Lock()
+		if got := strings.Join(calls, ", "); got != want {
+			t.Errorf("%q:\ngot  %s\nwant %s", request, got, want)
+		}
+		mu.Unlock()
+	}
+}
+
+// A reply after the response's headers have left cuts the response off.
+func TestReplyCutsResponse(t *testing.T) {
+	details := make(chan string, 1)
+	p := filtered(t, scripted{
+		onReply: func(s filter.Stream, _ *filter.Buffer, end bool) filter.DataStatus {
+			if end && !s.Reply(filter.Reply{Status: 403, GRPCStatus: -1, Details: "late"}) {
+				t.Error("the reply does not count")
+			}
+			return filter.DataContinue
+		},
+		onLog: func(r *filter.Record) { details <- r.Details },
+	})
+	c := dial(t, p.address(t, "gateway"))
+	c.send("POST /p HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n3\nabc\n0\n\n")
+	response, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if body, err := io.ReadAll(response.Body); err != io.ErrUnexpectedEOF || string(body) != "abc" {
+		t.Errorf("%q %v", body, err)
+	}
+	if d := <-details; d != "late" {
+		t.Errorf("details %q", d)
+	}
+}
+
+// What filters leave without what it needs is answered as by Envoy.
+func TestFilterTakesOutWhatIsNeeded(t *testing.T) {
+	for _, c := range []struct {
+		request, response string // to take out
+		status            int
+	}{{":method", "", 503}, {"x-forwarded-proto", "", 404}, {"", ":status", 502}} {
+		p := filtered(t, scripted{
+			onRequest: func(_ filter.Stream, h *filter.Headers, _ bool) filter.HeadersStatus {
+				h.Remove(c.request)
+				return filter.HeadersContinue
+			},
+			onResponse: func(_ filter.Stream, h *filter.Headers, _ bool) filter.HeadersStatus {
+				h.Remove(c.response)
+				return filter.HeadersContinue
+			},
+		})
+		if response, body := post(t, p, "abc"); response.StatusCode != c.status {
+			t.Errorf("without %s%s: %d %q", c.request, c.response, response.StatusCode, body)
+		}
+	}
+}
+
+// upper is a TCP filter that holds the connection for a while, then its first
+// line, and answers in capitals.
 type upper struct {
 	filter.PassThrough
+	conn filter.Conn
 	seen *[]string
 }
 
-func (u upper) NewConnection() filter.DataStatus { return filter.DataStopAndBuffer }
+func (u upper) NewConnection() filter.DataStatus {
+	go u.conn.Continue(filter.Request)
+	return filter.DataStopAndBuffer
+}
 
 func (u upper) DownstreamData(b *filter.Buffer, end bool) filter.DataStatus {
 	if !strings.Contains(string(b.Bytes()), "\n") && !end {
@@ -355,7 +448,7 @@ type upperFactory struct{ testFactory }
 
 func (f upperFactory) TCP(c filter.Conn) filter.TCP {
 	seen := []string{}
-	return upper{seen: &seen}
+	return upper{conn: c, seen: &seen}
 }
 
 func TestTCPFilters(t *testing.T) {
@@ -483,14 +576,14 @@ func TestPropertiesByPhase(t *testing.T) {
 		"response.trailers": "*filter.Headers", "connection_id": "uint64", "connection.id": "uint64", "connection.mtls": "bool", "connection.requested_server_name": "string",
 		"source.port": "int64", "destination.port": "int64", "xds.cluster_name": "string", "xds.route_name": "string", "xds.virtual_host_name": "string",
 		"xds.route_metadata": "[]uint8", "xds.cluster_metadata": "[]uint8", "xds.listener_direction": "int64", "xds.filter_chain_name": "string",
-		"metadata.filter_metadata": "*filter.Headers", "xds.route_metadata.filter_metadata": "*filter.Headers",
+		"metadata": "[]uint8", "metadata.filter_metadata": "*filter.Headers", "xds.route_metadata.filter_metadata": "*filter.Headers",
 	}
 	if !maps.Equal(atHeaders, want) {
 		t.Errorf("at request headers %v,\nwant %v", atHeaders, want)
 	}
 	for path, kind := range map[string]string{
 		"request.duration": "time.Duration", "response.code": "int64", "response.code_details": "string", "response.headers.path": "string", "response.backend_latency": "time.Duration",
-		"upstream.address": "string", "upstream.port": "int64", "upstream.local_address": "string", "xds.upstream_host_metadata": "[]uint8",
+		"upstream.address": "string", "upstream.port": "int64", "upstream.local_address": "string", "xds.upstream_host_metadata": "filter.Object",
 	} {
 		want[path] = kind
 	}

@@ -18,7 +18,6 @@ import (
 // gRPC status codes that the proxy itself gives.
 const (
 	grpcUnknown           = 2
-	grpcDeadlineExceeded  = 4
 	grpcResourceExhausted = 8
 	grpcUnimplemented     = 12
 	grpcInternal          = 13
@@ -87,7 +86,7 @@ func (s *grpcStream) run(ctx context.Context) (status int, message string) {
 		if ctx.Err() != nil {
 			return s.broken(ctx, ctx.Err(), grpcUnavailable)
 		}
-		return grpcUnavailable, "no healthy upstream"
+		return s.local("no healthy upstream", "no_healthy_upstream")
 	}
 	h := &filter.Headers{}
 	h.Add(":method", "POST")
@@ -151,7 +150,29 @@ func (s *grpcStream) trailers(t *filter.Headers) (status int, message string) {
 	if err != nil || status < 0 {
 		status = grpcUnknown
 	}
-	return status, percentDecode(t.Value("grpc-message"))
+	return status, detailed(t.Value("grpc-message"), "via_upstream")
+}
+
+// detailed is a status message as Envoy hands it to filters: grpc-message as it
+// came, and where the status is from.
+func detailed(message, details string) string {
+	if message == "" {
+		return details
+	}
+	return message + "{" + details + "}"
+}
+
+// local ends a stream without a response. As in Envoy, it is as if the server
+// had answered with trailers alone.
+func (s *grpcStream) local(message, details string) (int, string) {
+	t := &filter.Headers{}
+	t.Add(":status", "200")
+	t.Add("content-type", "application/grpc")
+	t.Add("grpc-status", strconv.Itoa(grpcUnavailable))
+	t.Add("grpc-message", message)
+	s.event(func() { s.events.InitialMetadata(&filter.Headers{}) })
+	s.event(func() { s.events.TrailingMetadata(t) })
+	return grpcUnavailable, detailed(message, details)
 }
 
 // broken returns the status for a stream that ended by err; otherwise is the
@@ -160,15 +181,22 @@ func (s *grpcStream) broken(ctx context.Context, err error, otherwise int) (stat
 	switch {
 	case s.out.overflown():
 		return grpcResourceExhausted, "the server does not take what is sent to it"
+	case errors.Is(ctx.Err(), context.DeadlineExceeded) && otherwise == grpcInternal:
+		return grpcUnavailable, detailed("upstream request timeout", "response_timeout")
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return grpcDeadlineExceeded, "timeout"
+		// Envoy's router answers 504, and that is no DEADLINE_EXCEEDED.
+		return s.local("upstream request timeout", "response_timeout")
 	case ctx.Err() != nil:
 		return grpcUnavailable, "the proxy shuts down"
 	case otherwise == grpcInternal:
 		return grpcInternal, ""
 	}
 	_, reason := reset(err)
-	return grpcUnavailable, resetText(reason)
+	kind, transport, found := strings.Cut(reason, ", transport failure reason: ")
+	if found {
+		kind += "|" + transport
+	}
+	return s.local(resetText(reason), "upstream_reset_before_response_started{"+strings.ReplaceAll(kind, " ", "_")+"}")
 }
 
 // grpcOf maps an HTTP status as the gRPC specification does.
@@ -215,25 +243,6 @@ func readMessage(r io.Reader) ([]byte, error) {
 		err = io.ErrUnexpectedEOF
 	}
 	return m, err
-}
-
-// percentDecode reads a grpc-message; what is not well encoded stays as it is.
-func percentDecode(s string) string {
-	if !strings.Contains(s, "%") {
-		return s
-	}
-	b := make([]byte, 0, len(s))
-	for i := 0; i < len(s); i++ {
-		if s[i] == '%' && i+2 < len(s) {
-			if v, err := strconv.ParseUint(s[i+1:i+3], 16, 8); err == nil {
-				b = append(b, byte(v))
-				i += 2
-				continue
-			}
-		}
-		b = append(b, s[i])
-	}
-	return string(b)
 }
 
 // outbox is the body of a gRPC request: messages that are put in as they come

@@ -34,6 +34,7 @@ type stream struct {
 	request, response                 filter.Headers
 	requestTrailers, responseTrailers filter.Headers
 	requestEnd                        bool     // the request has no body
+	fed                               bool     // the filters are, or were, shown the body
 	body                              *buffer  // a small body, read at once
 	f                                 *passage // nil where there are no filters
 
@@ -51,6 +52,7 @@ type stream struct {
 	// For the filters' properties: when the request began to be sent, when the
 	// last of the response came, and how long it all took.
 	sentAt, answeredAt time.Time
+	connectedAt        time.Time // guarded by mu
 	took               time.Duration
 
 	pumping     bool
@@ -144,8 +146,8 @@ func (s *stream) reset() {
 	s.status, s.details = 0, ""
 	s.received.Store(0)
 	s.sent.Store(0)
-	s.sentAt, s.answeredAt, s.took = time.Time{}, time.Time{}, 0
-	s.complete, s.pumping = false, false
+	s.sentAt, s.answeredAt, s.connectedAt, s.took = time.Time{}, time.Time{}, time.Time{}, 0
+	s.complete, s.pumping, s.fed = false, false, false
 	s.requestRead.Store(false)
 	s.requestSent.Store(false)
 	s.request.Reset()
@@ -171,14 +173,12 @@ func (s *stream) filter(factories []filter.Factory) {
 	s.chain = f.chain
 	s.mu.Unlock()
 	f.chain.Headers(filter.Request, &s.request, s.requestEnd)
-	switch {
-	case s.requestEnd:
-	case s.body != nil:
-		f.chain.Data(filter.Request, s.body.bytes(), true)
-	case !f.chain.Replied():
-		s.startPump(nil)
+	o, ok := f.ready()
+	if !ok {
+		s.feedRequest()
+		o, ok = f.await()
 	}
-	if o, ok := f.await(); ok {
+	if ok {
 		s.forward(o)
 	}
 	if err := f.drain(filter.Response); err == nil && !f.chain.WasReset() {
@@ -186,10 +186,24 @@ func (s *stream) filter(factories []filter.Factory) {
 	}
 }
 
+// feedRequest has the filters shown the body of the request, once. That is as
+// soon as there is a connection for it, as in Envoy, or where they have not let
+// the headers go yet.
+func (s *stream) feedRequest() {
+	switch {
+	case s.requestEnd || s.fed:
+	case s.body != nil:
+		s.f.chain.Data(filter.Request, s.body.bytes(), true)
+	case !s.f.chain.Replied():
+		s.startPump(nil)
+	}
+	s.fed = true
+}
+
 // forward chooses where the request goes, sends o, which begins it, and
 // delivers the response.
 func (s *stream) forward(o filter.Output) {
-	err := s.send(o)
+	err := s.send(&o)
 	if s.f != nil {
 		s.f.opened(err == nil, o)
 	} else if err == nil && !o.End {
@@ -212,7 +226,8 @@ type errLocal struct{ filter.Reply }
 func (*errLocal) Error() string { return "local reply" }
 
 // send chooses an endpoint, connects and sends what there is of the request.
-func (s *stream) send(o filter.Output) error {
+// To that it adds the small body that the filters are shown by then.
+func (s *stream) send(o *filter.Output) error {
 	s.sync(s.resolve)
 	if s.route == nil {
 		return &errLocal{filter.Reply{Status: 404, GRPCStatus: -1, Details: "route_not_found"}}
@@ -239,6 +254,12 @@ func (s *stream) send(o filter.Output) error {
 	if s.route.rewrite.regex != nil {
 		s.sync(s.setPath)
 	}
+	if _, ok := s.request.Get(":method"); !ok { // a filter has taken it out
+		return &errLocal{filter.Reply{
+			Status: 503, Body: []byte("missing required header: :method"), GRPCStatus: -1,
+			Details: "filter_removed_required_request_headers",
+		}}
+	}
 	return s.connect(o, false)
 }
 
@@ -263,6 +284,9 @@ func (s *stream) resolve() {
 	if s.route != nil {
 		return
 	}
+	if _, ok := s.request.Get("x-forwarded-proto"); !ok {
+		return // a filter has taken it out; Envoy has no route then
+	}
 	s.vhost = s.l.host(s.request.Value(":authority"))
 	if s.vhost == nil || s.request.Value(":method") == "CONNECT" {
 		return
@@ -274,7 +298,7 @@ func (s *stream) resolve() {
 
 // connect sends o to the endpoint, on a connection of the pool or, with
 // fresh, on a new one.
-func (s *stream) connect(o filter.Output, fresh bool) error {
+func (s *stream) connect(o *filter.Output, fresh bool) error {
 	var u *upstream
 	if !fresh {
 		// A request that leaves with the wait for its response is not sent to a
@@ -293,6 +317,17 @@ func (s *stream) connect(o filter.Output, fresh bool) error {
 	if err := s.attach(u); err != nil {
 		return err
 	}
+	if s.f != nil && !s.fed {
+		s.feedRequest()
+		if s.f.chain.Replied() {
+			return errReplied
+		}
+		if s.body != nil {
+			if more, ok := s.f.chain.Take(filter.Request); ok {
+				o.Data, o.Trailers, o.End = more.Data, more.Trailers, more.End
+			}
+		}
+	}
 	u.interim = s.d.interim
 	if p := s.d.codec.Upgrade(); strings.EqualFold(p, "websocket") {
 		u.codec.SetUpgrade(p)
@@ -300,7 +335,7 @@ func (s *stream) connect(o filter.Output, fresh bool) error {
 	// Without more to come, the headers leave with the wait for the response;
 	// with more at hand, together with it.
 	hold := o.End || s.f == nil && s.d.codec.Buffered() > 0
-	return write(u.codec, o, hold)
+	return write(u.codec, *o, hold)
 }
 
 // write sends o. With hold, headers alone may wait for what follows.
@@ -357,7 +392,7 @@ func (s *stream) receive(o filter.Output) (end bool, err error) {
 	}
 	s.detach()
 	u.codec.Close()
-	if err := s.connect(o, true); err != nil {
+	if err := s.connect(&o, true); err != nil {
 		return false, err
 	}
 	return s.up.codec.ReadHeaders(&s.response)
@@ -373,23 +408,15 @@ func (s *stream) deliver(end bool) {
 	o := filter.Output{Headers: &s.response, End: end}
 	var b *buffer
 	defer func() { b.release() }()
-	if !end && s.f == nil && u.codec.Buffered() == 0 {
-		// The body is not here: the headers do not wait for it.
-		if s.put(o) != nil {
+	if end || u.codec.Buffered() == 0 {
+		// There is no body, or it is not here: the headers do not wait for it.
+		if s.put(o, end) != nil || end {
 			return
 		}
 		o.Headers = nil
 	}
-	if !end {
-		b = takeBuffer()
-	}
+	b = takeBuffer()
 	for !end {
-		if s.f != nil && o.Headers != nil {
-			if s.put(o) != nil {
-				return
-			}
-			o.Headers = nil
-		}
 		n, last, err := u.codec.ReadData(b.all[:])
 		if err == nil && last {
 			err = u.codec.ReadTrailers(&s.responseTrailers)
@@ -406,22 +433,19 @@ func (s *stream) deliver(end bool) {
 			o.Trailers = &s.responseTrailers
 		}
 		if n > 0 || last {
-			if s.put(o) != nil {
+			if s.put(o, false) != nil {
 				return
 			}
 			o.Headers = nil
 		}
-	}
-	if o.Headers != nil {
-		s.put(o)
 	}
 }
 
 var errNotWanted = errors.New("response is not wanted")
 
 // put sends a part of the upstream's response downstream, through the filters
-// where there are any.
-func (s *stream) put(o filter.Output) error {
+// where there are any. whole says that the response is headers alone.
+func (s *stream) put(o filter.Output, whole bool) error {
 	if s.f == nil {
 		err := s.write(filter.Response, o)
 		if err == nil && o.End {
@@ -430,17 +454,25 @@ func (s *stream) put(o filter.Output) error {
 		return err
 	}
 	c := s.f.chain
-	if o.End {
-		c.Sync(func() { s.answeredAt = time.Now() })
-	}
+	answered := func() { s.answeredAt = time.Now() }
 	if o.Headers != nil {
-		c.Headers(filter.Response, o.Headers, o.End)
+		if whole {
+			c.Sync(answered)
+		}
+		c.Headers(filter.Response, o.Headers, whole)
 	}
-	if len(o.Data) > 0 || o.Headers == nil && o.End && o.Trailers == nil {
-		c.Data(filter.Response, o.Data, o.End && o.Trailers == nil)
-	}
-	if o.Trailers != nil {
-		c.Trailers(filter.Response, o.Trailers)
+	if !whole {
+		if len(o.Data) > 0 {
+			c.Data(filter.Response, o.Data, false)
+		}
+		if o.End {
+			c.Sync(answered)
+		}
+		if o.Trailers != nil {
+			c.Trailers(filter.Response, o.Trailers)
+		} else if o.End {
+			c.Data(filter.Response, nil, true)
+		}
 	}
 	if o.End {
 		// The memory of o is used again as soon as this returns. What a filter
@@ -485,6 +517,7 @@ func (s *stream) complement(h *filter.Headers) {
 	if _, ok := h.Get("date"); !ok {
 		h.Add("date", s.d.proxy.date())
 	}
+	h.Remove("transfer-encoding") // the codec's matter; the filters' Log does not see it
 	s.status, _ = strconv.Atoi(h.Value(":status"))
 	if s.d.socket.draining.Load() {
 		s.d.codec.CloseAfter()

@@ -92,21 +92,28 @@ func (f *passage) pokeOne(d filter.Direction) {
 // with the request's end locked for the caller to write to, and to open. It reports
 // false when a reply took its place, or the stream was reset.
 func (f *passage) await() (o filter.Output, ok bool) {
-	e := &f.ends[filter.Request]
-	for {
-		e.Lock()
-		if !f.chain.Replied() && !f.chain.WasReset() {
-			if o, ok := f.chain.Take(filter.Request); ok {
-				f.held = true
-				return o, true
-			}
-			e.Unlock()
-		} else {
-			e.Unlock()
-			return o, false
+	for !f.chain.Replied() && !f.chain.WasReset() {
+		if o, ok := f.ready(); ok {
+			return o, true
 		}
 		<-f.wake[filter.Response]
 	}
+	return o, false
+}
+
+// ready is await without waiting; it reports false too where the request has
+// not passed the chain yet.
+func (f *passage) ready() (o filter.Output, ok bool) {
+	e := &f.ends[filter.Request]
+	e.Lock()
+	if !f.chain.Replied() && !f.chain.WasReset() {
+		if o, ok := f.chain.Take(filter.Request); ok {
+			f.held = true
+			return o, true
+		}
+	}
+	e.Unlock()
+	return o, false
 }
 
 // opened unlocks the request's end; with ok, further output goes to write.

@@ -76,19 +76,19 @@ func (s *stream) Property(path []string) (filter.Value, bool) {
 			return s.requestProperty(path[1:])
 		case "response":
 			return s.responseProperty(path[1:])
-		case "metadata": // no filter here sets any
-			return &filter.Headers{}, len(path) == 2 && path[1] == "filter_metadata"
+		case "upstream":
+			s.resolve()
 		case "xds":
 			s.resolve() // a filter that asks for the route has it chosen now
 			switch path[1] {
 			case "route_name":
-				if s.route != nil {
+				if s.route != nil && len(path) == 2 {
 					return s.route.name, true
 				}
 			case "route_metadata":
 				return metadata(path, s.route != nil)
 			case "virtual_host_name":
-				if s.vhost != nil {
+				if s.vhost != nil && len(path) == 2 {
 					return s.vhost.name, true
 				}
 			case "virtual_host_metadata":
@@ -107,12 +107,47 @@ func (s *stream) peers() peers {
 	if s.up != nil {
 		c.up = s.up.nc
 	}
+	if !s.connectedAt.IsZero() {
+		c.ready = s.connectedAt.Sub(s.sentAt)
+	}
 	return c
 }
 
+// sizes answers for the attributes about the size of a message: length is of
+// its body so far, headers and trailers are those within reach.
+func sizes(name string, length uint64, headers, trailers *filter.Headers) (filter.Value, bool) {
+	bytes := func(h *filter.Headers) int64 {
+		if h == nil {
+			return 0
+		}
+		return int64(h.Bytes())
+	}
+	switch name {
+	case "size":
+		return int64(length), true
+	case "total_size":
+		return int64(length) + bytes(headers) + bytes(trailers), true
+	case "headers_bytes":
+		return bytes(headers), true
+	}
+	return nil, false
+}
+
 func (s *stream) requestProperty(path []string) (filter.Value, bool) {
+	if len(path) > 1 && path[0] != "headers" {
+		return nil, false
+	}
 	h, _ := s.f.chain.Seen(filter.Request)
 	switch path[0] {
+	case "size", "total_size", "headers_bytes":
+		shown, _ := s.f.chain.Shown(filter.Request)
+		if shown != nil && path[0] == "size" {
+			if length, ok := shown.Get("content-length"); ok {
+				n, err := strconv.ParseInt(length, 10, 64)
+				return n, err == nil
+			}
+		}
+		return sizes(path[0], s.received.Load(), shown, nil)
 	case "protocol":
 		return "HTTP/1.1", true
 	case "time":
@@ -149,37 +184,21 @@ func (s *stream) requestProperty(path []string) (filter.Value, bool) {
 		return header("x-request-id")
 	case "headers":
 		return headerProperty(h, path)
-	case "headers_bytes":
-		return int64(h.Bytes()), true
-	case "size":
-		if length, ok := h.Get("content-length"); ok {
-			n, err := strconv.ParseInt(length, 10, 64)
-			return n, err == nil
-		}
-		return int64(s.received.Load()), true
-	case "total_size":
-		return int64(s.received.Load()) + int64(h.Bytes()), true
 	}
 	return nil, false
 }
 
 func (s *stream) responseProperty(path []string) (filter.Value, bool) {
-	h, trailers := s.f.chain.Seen(filter.Response)
-	size := func(h *filter.Headers) int64 {
-		if h == nil {
-			return 0
-		}
-		return int64(h.Bytes())
+	if len(path) > 1 && path[0] != "headers" && path[0] != "trailers" {
+		return nil, false
 	}
+	h, trailers := s.f.chain.Seen(filter.Response)
 	switch path[0] {
 	case "flags":
 		return int64(0), true
-	case "size":
-		return int64(s.sent.Load()), true
-	case "total_size":
-		return int64(s.sent.Load()) + size(h) + size(trailers), true
-	case "headers_bytes":
-		return size(h), true
+	case "size", "total_size", "headers_bytes":
+		headers, trailers := s.f.chain.Shown(filter.Response)
+		return sizes(path[0], s.f.chain.Passed(filter.Response), headers, trailers)
 	case "trailers":
 		if trailers == nil {
 			trailers = &filter.Headers{}
@@ -209,7 +228,11 @@ func (s *stream) responseProperty(path []string) (filter.Value, bool) {
 			v, ok = trailers.Get("grpc-status")
 		}
 		code, err := strconv.ParseInt(v, 10, 64)
-		return code, ok && err == nil
+		if !ok || err != nil {
+			status, _ := strconv.Atoi(h.Value(":status"))
+			code = int64(grpcOf(status))
+		}
+		return code, true
 	case "headers":
 		return headerProperty(h, path)
 	}
@@ -219,8 +242,8 @@ func (s *stream) responseProperty(path []string) (filter.Value, bool) {
 // headerProperty returns h, or, where path names a header, its values,
 // separated by commas.
 func headerProperty(h *filter.Headers, path []string) (filter.Value, bool) {
-	if len(path) == 1 {
-		return h, true
+	if len(path) != 2 {
+		return h, len(path) == 1
 	}
 	name := strings.ToLower(path[1])
 	v, ok := h.Get(name)
@@ -255,7 +278,23 @@ func metadata(path []string, there bool) (filter.Value, bool) {
 func (t *tunnel) Property(path []string) (filter.Value, bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	c := peers{l: t.l, endpoint: t.endpoint, id: t.id, remote: t.remote, local: t.local, up: t.up}
+	if len(path) == 2 {
+		switch path[0] + "." + path[1] {
+		case "request.time":
+			return t.start, true
+		case "request.headers", "response.headers", "response.trailers":
+			return &filter.Headers{}, true
+		case "response.flags":
+			return int64(0), true
+		case "upstream.transport_failure_reason":
+			return "", true
+		case "request.size", "request.total_size":
+			return sizes(path[1], t.watch.flows[filter.Request].moved.Load(), nil, nil)
+		case "response.size", "response.total_size":
+			return sizes(path[1], t.f.chain.Passed(filter.Response), nil, nil)
+		}
+	}
+	c := peers{l: t.l, endpoint: t.endpoint, id: t.id, remote: t.remote, local: t.local, up: t.up, ready: t.ready}
 	if t.endpoint != nil {
 		c.arm = t.arm
 	}
@@ -269,17 +308,32 @@ type peers struct {
 	endpoint      *endpoint
 	id            uint64
 	remote, local netip.AddrPort
-	up            net.Conn // nil without one
+	up            net.Conn      // nil without one
+	ready         time.Duration // from the choice of endpoint to its connection
 }
 
 func (c peers) property(path []string) (filter.Value, bool) {
-	if len(path) == 1 && path[0] == "connection_id" {
-		return c.id, true
-	}
-	if len(path) < 2 {
+	if len(path) == 0 {
 		return nil, false
 	}
-	switch path[0] + "." + path[1] {
+	if len(path) == 1 {
+		switch path[0] {
+		case "connection_id":
+			return c.id, true
+		case "metadata": // no filter here sets any
+			return []byte{}, true
+		case "upstream_filter_state":
+			return filter.Object{}, c.endpoint != nil
+		}
+		return nil, false
+	}
+	name := path[0] + "." + path[1]
+	if len(path) > 2 && name != "xds.node" && !strings.HasSuffix(name, "metadata") {
+		return nil, false
+	}
+	switch name {
+	case "metadata.filter_metadata":
+		return &filter.Headers{}, len(path) == 2
 	case "source.address":
 		return c.remote.String(), true
 	case "source.port":
@@ -306,16 +360,31 @@ func (c peers) property(path []string) (filter.Value, bool) {
 		if c.up != nil {
 			return addressOf(c.up.LocalAddr()).String(), true
 		}
-	case "upstream.transport_failure_reason":
+	case "upstream.transport_failure_reason", "upstream.locality":
 		return "", c.endpoint != nil
+	case "upstream.num_endpoints":
+		if c.arm != nil {
+			return uint64(c.arm.cluster.size()), true
+		}
+	case "upstream.request_attempt_count":
+		if c.endpoint == nil {
+			return uint64(0), true
+		}
+		return uint64(1), true
+	case "upstream.cx_pool_ready_duration":
+		return c.ready, c.up != nil
+	case "xds.node":
+		if len(path) == 3 && path[2] == "id" {
+			return c.l.proxy, true
+		}
 	case "xds.cluster_name":
 		if c.arm != nil {
 			return c.arm.cluster.name, true
 		}
 	case "xds.cluster_metadata":
 		return metadata(path, c.arm != nil)
-	case "xds.upstream_host_metadata":
-		return metadata(path, c.endpoint != nil)
+	case "xds.upstream_host_metadata", "xds.upstream_host_locality_metadata":
+		return filter.Object{}, c.endpoint != nil && len(path) == 2
 	case "xds.listener_metadata":
 		return metadata(path, true)
 	case "xds.filter_chain_name":

@@ -52,7 +52,7 @@ func (s *stream) informational(h *filter.Headers) { s.d.codec.WriteInformational
 // past the filters: to them, the response ends with its headers.
 func (s *stream) tunnel(u *upstream, protocol string) {
 	s.d.codec.SetUpgrade(protocol)
-	if s.put(filter.Output{Headers: &s.response, End: true}) != nil {
+	if s.put(filter.Output{Headers: &s.response, End: true}, true) != nil {
 		return
 	}
 	if s.f != nil && (s.f.drain(filter.Response) != nil || s.f.chain.Replied() || s.f.chain.WasReset()) {

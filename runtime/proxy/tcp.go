@@ -31,13 +31,14 @@ type tunnel struct {
 	sent     uint64
 	watch    watch
 	// How the connection ended, for the filters: upstreamEnded, the upstream
-	// has said all; upstreamBroke, it broke off; clientLast, the client ended
-	// it after the upstream, or broke off.
-	upstreamEnded             atomic.Bool
-	upstreamBroke, clientLast bool
+	// has said all; clientLast, the client ended it after the upstream, or
+	// broke off.
+	upstreamEnded atomic.Bool
+	clientLast    bool
 
 	mu     sync.Mutex // of what kill needs
 	up     net.Conn
+	ready  time.Duration // from the choice of the endpoint to its connection
 	chain  *filter.Chain
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -97,7 +98,7 @@ func (t *tunnel) serve() {
 		}
 		meter.done(0, took, t.received, t.sent)
 		if t.f != nil {
-			t.closed()
+			t.f.chain.Closed(filter.Request, t.clientLast)
 			t.f.finish(t.record(took))
 		}
 		t.l.gen.release()
@@ -129,6 +130,7 @@ func (t *tunnel) connect() bool {
 	if e == nil {
 		return false
 	}
+	chosen := time.Now()
 	up, err := e.pool.connect(t.ctx, t.arm.cluster)
 	if err != nil {
 		t.proxy.log.Debug("upstream not connected", "listener", t.l.name, "upstream", e.pool.text, "error", err)
@@ -141,16 +143,8 @@ func (t *tunnel) connect() bool {
 		up.Close()
 		return false
 	}
-	t.up = up
+	t.up, t.ready = up, time.Since(chosen)
 	return true
-}
-
-// closed tells the filters which sides have ended that they do not know of yet.
-func (t *tunnel) closed() {
-	if t.up != nil && !t.upstreamEnded.Load() {
-		t.f.chain.Closed(filter.Response, t.upstreamBroke)
-	}
-	t.f.chain.Closed(filter.Request, t.clientLast)
 }
 
 // sourceEnded notes that the side that is the source of direction d has ended. The
@@ -164,8 +158,6 @@ func (t *tunnel) sourceEnded(d filter.Direction, err error) {
 	case err == io.EOF:
 		t.f.chain.Closed(filter.Response, true)
 		t.upstreamEnded.Store(true)
-	default:
-		t.upstreamBroke = broke
 	}
 }
 
@@ -177,24 +169,36 @@ func (t *tunnel) sync(f func()) {
 	t.f.chain.Sync(f)
 }
 
-// filtered carries the bytes through the filters. The client is read from at
-// once, for a filter may want its first bytes before it lets it connect.
+// filtered carries the bytes through the filters. The client is read from once
+// there is an upstream connection, as in Envoy; and where a filter does not let
+// it connect yet, so that its end is noticed.
 func (t *tunnel) filtered() {
 	c := t.f.chain
 	c.Headers(filter.Request, nil, false)
 	received := make(chan uint64, 1)
-	go func() { received <- t.feed(filter.Request, t.nc) }()
-	if o, ok := t.f.await(); ok {
+	read := func() { received <- t.feed(filter.Request, t.nc) }
+	o, ok := t.f.ready()
+	held := !ok
+	if held {
+		go read()
+		o, ok = t.f.await()
+	}
+	if ok {
 		ok = t.connect() && t.write(filter.Request, o) == nil
 		t.f.opened(ok, o)
 		if ok {
+			if !held {
+				go read()
+			}
 			t.feed(filter.Response, t.up)
 			t.received = <-received
 			return
 		}
 	}
 	c.Reset()
-	t.received = <-received
+	if held {
+		t.received = <-received
+	}
 }
 
 // feed reads one side into the chain until it ends, and waits until that end

@@ -26,7 +26,7 @@ func TestReuse(t *testing.T) {
 	body := bytes.Repeat([]byte("x"), 20_000)
 	var want []message
 	for i := range 60 {
-		h, m := getHeaders("PUT"), message{Headers: ":method: PUT\n:path: /\n:authority: x\n:scheme: http\n"}
+		h, m := getHeaders("PUT"), message{Headers: ":authority: x\n:path: /\n:method: PUT\n:scheme: http\n"}
 		var err error
 		switch i % 3 {
 		case 0:

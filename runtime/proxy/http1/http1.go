@@ -6,11 +6,12 @@
 // # Headers
 //
 // Names are lower-case on both sides. ReadHeaders shows the pseudo fields
-// first (:method, :path, :authority, :scheme; or :status) and no field that
+// first (:authority, :path, :method, :scheme; or :status) and no field that
 // belongs to the connection: Connection and every field it names, Keep-Alive,
 // Proxy-Connection, Transfer-Encoding, Upgrade and Host are taken out, TE is
-// left only as "trailers". Content-Length stays. WriteHeaders leaves out the
-// same fields and writes its own in their place: a body has the
+// left only as "trailers". Content-Length stays, and in a response
+// Transfer-Encoding, which Envoy shows to filters there. WriteHeaders leaves
+// out all these fields and writes its own in their place: a body has the
 // content-length that the headers say, checked, or else is chunked.
 //
 // # Lifetime

@@ -209,7 +209,9 @@ func (m *message) take(name, value []byte, h *filter.Headers) *Error {
 		}
 		m.chunked = equalFold(value, "chunked")
 		m.coded = !m.chunked
-		return nil
+		if m.method != "" {
+			return nil
+		}
 	case "connection":
 		return m.connection(value)
 	case "upgrade":
@@ -298,19 +300,20 @@ func eachToken(list []byte, f func([]byte) bool) bool {
 	return true
 }
 
-// addRequest begins h with the pseudo fields; :authority is not known yet.
+// addRequest begins h with the pseudo fields, in the order that filters see in
+// Envoy; :authority is not known yet.
 func (m *message) addRequest(h *filter.Headers, scheme string) {
 	if m.scheme != "" {
 		scheme = m.scheme
 	}
-	h.Add(":method", m.method)
-	if m.method == "CONNECT" {
-		h.Add(":authority", "")
-		return
-	}
-	h.Add(":path", m.path)
 	h.Add(":authority", "")
-	h.Add(":scheme", scheme)
+	if m.method != "CONNECT" {
+		h.Add(":path", m.path)
+	}
+	h.Add(":method", m.method)
+	if m.method != "CONNECT" {
+		h.Add(":scheme", scheme)
+	}
 }
 
 // finishRequest checks what the fields say together.

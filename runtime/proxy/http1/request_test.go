@@ -188,79 +188,79 @@ var acceptedRequests = []struct {
 	want      message
 }{
 	{"plain", "GET /a?b=c HTTP/1.1\r\nHost: x:80\r\nX-A:  b c\t\r\nx-a: \xff\r\nempty:\r\n\r\n", message{Headers: `
-:method: GET
-:path: /a?b=c
 :authority: x:80
+:path: /a?b=c
+:method: GET
 :scheme: http
 x-a: b c
 x-a: ` + "\xff" + `
 empty: 
 `}},
 	{"method of one's own", "frob!-_ /a?b=c HTTP/1.1\r\nHost: [::1]:80\r\n\r\n", message{Headers: `
-:method: frob!-_
-:path: /a?b=c
 :authority: [::1]:80
+:path: /a?b=c
+:method: frob!-_
 :scheme: http
 `}},
 	{"empty line first", "\r\nGET / HTTP/1.1\r\nhost: x\r\n\r\n", message{Headers: `
-:method: GET
-:path: /
 :authority: x
+:path: /
+:method: GET
 :scheme: http
 `}},
 	{"absolute target", "GET HTTP://y:81/a?b HTTP/1.1\r\nhost: x\r\n\r\n", message{Headers: `
-:method: GET
-:path: /a?b
 :authority: y:81
+:path: /a?b
+:method: GET
 :scheme: http
 `}},
 	{"absolute target with a query only", "GET https://y?b HTTP/1.1\r\nhost: x\r\n\r\n", message{Headers: `
-:method: GET
-:path: /?b
 :authority: y
+:path: /?b
+:method: GET
 :scheme: https
 `}},
 	{"absolute target without a path", "GET http://y HTTP/1.1\r\nhost: x\r\n\r\n", message{Headers: `
-:method: GET
-:path: /
 :authority: y
+:path: /
+:method: GET
 :scheme: http
 `}},
 	{"OPTIONS of a server", "OPTIONS * HTTP/1.1\r\nhost: x\r\n\r\n", message{Headers: `
-:method: OPTIONS
-:path: *
 :authority: x
+:path: *
+:method: OPTIONS
 :scheme: http
 `}},
 	{"OPTIONS of another server", "OPTIONS http://y HTTP/1.1\r\nhost: x\r\n\r\n", message{Headers: `
-:method: OPTIONS
-:path: *
 :authority: y
+:path: *
+:method: OPTIONS
 :scheme: http
 `}},
 	{"CONNECT", "CONNECT y:443 HTTP/1.1\r\nhost: x\r\n\r\n", message{Headers: `
-:method: CONNECT
 :authority: y:443
+:method: CONNECT
 `}},
 	{"HTTP/1.0 without host", "GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n", message{Headers: `
-:method: GET
-:path: /
 :authority: 
+:path: /
+:method: GET
 :scheme: http
 `}},
 	{"HTTP/1.0 with an expectation", "GET / HTTP/1.0\r\nconnection: keep-alive\r\nexpect: x\r\n\r\n", message{Headers: `
-:method: GET
-:path: /
 :authority: 
+:path: /
+:method: GET
 :scheme: http
 expect: x
 `}},
 	{"hop by hop", "GET / HTTP/1.1\r\nhost: x\r\na: 1\r\nKeep-Alive: 5\r\nProxy-Connection: a\r\nX-One: 1\r\n" +
 		"Connection: x-ONE ,, te, http2-settings\r\nTE: gzip, Trailers\r\nUpgrade: h2c\r\nx-one: 2\r\nhttp2-settings: a\r\n" +
 		"connection: content-length\r\ncontent-length: 0\r\nb: 2\r\n\r\n", message{Headers: `
-:method: GET
-:path: /
 :authority: x
+:path: /
+:method: GET
 :scheme: http
 a: 1
 content-length: 0
@@ -268,39 +268,39 @@ b: 2
 te: trailers
 `}},
 	{"length", "PUT / HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\n0123456789", message{Headers: `
-:method: PUT
-:path: /
 :authority: x
+:path: /
+:method: PUT
 :scheme: http
 content-length: 10
 `, Body: "0123456789"}},
 	{"chunks", "PUT / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: Chunked\r\n\r\n" +
 		"1\r\n0\r\n0003;a=\"b\";c\r\n123\r\n6\r\n456789\r\n0;x\r\nA: 1\r\nb: 2 \r\n\r\n", message{Headers: `
-:method: PUT
-:path: /
 :authority: x
+:path: /
+:method: PUT
 :scheme: http
 `, Body: "0123456789", Trailers: "a: 1\nb: 2\n"}},
 	{"large chunk", "PUT / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" +
 		"186A0\r\n" + strings.Repeat("0123456789", 10000) + "\r\n0\r\n\r\n", message{Headers: `
-:method: PUT
-:path: /
 :authority: x
+:path: /
+:method: PUT
 :scheme: http
 `, Body: strings.Repeat("0123456789", 10000)}},
 	{"large header", "GET / HTTP/1.1\r\nhost: x\r\na: " + strings.Repeat("b", 50000) + "\r\ncontent-length: 3\r\n\r\nabc", message{Headers: `
-:method: GET
-:path: /
 :authority: x
+:path: /
+:method: GET
 :scheme: http
 a: ` + strings.Repeat("b", 50000) + `
 content-length: 3
 `, Body: "abc"}},
 	{"large trailers", "PUT / HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n" +
 		"1\r\n0\r\n0\r\na: " + strings.Repeat("b", 50000) + "\r\n\r\n", message{Headers: `
-:method: PUT
-:path: /
 :authority: x
+:path: /
+:method: PUT
 :scheme: http
 `, Body: "0", Trailers: "a: " + strings.Repeat("b", 50000) + "\n"}},
 }

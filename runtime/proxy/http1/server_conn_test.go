@@ -256,7 +256,7 @@ func TestStringsLiveUntilNext(t *testing.T) {
 			t.Fatal(err)
 		}
 		churn()
-		wantHeaders := ":method: POST\n:path: /\n:authority: x\n:scheme: http\na: " + value + "\n"
+		wantHeaders := ":authority: x\n:path: /\n:method: POST\n:scheme: http\na: " + value + "\n"
 		check := func(when string) {
 			if show(&h) != wantHeaders || trailers.Len() > 0 && show(&trailers) != "t: "+value+"\n" {
 				t.Errorf("%d bytes, %s: %.300q, %.100q", size, when, show(&h), show(&trailers))
@@ -270,7 +270,7 @@ func TestStringsLiveUntilNext(t *testing.T) {
 			t.Fatal(err)
 		}
 		trailers.Reset()
-		wantHeaders = ":method: GET\n:path: /\n:authority: x\n:scheme: http\n"
+		wantHeaders = ":authority: x\n:path: /\n:method: GET\n:scheme: http\n"
 		churn()
 		check("of the next request")
 		s.Close()
