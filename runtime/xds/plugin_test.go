@@ -17,9 +17,9 @@ import (
 	"github.com/meshc/meshc/runtime/xds/envoy"
 )
 
-// filterModule is testdata/filter.c.
+// filterModule is testdata/filter/filter.c.
 //
-//go:embed testdata/filter.wasm
+//go:embed testdata/filter/filter.wasm
 var filterModule string
 
 // wasmFilter is a kind "wasm" whose Config is the module's configuration.

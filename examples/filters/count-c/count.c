@@ -61,9 +61,14 @@ EXPORT(proxy_on_configure) int32_t on_configure(uint32_t root, uint32_t size) {
 	return 1;
 }
 
+// A root has no parent, a stream has. Where a filter before this one answers the
+// client itself, this is called only just before on_log.
+EXPORT(proxy_on_context_create) void on_context_create(uint32_t id, uint32_t parent) {
+	if (parent != 0) proxy_increment_metric(open, 1);
+}
+
 EXPORT(proxy_on_request_headers) int32_t on_request_headers(uint32_t id, uint32_t count, uint32_t end) {
 	proxy_increment_metric(requests, 1);
-	proxy_increment_metric(open, 1);
 	return CONTINUE;
 }
 
@@ -95,8 +100,8 @@ EXPORT(proxy_on_response_headers) int32_t on_response_headers(uint32_t id, uint3
 	return CONTINUE;
 }
 
-// The last callback with a stream's properties; it is called for every stream
-// that got as far as its headers.
+// The last callback with a stream's properties. It is called for every stream,
+// also for one that another filter answered before its headers came here.
 EXPORT(proxy_on_log) void on_log(uint32_t id) {
 	used = 0;
 	proxy_increment_metric(open, -1);

@@ -54,8 +54,6 @@ func build(t *testing.T, dir string) string {
 type listener struct {
 	module         string
 	config, vm, id string
-	cluster        string // where it goes; backend by default
-	tcp            bool
 	address        string // set by startEnvoy
 }
 
@@ -176,9 +174,6 @@ func configFile(t *testing.T, adminAddress string, clusters map[string]string, l
 	for _, l := range listeners {
 		port := freePort(t)
 		l.address = fmt.Sprintf("127.0.0.1:%d", port)
-		if l.cluster == "" {
-			l.cluster = "backend"
-		}
 		ls = append(ls, object{"address": address("127.0.0.1", port), "filter_chains": list{object{"filters": l.filters()}}})
 	}
 	config, err := json.Marshal(object{
@@ -215,21 +210,13 @@ func (l *listener) filters() list {
 		"vm_config": object{"vm_id": name, "runtime": "envoy.wasm.runtime.v8", "configuration": text(l.vm),
 			"code": object{"local": object{"filename": l.module}}},
 	}}
-	if l.tcp {
-		plugin["@type"] = "type.googleapis.com/envoy.extensions.filters.network.wasm.v3.Wasm"
-		return list{
-			object{"name": "envoy.filters.network.wasm", "typed_config": plugin},
-			object{"name": "tcp", "typed_config": object{"@type": "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy",
-				"stat_prefix": "tcp", "cluster": l.cluster}},
-		}
-	}
 	plugin["@type"] = "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm"
 	return list{object{"name": "http", "typed_config": object{
 		"@type":                 "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
 		"stat_prefix":           "http",
 		"http_protocol_options": object{"enable_trailers": true},
 		"route_config": object{"name": "r", "virtual_hosts": list{object{"name": "v", "domains": list{"*"}, "routes": list{
-			object{"match": object{"prefix": "/"}, "route": object{"cluster": l.cluster}}}}}},
+			object{"match": object{"prefix": "/"}, "route": object{"cluster": "backend"}}}}}},
 		"http_filters": list{
 			object{"name": "envoy.filters.http.wasm", "typed_config": plugin},
 			object{"name": "router", "typed_config": object{"@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"}},
@@ -300,21 +287,10 @@ func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "/slow":
 		<-r.Context().Done()
 		return
-	case "/check":
-		switch r.Header.Get("x-api-key") {
-		case "good":
-			w.Header().Set("x-caller", "alice")
-		case "down":
-			w.WriteHeader(500)
-		default:
-			w.WriteHeader(401)
-		}
-		return
 	}
 	b.mu.Lock()
 	b.last, b.body = r, string(body)
 	b.mu.Unlock()
-	w.Header().Set("server-secret", "s")
 	io.WriteString(w, "hello\n")
 }
 

@@ -44,7 +44,7 @@ func (f *fake) SetSharedData(_ string, value []byte, cas uint32) int32 {
 	if f.meddle != nil {
 		f.meddle()
 	}
-	if cas != 0 && cas != f.version {
+	if cas != 0 && f.version != 0 && cas != f.version {
 		return int32(CASMismatch)
 	}
 	f.value, f.version = append([]byte(nil), value...), f.version+1
@@ -106,6 +106,14 @@ func TestSetup(t *testing.T) {
 func TestUpdateShared(t *testing.T) {
 	f, _ := begin(t, func(*Plugin) error { return nil })
 	add := func(b []byte) []byte { return append(b, 'x') }
+	f.meddle = func() { // another thread makes it at the same moment
+		f.meddle = nil
+		f.SetSharedData("k", []byte("m"), 0)
+	}
+	if err := UpdateShared("k", add); err != nil || string(f.value) != "mx" {
+		t.Errorf("made at the same moment: %q, %v", f.value, err)
+	}
+	f.value, f.version = nil, 0
 	if err := UpdateShared("k", add); err != nil || string(f.value) != "x" {
 		t.Fatalf("new: %q, %v", f.value, err)
 	}

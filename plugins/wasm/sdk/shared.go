@@ -1,6 +1,10 @@
 package sdk
 
-import "github.com/meshc/meshc/plugins/wasm/sdk/internal/host"
+import (
+	"math"
+
+	"github.com/meshc/meshc/plugins/wasm/sdk/internal/host"
+)
 
 // GetShared returns a value that all plugins with one VM id share, in all
 // threads of the host, and the number of its version for SetShared. The error
@@ -26,16 +30,13 @@ func SetShared(key string, value []byte, version uint32) error {
 // again where another thread was faster. change gets nil when there is none
 // yet; it may write into the slice that it gets, and return it. A nil result
 // leaves the value.
-//
-// Two threads that make one value at the same moment cannot know of each other:
-// the later one wins.
 func UpdateShared(key string, change func(value []byte) []byte) error {
 	buf := scratch
 	scratch = nil // change may update another value
 	for {
 		value, version, err := AppendShared(buf[:0], key)
 		if err == NotFound {
-			value, version = nil, 0
+			value, version = nil, neverThere
 		} else if err != nil {
 			return err
 		} else {
@@ -50,6 +51,11 @@ func UpdateShared(key string, change func(value []byte) []byte) error {
 		}
 	}
 }
+
+// neverThere is the version that makes a value where there is none. A host takes
+// any version then, and 0 even when another thread has made the value meanwhile.
+// Versions count from 1, so none comes to this one.
+const neverThere = math.MaxUint32
 
 // scratch is kept for the next UpdateShared.
 var scratch = make([]byte, 0, 64)

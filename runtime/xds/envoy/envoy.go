@@ -13,6 +13,7 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
+	"google.golang.org/protobuf/types/known/durationpb"
 )
 
 // message is a proto with the checks that protoc-gen-validate made for it.
@@ -54,6 +55,15 @@ func overADS() *corev3.ConfigSource {
 		ConfigSourceSpecifier: &corev3.ConfigSource_Ads{Ads: &corev3.AggregatedConfigSource{}},
 		ResourceApiVersion:    corev3.ApiVersion_V3,
 	}
+}
+
+// awaited is overADS for what a listener is nothing without: it waits for as long
+// as it takes. After the 15 s that are usual it would serve without routes and
+// without its plugins, and compiling a few plugins makes Envoy deaf for longer.
+func awaited() *corev3.ConfigSource {
+	source := overADS()
+	source.InitialFetchTimeout = &durationpb.Duration{}
+	return source
 }
 
 func socketAddress(host string, port uint16) *corev3.Address {

@@ -154,7 +154,7 @@ func (u Use) discovery(tcp bool) *corev3.ExtensionConfigSource {
 	if !tcp {
 		types = append(types, matcherType)
 	}
-	return &corev3.ExtensionConfigSource{ConfigSource: overADS(), TypeUrls: types}
+	return &corev3.ExtensionConfigSource{ConfigSource: awaited(), TypeUrls: types}
 }
 
 // enabled is what a route says of a filter that is disabled by default. An

@@ -152,7 +152,7 @@ func connectionManager(l snapshot.Listener, uses []Use) (*listenerv3.Filter, err
 	}
 	config, err := pack(&hcmv3.HttpConnectionManager{
 		RouteSpecifier: &hcmv3.HttpConnectionManager_Rds{Rds: &hcmv3.Rds{
-			ConfigSource:    overADS(),
+			ConfigSource:    awaited(),
 			RouteConfigName: l.Name,
 		}},
 		CodecType:   hcmv3.HttpConnectionManager_HTTP1,

@@ -3,6 +3,11 @@
 package behaviour
 
 import (
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
@@ -147,6 +152,52 @@ upgrade: x
 -- half-close --
 -- closed --
 `},
+		"answers that no backend signed, and all at once": {"http", `
+-- reply web --
+HTTP/1.1 429 Too Many
+Content-Length: 0
+
+-- repeat 3 --
+GET / HTTP/1.1
+
+-- counts --
+429 1
+web 2
+-- reply web --
+HTTP/1.1 429 Too Many
+Content-Length: 0
+
+-- repeat 8 together --
+GET / HTTP/1.1
+
+-- counts --
+429 1
+web 7
+`},
+		"until": {"http", `
+-- reply web --
+HTTP/1.1 200 OK
+X-N: 1
+Content-Length: 0
+
+-- reply web --
+HTTP/1.1 200 OK
+X-N: 2
+Content-Length: 0
+
+-- until x-n 2 --
+GET / HTTP/1.1
+
+-- silent web --
+-- send --
+GET / HTTP/1.1
+
+-- answer --
+HTTP/1.1 200 OK
+x-backend: web
+content-length: 4
+body "web\n"
+`},
 		"tcp": {"tcp", `
 -- connect gateway --
 -- send --
@@ -202,6 +253,8 @@ func TestParseCaseRefuses(t *testing.T) {
 		"bad directive":    "-- send --\n@gait\n",
 		"bad backend":      "-- backends --\nweb 127.0.0.1:1\n",
 		"bad times":        "-- repeat x --\n",
+		"bad way":          "-- repeat 2 slowly --\n",
+		"until what":       "-- until x-n --\n",
 		"too many words":   "-- closed now --\n",
 		"bad word":         "-- answer had --\n",
 		"bad address":      "-- connect nowhere --\n",
@@ -212,6 +265,58 @@ func TestParseCaseRefuses(t *testing.T) {
 				t.Errorf("taken: %+v", c)
 			}
 		})
+	}
+}
+
+// Of two proxies, one of which does not show the metric.
+func TestMetrics(t *testing.T) {
+	var urls []string
+	for _, text := range []string{
+		"# HELP p_x x 9\n# TYPE p_x counter\np_x 2\np_xy 100\nx 100\n",
+		"p_x{a=\"1\"} 3\np_x{a=\"2\"} 1e1\n",
+		"",
+	} {
+		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, text) }))
+		defer s.Close()
+		urls = append(urls, s.URL)
+	}
+	m := metrics{urls, "p_"}
+	if n, there := m.sum("x"); n != 15 || !there {
+		t.Errorf("got %v %v, want 15", n, there)
+	}
+	if n, there := m.sum("z"); n != 0 || there {
+		t.Errorf("got %v %v, want none", n, there)
+	}
+}
+
+func TestWriteModule(t *testing.T) {
+	dir := t.TempDir()
+	project := filepath.Join(dir, "p")
+	for name, text := range map[string]string{"p.wasm": "code", "plugin.yaml": "document"} {
+		if err := os.MkdirAll(project, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(project, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tree := t.TempDir()
+	if err := writeModule(tree, project); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(tree, "p.yaml")); err == nil {
+		t.Error("the document came without being named")
+	}
+	if err := writeModule(tree, filepath.Join(project, "plugin.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"p.wasm": "code", "p.yaml": "document"} {
+		if got, err := os.ReadFile(filepath.Join(tree, name)); string(got) != want {
+			t.Errorf("%s: got %q, %v", name, got, err)
+		}
+	}
+	if err := writeModule(tree, filepath.Join(dir, "q")); err == nil {
+		t.Error("a folder that is not there was taken")
 	}
 }
 
@@ -270,8 +375,8 @@ func TestLoadSeesLosses(t *testing.T) {
 		b.Quiet()
 		return b
 	}
-	http, tcp := start("http", "127.0.0.1:0"), start("tcp", "127.0.0.1:0")
-	l := StartLoad(tcp.ln.Addr().String(), http.ln.Addr().String())
+	web, tcp := start("http", "127.0.0.1:0"), start("tcp", "127.0.0.1:0")
+	l := StartLoad(tcp.ln.Addr().String(), web.ln.Addr().String())
 	defer l.Stop()
 	if err := l.AwaitBackend("web"); err != nil {
 		t.Fatal(err)
@@ -282,10 +387,10 @@ func TestLoadSeesLosses(t *testing.T) {
 	if lost := l.Lost(); len(lost) > 0 {
 		t.Fatalf("lost with nothing wrong: %q", lost)
 	}
-	if http.Served() == 0 || tcp.Served() == 0 {
+	if web.Served() == 0 || tcp.Served() == 0 {
 		t.Error("a backend counted nothing")
 	}
-	http.Close()
+	web.Close()
 	tcp.Close()
 	if err := l.await(func() bool { return len(l.Lost()) >= len(l.clients) }, func() string { return "nothing lost" }); err != nil {
 		t.Fatal(err)

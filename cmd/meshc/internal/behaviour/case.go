@@ -22,7 +22,8 @@ type Case struct {
 
 	path     string
 	archive  *txtar.Archive
-	tree     string // folder that is the input, or ""
+	tree     string   // folder that is the input, or ""
+	modules  []string // folders, or documents in them
 	backends []declaration
 	steps    []step
 }
@@ -41,7 +42,7 @@ type step struct {
 var arguments = map[string][2]int{
 	"reply": {1, 1}, "connect": {1, 1}, "send": {0, 0}, "half-close": {0, 0}, "receive": {1, 2},
 	"silent": {1, 1}, "release": {1, 1}, "answer": {0, 1}, "body": {0, 0}, "read": {0, 0},
-	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0},
+	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0}, "until": {2, 2}, "metric": {1, 1},
 }
 
 // ReadCases reads every archive of a folder, in the order of their names.
@@ -108,6 +109,9 @@ func (c *Case) section(i int, name, text string) error {
 	case "nodes":
 		c.Nodes = strings.Fields(text)
 		return nil
+	case "modules":
+		c.modules = strings.Fields(text)
+		return nil
 	case "backends":
 		for line := range strings.Lines(text) {
 			f := strings.Fields(line)
@@ -132,7 +136,7 @@ func (c *Case) section(i int, name, text string) error {
 		return err
 	}
 	switch verb {
-	case "reply", "send", "read", "repeat":
+	case "reply", "send", "read", "repeat", "until":
 		if _, err := parseWire(text); err != nil {
 			return err
 		}
@@ -164,8 +168,8 @@ func (c *Case) checkArguments(verb string, args []string) error {
 		if n, err := strconv.Atoi(args[0]); err != nil || n < 1 {
 			return fmt.Errorf("%q is not a number of times", args[0])
 		}
-		if len(args) == 2 && args[1] != "fresh" && args[1] != "tcp" {
-			return fmt.Errorf("%q where only fresh or tcp may stand", args[1])
+		if len(args) == 2 && !slices.Contains([]string{"fresh", "together", "tcp"}, args[1]) {
+			return fmt.Errorf("%q where only fresh, together or tcp may stand", args[1])
 		}
 	}
 	return nil
@@ -188,6 +192,11 @@ func (c *Case) WriteTree(dir string) error {
 			return err
 		}
 		if err := os.WriteFile(path, f.Data, 0o644); err != nil {
+			return err
+		}
+	}
+	for _, path := range c.modules {
+		if err := writeModule(dir, path); err != nil {
 			return err
 		}
 	}

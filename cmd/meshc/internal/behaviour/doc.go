@@ -9,6 +9,10 @@
 //
 //	files/PATH           a file of the input tree
 //	tree PATH            an existing folder as the input tree, relative to the test's
+//	modules              folders of Wasm modules, one a line, relative to the test's:
+//	                     .../NAME/NAME.wasm, or what its Go files build to, lies in the
+//	                     input tree as NAME.wasm; with .../NAME/plugin.yaml on the
+//	                     line that document lies there as well
 //	nodes                the proxies to run, one a line; "gateway" when left out
 //	backends             NAME ADDRESS:PORT http|tcp, one a line
 //
@@ -25,11 +29,18 @@
 //	body                 this much of the response's body, as it arrives
 //	read                 exactly these bytes, from a connection that is not HTTP (any more)
 //	closed               the connection was closed by the other side
-//	repeat N [fresh|tcp] send the request N times: on one connection, each on a
-//	                     fresh one, or as raw bytes each on a fresh one
+//	repeat N [fresh|together|tcp]
+//	                     send the request N times: on one connection, each on a
+//	                     fresh one, all at once on fresh ones, or as raw bytes
+//	                     each on a fresh one
 //	counts               how many of the repeated requests each backend served:
 //	                     "NAME N", "NAME LOW..HIGH", or "NAME|NAME N" where only
-//	                     one of them may serve any
+//	                     one of them may serve any; the NAME of answers that no
+//	                     backend signed is their status
+//	until FIELD VALUE    send the request, on one connection, until its answer has
+//	                     this field
+//	metric NAME          what a Wasm plugin's metric comes to, summed over all
+//	                     proxies; of a histogram NAME_count or NAME_sum
 //
 // Lines that go on the wire (reply, send, read, repeat) end in CRLF, unless
 // they are one of these: a Go string literal, written as it says; "@bytes N", N

@@ -21,20 +21,21 @@ const envoyPath = "../../.tools/envoy"
 
 // StartEnvoy runs a real Envoy as node, configured over ADS by the server at
 // xds, and waits until its first configuration is in force. api is DELTA_GRPC or
-// GRPC (state of the world). admin is the port of its admin interface.
-func StartEnvoy(t testing.TB, node, xds, api string, admin int) *Envoy {
+// GRPC (state of the world). admin is the port of its admin interface, flags are
+// further ones of its command line.
+func StartEnvoy(t testing.TB, node, xds, api string, admin int, flags ...string) *Envoy {
 	t.Helper()
-	return startEnvoy(t, node, bootstrap(node, xds, api, admin), admin)
+	return startEnvoy(t, node, bootstrap(node, xds, api, admin), admin, flags...)
 }
 
-func startEnvoy(t testing.TB, node, config string, admin int) *Envoy {
+func startEnvoy(t testing.TB, node, config string, admin int, flags ...string) *Envoy {
 	t.Helper()
 	if _, err := os.Stat(envoyPath); err != nil {
 		t.Fatalf("%v; .ci/tools fetches it", err)
 	}
 	// Without hot restart any number of Envoys run side by side; with one
 	// worker no two connections of it see different configurations.
-	cmd := exec.Command(envoyPath, "--config-yaml", config, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
+	cmd := exec.Command(envoyPath, append([]string{"--config-yaml", config, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"}, flags...)...)
 	e := &Envoy{Admin: fmt.Sprintf("127.0.0.1:%d", admin)}
 	e.process = start(t, cmd, "envoy "+node, nil)
 	e.await(t, "its first configuration", func() bool {
@@ -48,6 +49,7 @@ func bootstrap(node, xds, api string, admin int) string {
 	return fmt.Sprintf(`
 node: {id: %q, cluster: meshc-test}
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}
+stats_flush_interval: 0.2s # before it no histogram is shown
 dynamic_resources:
   ads_config:
     api_type: %s

@@ -86,7 +86,7 @@ func Serve(t testing.TB, dir string, env []string, flags ...string) *Meshc {
 		m.Proxy, m.XDS, m.REST = attrs["proxy"], attrs["xds"], attrs["rest"]
 	case <-m.done:
 		t.Fatalf("meshc ended before it served: %v", m.err)
-	case <-time.After(4 * patience):
+	case <-time.After(8 * patience): // with the race detector a Go module takes long to compile
 		t.Fatal("meshc does not come to serve")
 	}
 	m.await(t, "/readyz", func() bool { return get("http://"+m.REST+"/readyz") != "" })

@@ -22,9 +22,24 @@ type process struct {
 	done chan struct{} // closed when it has ended
 	err  error         // of Wait; read it only after done
 
-	mu  sync.Mutex
-	log []string
+	mu       sync.Mutex
+	log      []string
+	follower func(string)
 }
+
+// Follow gives each line of standard error to f, those first that have come
+// already. It can be called once.
+func (p *process) Follow(f func(line string)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, line := range p.log {
+		f(line)
+	}
+	p.follower = f
+}
+
+// Ended is closed when the process has ended.
+func (p *process) Ended() <-chan struct{} { return p.done }
 
 // start runs a program until the test ends, then asks it to stop and wants it
 // to end well. Each line of standard error is also given to online, if any.
@@ -47,6 +62,9 @@ func start(t testing.TB, cmd *exec.Cmd, name string, online func(string)) *proce
 		for lines.Scan() {
 			p.mu.Lock()
 			p.log = append(p.log, lines.Text())
+			if p.follower != nil {
+				p.follower(lines.Text())
+			}
 			p.mu.Unlock()
 			if online != nil {
 				online(lines.Text())
@@ -95,7 +113,7 @@ func (p *process) output() string {
 // process ends.
 func (p *process) await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(2 * patience)
+	deadline := time.Now().Add(8 * patience) // Envoy compiles plugins first
 	for !ok() {
 		select {
 		case <-p.done:

@@ -5,6 +5,8 @@ package behaviour
 import (
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -19,30 +21,55 @@ const firstAdmin = 9901
 type Plane struct {
 	// Name is "proxy" or "envoy", as allowed.txt has it.
 	Name string
-	// Start serves dir for the nodes and returns once traffic can come.
-	Start func(t testing.TB, dir string, nodes []string)
+	// Start serves dir for the nodes, returns once traffic can come, and says where
+	// their metrics are.
+	Start func(t testing.TB, dir string, nodes []string) metrics
+}
+
+// metrics is where the metrics of Wasm plugins are shown.
+type metrics struct {
+	urls   []string // in Prometheus's text format
+	prefix string   // of their names
+}
+
+// sum adds a metric up over all places; there is false where none shows it.
+func (m metrics) sum(name string) (total float64, there bool) {
+	for _, url := range m.urls {
+		for line := range strings.Lines(get(url)) {
+			shown, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+			shown, _, _ = strings.Cut(shown, "{")
+			if n, err := strconv.ParseFloat(value, 64); err == nil && shown == m.prefix+name {
+				total, there = total+n, true
+			}
+		}
+	}
+	return total, there
 }
 
 // Proxy is the built-in proxy.
 func Proxy() Plane {
-	return Plane{"proxy", func(t testing.TB, dir string, nodes []string) {
+	return Plane{"proxy", func(t testing.TB, dir string, nodes []string) metrics {
 		t.Helper()
 		flags := []string{"--proxy-addr", GatewayAddress}
 		for _, n := range nodes {
 			flags = append(flags, "--dataplane", n)
 		}
-		Serve(t, dir, nil, flags...)
+		m := Serve(t, dir, nil, flags...)
+		return metrics{[]string{"http://" + m.REST + "/metrics"}, "wasmcustom_"}
 	}}
 }
 
 // RealEnvoy is Envoy configured by meshc serve; api as in StartEnvoy.
 func RealEnvoy(api string) Plane {
-	return Plane{"envoy", func(t testing.TB, dir string, nodes []string) {
+	return Plane{"envoy", func(t testing.TB, dir string, nodes []string) metrics {
 		t.Helper()
+		var shown metrics // Envoy leaves out the prefix in this format
 		m := Serve(t, dir, nil, "--no-proxy", "--proxy-addr", GatewayAddress)
 		for i, n := range nodes {
-			StartEnvoy(t, n, m.XDS, api, firstAdmin+i)
+			e := StartEnvoy(t, n, m.XDS, api, firstAdmin+i)
+			shown.urls = append(shown.urls, "http://"+e.Admin+"/stats/prometheus")
 		}
+		return shown
 	}}
 }
 
@@ -65,10 +92,10 @@ func (c *Case) Run(t *testing.T, plane Plane) {
 	if err := c.WriteTree(dir); err != nil {
 		t.Fatal(err)
 	}
-	plane.Start(t, dir, c.Nodes)
 	run := transcript{
 		c: c, gateway: GatewayAddress, backends: backends, rules: rules,
-		report: func(s step, problem string) { t.Errorf("%s: %s", c.where(s), problem) },
+		metrics: plane.Start(t, dir, c.Nodes),
+		report:  func(s step, problem string) { t.Errorf("%s: %s", c.where(s), problem) },
 	}
 	if os.Getenv("MESHC_UPDATE") == plane.Name {
 		run.update = c.update

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -25,6 +26,7 @@ type transcript struct {
 	gateway  string // address of the gateway listener
 	backends map[string]*Backend
 	rules    *Rules
+	metrics  metrics
 	// report takes each step that did not go as written; update, when set,
 	// takes what really happened instead.
 	report func(s step, problem string)
@@ -100,6 +102,10 @@ func (t *transcript) step(s step) error {
 		return t.repeat(s)
 	case "counts":
 		return t.checkCounts(s)
+	case "until":
+		return t.until(s)
+	case "metric":
+		return t.metric(s)
 	}
 	return nil
 }
@@ -308,17 +314,23 @@ func (t *transcript) repeat(s step) error {
 		target = t.conn.RemoteAddr().String()
 	}
 	t.counts = map[string]int{}
-	for i := range times {
-		if t.conn == nil || how != "" {
-			if err := t.connect(target); err != nil {
-				return err
+	if how == "together" {
+		if err := t.together(times, target, data); err != nil {
+			return err
+		}
+	} else {
+		for i := range times {
+			if t.conn == nil || how != "" {
+				if err := t.connect(target); err != nil {
+					return err
+				}
 			}
+			who, err := once(t.conn, t.r, data, how == "tcp")
+			if err != nil {
+				return fmt.Errorf("time %d: %w", i+1, err)
+			}
+			t.counts[who]++
 		}
-		who, err := t.once(data, how == "tcp")
-		if err != nil {
-			return fmt.Errorf("time %d: %w", i+1, err)
-		}
-		t.counts[who]++
 	}
 	for _, b := range t.backends {
 		b.forget()
@@ -326,27 +338,106 @@ func (t *transcript) repeat(s step) error {
 	return nil
 }
 
-// once sends one request and says which backend served it.
-func (t *transcript) once(data []byte, tcp bool) (string, error) {
-	t.conn.SetDeadline(time.Now().Add(patience))
-	if _, err := t.conn.Write(data); err != nil {
-		return "", err
+// together sends a request on so many connections at once.
+func (t *transcript) together(times int, target string, data []byte) error {
+	conns := make([]net.Conn, times)
+	for i := range conns {
+		c, err := dial(target)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		conns[i] = c
 	}
+	served, errs := make([]string, times), make([]error, times)
+	var done sync.WaitGroup
+	for i, c := range conns {
+		done.Go(func() { served[i], errs[i] = once(c, bufio.NewReader(c), data, false) })
+	}
+	done.Wait()
+	for _, who := range served {
+		t.counts[who]++
+	}
+	return errors.Join(errs...)
+}
+
+// once sends one request and says which backend served it, or else with which
+// status it was answered.
+func once(c net.Conn, r *bufio.Reader, data []byte, tcp bool) (string, error) {
 	if tcp {
-		who, err := t.r.ReadString('\n')
+		c.SetDeadline(time.Now().Add(patience))
+		if _, err := c.Write(data); err != nil {
+			return "", err
+		}
+		who, err := r.ReadString('\n')
 		return strings.TrimSuffix(who, "\n"), err
 	}
-	m, err := readHead(t.r)
+	m, err := exchange(c, r, data)
 	if err != nil {
 		return "", err
 	}
-	if err := m.readBody(t.r, true, ""); err != nil {
-		return "", err
+	if who := m.get("x-backend"); who != "" && m.status() == 200 {
+		return who, nil
 	}
-	if m.status() != 200 || m.get("x-backend") == "" {
-		return "", fmt.Errorf("no backend answered:\n%s", m)
+	return strconv.Itoa(m.status()), nil
+}
+
+// exchange sends a request and reads its answer.
+func exchange(c net.Conn, r *bufio.Reader, data []byte) (*Message, error) {
+	c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Write(data); err != nil {
+		return nil, err
 	}
-	return m.get("x-backend"), nil
+	m, err := readHead(r)
+	if err != nil {
+		return nil, err
+	}
+	return m, m.readBody(r, true, "")
+}
+
+// until repeats a request until its answer is as wanted.
+func (t *transcript) until(s step) error {
+	data, err := wireBytes(s.text)
+	if err != nil {
+		return err
+	}
+	if t.conn == nil {
+		if err := t.connect("gateway"); err != nil {
+			return err
+		}
+	}
+	deadline := time.Now().Add(patience)
+	for {
+		m, err := exchange(t.conn, t.r, data)
+		if err != nil {
+			return err
+		}
+		for _, b := range t.backends {
+			b.forget()
+		}
+		if m.get(s.args[0]) == s.args[1] {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("it does not come; the last answer:\n%s", m)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// metric waits for a metric to have a value; it may be shown with delay.
+func (t *transcript) metric(s step) error {
+	want := strings.TrimSpace(s.text)
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		got := "not there"
+		if n, there := t.metrics.sum(s.args[0]); there {
+			got = strconv.FormatFloat(n, 'f', -1, 64)
+		}
+		if got == want || time.Now().After(deadline) {
+			t.compare(s, got)
+			return nil
+		}
+	}
 }
 
 // checkCounts reads lines "NAME[|NAME]… COUNT[..COUNT]"; no other backend may

@@ -4,9 +4,6 @@
 //   call:NAME   each request calls service NAME first; x-plugin is the :status
 //   other       x-plugin of each response; for TCP, put before all that a
 //               client sends
-//
-// Built by
-//   clang --target=wasm32 -O2 -nostdlib -Wl,--no-entry -Wl,--allow-undefined -Wl,--strip-all -o filter.wasm filter.c
 #define IMPORT(n) __attribute__((import_module("env"), import_name(#n))) int n
 #define EXPORT(n) __attribute__((export_name(#n)))
 
