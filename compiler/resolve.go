@@ -3,10 +3,13 @@ package compiler
 import (
 	"cmp"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/meshc/meshc/schema"
 	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/kuma"
+	"github.com/meshc/meshc/schema/meshc"
 )
 
 // resolve finds what the documents define together: the meshes, the services
@@ -61,10 +64,31 @@ func (b *build) dropDuplicates() {
 		}
 		first := b.docs[len(b.docs)-1]
 		path := namePath(d)
-		sev, message, hint := duplicate(d, d.Tree.Equal(first.Tree), path == nil) // not by JSON, which hides secrets
+		same := d.Tree.Equal(first.Tree) && b.sameFiles(d, first) // not by JSON, which hides secrets
+		sev, message, hint := duplicate(d, same, path == nil)
 		b.report(diag.CodeDuplicateName, sev, d, path, message, hint,
 			diag.Related{Place: first.Place(path...), Message: "the other definition"})
 	}
+}
+
+// sameFiles reports whether two documents with the same text mean the same
+// files by it: a path is relative to the folder of its document.
+func (b *build) sameFiles(d, e *schema.Document) bool {
+	if filepath.Dir(d.File) == filepath.Dir(e.File) {
+		return true
+	}
+	switch body := d.Body.(type) {
+	case *kuma.Secret:
+		return body.File == "" || filepath.IsAbs(body.File)
+	case *meshc.WasmPlugin:
+		if b.c.Modules == nil || filepath.IsAbs(body.Conf.Module.Path) {
+			return true
+		}
+		m, _ := b.c.Modules(d)
+		n, _ := b.c.Modules(e)
+		return m == n || m != nil && n != nil && m.Sum == n.Sum
+	}
+	return true
 }
 
 // duplicate says what is wrong with a document whose name another has, which

@@ -59,8 +59,9 @@ func (r *reloader) close() {
 	}
 }
 
-// first loads and publishes for the first time. With bad input it falls back
-// to the last good snapshot of --state-dir, and without one it gives up.
+// first loads and publishes for the first time. With bad input, or with input
+// that cannot be served, as when a filter refuses its configuration, it falls
+// back to the last good snapshot of --state-dir, and without one it gives up.
 func (r *reloader) first(ctx context.Context) error {
 	inputIsGood := r.attempt(ctx, "start")
 	if r.ok {
@@ -69,30 +70,31 @@ func (r *reloader) first(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return errStopped
 	}
+	without, what := errFindings, "the input has errors" // what is wrong has been logged
 	if inputIsGood {
-		return &exitError{code: exitFailed} // what is wrong has been logged
+		without, what = &exitError{code: exitFailed}, "the input cannot be served"
 	}
 	path := r.statePath()
 	if path == "" {
-		return errFindings
+		return without
 	}
 	l, err := built{path}.load(ctx)
 	switch {
 	case err != nil:
 		return failed("%v", err)
 	case l.vanished:
-		r.log.Error("the input has errors, and there is no last good snapshot", "path", path)
-		return errFindings
+		r.log.Error(what+", and there is no last good snapshot", "path", path)
+		return without
 	case diag.HasErrors(l.diags):
-		r.log.Error("the input has errors, and the last good snapshot cannot be used", "path", path, "error", l.diags[0].Message)
-		return errFindings
+		r.log.Error(what+", and the last good snapshot cannot be used", "path", path, "error", l.diags[0].Message)
+		return without
 	}
 	if err := r.publisher.Publish(ctx, l.snapshot); err != nil {
 		return failed("publishing the last good snapshot: %v", err)
 	}
 	r.serving, r.ok, r.had = l.snapshot, true, l.documents
 	r.board.AddReload(status.Reload{Time: time.Now(), OK: true, Version: l.snapshot.Version, Trigger: "state-dir", Steps: l.steps})
-	r.log.Error("THE INPUT HAS ERRORS: serving the last good snapshot from before the restart", "version", l.snapshot.Version.Short(), "path", path)
+	r.log.Error(strings.ToUpper(what)+": serving the last good snapshot from before the restart", "version", l.snapshot.Version.Short(), "path", path)
 	return nil
 }
 

@@ -48,7 +48,7 @@ Exit code: 0 stopped by a signal, 1 the input has errors and there is no last go
 			&cli.StringSliceFlag{Name: "dataplane", Usage: "serve this dataplane instead of the gateway: MESH.NAME, MESH.* or '*'; repeatable, and gateway may be one of them"},
 			&cli.BoolFlag{Name: "no-proxy", Usage: "run no built-in proxy; Envoy's gateway listener then binds --proxy-addr"},
 			&cli.StringFlag{Name: "xds-gateway-addr", Usage: "address that Envoy's gateway listener binds beside the built-in proxy (default: " + defaultEnvoyGateway + ")"},
-			&cli.StringFlag{Name: "state-dir", Usage: "directory that keeps the last good snapshot over restarts"},
+			&cli.StringFlag{Name: "state-dir", Usage: "directory, of this process alone, that keeps the last good snapshot and compiled modules over restarts"},
 			&cli.BoolFlag{Name: "watch", Value: true, Usage: "reload when the input changes"},
 			&cli.DurationFlag{Name: "poll", Usage: "look for changes at this interval, where file events do not arrive"},
 			&cli.BoolFlag{Name: "allow-empty", Usage: "an input that falls to no documents at all is meant"},
@@ -80,6 +80,11 @@ Exit code: 0 stopped by a signal, 1 the input has errors and there is no last go
 				if err := os.MkdirAll(dir, 0o700); err != nil {
 					return failed("--state-dir: %v", err)
 				}
+				lock, err := lockState(dir)
+				if err != nil {
+					return failed("--state-dir: %v", err)
+				}
+				defer lock.Close()
 			}
 			log, err := newLogger(c)
 			if err != nil {
@@ -173,6 +178,7 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 	var addresses []any
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	metrics.MustRegister(reloadMetrics(&s.board)...)
 
 	envoyGateway := s.c.String("xds-gateway-addr")
 	if envoyGateway == "" {

@@ -18,6 +18,7 @@ const maxReloads = 100
 type Board struct {
 	mu          sync.Mutex
 	reloads     []Reload // oldest first
+	attempts    Attempts
 	diagnostics []byte
 	nodes       map[string]Node
 	plugins     map[string]Plugin
@@ -86,6 +87,26 @@ func (b *Board) AddReload(r Reload) {
 		b.reloads = slices.Delete(b.reloads, 0, len(b.reloads)-maxReloads)
 	}
 	b.ready = b.ready || r.OK
+	if b.attempts.LastOK = r.OK; r.OK {
+		b.attempts.Succeeded++
+		b.attempts.LastSuccess = r.Time
+	} else {
+		b.attempts.Failed++
+	}
+}
+
+// Attempts counts what AddReload has recorded.
+type Attempts struct {
+	Succeeded, Failed uint64
+	LastOK            bool      // the last one succeeded: what serves is what is written
+	LastSuccess       time.Time // zero before the first
+}
+
+// Attempts returns how many reloads there were.
+func (b *Board) Attempts() Attempts {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.attempts
 }
 
 // Reloads returns the remembered attempts, oldest first.
