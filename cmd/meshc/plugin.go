@@ -80,7 +80,7 @@ Nothing of it is run. Exit code: 0, 1 a module would be refused, 2 a file could 
 			}
 			refused := false
 			for i, path := range c.Args().Slice() {
-				data, err := os.ReadFile(path)
+				data, err := readModule(path)
 				if err != nil {
 					return failed("%v", err)
 				}
@@ -134,8 +134,10 @@ func pluginTestCommand() *cli.Command {
 		Usage:     "run the test cases of a filter",
 		ArgsUsage: "[FOLDER…]",
 		Description: `A case is a .txtar file in FOLDER, or in FOLDER/test: a request, and what is expected to come of it. The module and its
-configuration come from the WasmPlugin document in FOLDER, or from --module. The README of a project that meshc plugin new
-makes explains the sections. Exit code: 0 all passed, 1 some failed, 2 they could not be run.`,
+configuration come from the WasmPlugin document in FOLDER, or from --module. The sections of a case: config, call SERVICE (the
+answer to the filter's next call), request, answer (the upstream's); and what is expected: upstream, response, called SERVICE,
+log, metrics. A project that meshc plugin new makes has them explained in test/README.md.
+Exit code: 0 all passed, 1 some failed, 2 they could not be run.`,
 		Flags: append(moduleFlags(),
 			&cli.StringFlag{Name: "module", Usage: "the module to test, in place of the document's"},
 			&cli.BoolFlag{Name: "update", Usage: "write what came into the expectations, in place of comparing"},
@@ -183,7 +185,7 @@ func testFolder(c *cli.Context, dir string) (passed, bad int, err error) {
 		}
 		failures, err := cs.Run(c.Context, wasm.Kind, use, withConfiguration, c.Bool("update"))
 		if err != nil {
-			failures = []string{fmt.Sprintf("%s: %v", path, err)}
+			failures = []string{err.Error()}
 		}
 		for _, f := range failures {
 			fmt.Fprintln(c.App.Writer, "FAIL "+f)

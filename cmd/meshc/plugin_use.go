@@ -54,13 +54,29 @@ func pluginUse(c *cli.Context, path string) (plugins.Use, error) {
 		}
 		path = modules[0]
 	}
-	data, err := os.ReadFile(path)
+	data, err := readModule(path)
 	if err != nil {
 		return use, failed("%v", err)
 	}
 	sum := sha256.Sum256(data)
 	use.Blob, use.Digest = string(data), hex.EncodeToString(sum[:])
 	return withFlags(c, use)
+}
+
+// readModule reads a module, if that is what a file may be.
+func readModule(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a folder; name a .wasm file", path)
+	case !info.Mode().IsRegular():
+		return nil, fmt.Errorf("%s is no regular file", path)
+	case info.Size() > schema.MaxModule:
+		return nil, fmt.Errorf("%s has %d bytes, more than the %d that a module may have", path, info.Size(), schema.MaxModule)
+	}
+	return os.ReadFile(path)
 }
 
 // documentedUse returns the use that the one WasmPlugin document of a folder

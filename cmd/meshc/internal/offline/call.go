@@ -107,6 +107,7 @@ type deadStream struct{}
 func (deadStream) Send([]byte, bool) {}
 func (deadStream) Close()            {}
 func (deadStream) Cancel()           {}
+func (deadStream) Waiting() int      { return 0 }
 
 // faults collects what a kind reports.
 type faults struct {

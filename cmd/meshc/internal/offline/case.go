@@ -42,7 +42,7 @@ func ReadCase(path string) (*Case, error) {
 		return nil, err
 	}
 	c := &Case{path: path, archive: txtar.Parse(data)}
-	requests := 0
+	requests, expectations, configs := 0, 0, 0
 	for i, f := range c.archive.Files {
 		word, service, _ := strings.Cut(f.Name, " ")
 		problem := ""
@@ -50,11 +50,14 @@ func ReadCase(path string) (*Case, error) {
 		case sectionRequest:
 			requests++
 		case sectionConfig:
-			if requests > 0 {
-				problem = "stands after a request; a case has one configuration, before the first"
+			if configs++; requests > 0 || configs > 1 {
+				problem = "is too late, or the second; a case has one configuration, before the first request"
 			}
 		case sectionCall:
 		case sectionAnswer, sectionUpstream, sectionResponse, sectionCalled, sectionLog, sectionMetrics:
+			if word != sectionAnswer {
+				expectations++
+			}
 			if requests == 0 {
 				problem = "stands before the first request"
 			}
@@ -74,6 +77,9 @@ func ReadCase(path string) (*Case, error) {
 	if requests == 0 {
 		return nil, fmt.Errorf("%s: there is no section called request", path)
 	}
+	if expectations == 0 {
+		return nil, fmt.Errorf("%s: it expects nothing; add a section upstream, response, called SERVICE, log or metrics", path)
+	}
 	return c, nil
 }
 
@@ -84,7 +90,7 @@ func (c *Case) Run(ctx context.Context, kind plugins.Kind, use plugins.Use, conf
 	sections := c.archive.Files
 	if i := slices.IndexFunc(sections, func(f txtar.File) bool { return f.Name == sectionConfig }); i >= 0 {
 		if use, err = configure(use, strings.TrimSuffix(string(sections[i].Data), "\n")); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%s: %w", c.path, err)
 		}
 	}
 	for _, f := range sections {
@@ -94,7 +100,7 @@ func (c *Case) Run(ctx context.Context, kind plugins.Kind, use plugins.Use, conf
 	}
 	s, err := Open(ctx, kind, use)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", c.path, err)
 	}
 	defer s.Close()
 	r := run{c: c, s: s, update: update}

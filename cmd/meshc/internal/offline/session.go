@@ -47,6 +47,9 @@ func Open(ctx context.Context, kind plugins.Kind, use plugins.Use) (*Session, er
 		s.maker.Close()
 		return nil, err
 	}
+	if c, ok := s.factory.(filter.Committer); ok {
+		c.Commit()
+	}
 	return s, nil
 }
 
