@@ -72,7 +72,9 @@ type Maker interface {
 	// New makes the factory for a use, or returns the one that an equal use
 	// has, to be closed once more. It is called in Prepare, beside what
 	// serves, and stops early when ctx ends; an error, which is for the author
-	// of the document, keeps the snapshot from being served.
+	// of the document, keeps the snapshot from being served, and what was made
+	// for it already is closed unused. A factory that is a filter.Committer hears
+	// when the snapshot serves.
 	New(ctx context.Context, u Use) (filter.Factory, error)
 	// Metrics returns what the kind measures; nil for nothing.
 	Metrics() prometheus.Collector

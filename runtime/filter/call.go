@@ -52,6 +52,8 @@ type GRPCRequest struct {
 // GRPCEvents is who listens to a gRPC stream.
 type GRPCEvents interface {
 	InitialMetadata(*Headers)
+	// Message may wait until the filter has taken the message, so that the stream
+	// is read no faster; it is not called inside a callback.
 	Message([]byte)
 	TrailingMetadata(*Headers)
 	// Closed tells the gRPC status and message: 14 where no endpoint answers,
@@ -67,4 +69,6 @@ type GRPCStream interface {
 	Close()
 	// Cancel resets the stream; no event follows.
 	Cancel()
+	// Waiting is how many bytes of what was sent are not on their way yet.
+	Waiting() int
 }

@@ -60,7 +60,8 @@ type Chain struct {
 
 	// resetAsked makes a Reset count as soon as the running callback returns.
 	resetAsked atomic.Bool
-	ended      bool // nothing more may be posted; guarded by worker.queue
+	ended      bool         // nothing more may be posted; guarded by worker.queue
+	posted     atomic.Int32 // tasks of the stream that have not run
 }
 
 type property struct {
@@ -319,7 +320,7 @@ func (c *Chain) End(r *Record) {
 	w.queue.Lock()
 	c.ended = true
 	w.queue.Unlock()
-	w.runPosted() // what was posted before the end still runs
+	w.runPostedTo(c) // what was posted before the end still runs
 	c.reset.Store(true)
 	if c.details != "" {
 		r.Details = c.details

@@ -85,6 +85,14 @@ type Factory interface {
 	Close()
 }
 
+// Committer is a Factory that wants to know when it begins to serve.
+type Committer interface {
+	// Commit is called when a snapshot that the factory was made for is
+	// committed, before its streams, with each snapshot anew. A factory that
+	// was made for a snapshot which is refused hears of nothing but Close.
+	Commit()
+}
+
 // HTTP is one filter on one HTTP stream. Response methods are called in the
 // reverse order of the chain. Embed PassThrough to write only some of them.
 type HTTP interface {

@@ -125,9 +125,24 @@ func (c *Chain) doReset() {
 		return
 	}
 	c.reset.Store(true)
+	c.message[Response].keepLast()
 	c.mark(Request)
 	c.mark(Response)
 	c.host.Abandon()
+}
+
+// keepLast has what waits at the exit leave in spite of a reset, as it would
+// have in Envoy, where each piece leaves as soon as it comes out. It does not
+// look like the end of the message.
+func (m *message) keepLast() {
+	if !m.pending || m.last {
+		return
+	}
+	m.last = true
+	m.out.End, m.out.Trailers = false, nil
+	if m.borrowed {
+		m.out.Data, m.borrowed = append([]byte(nil), m.out.Data...), false
+	}
 }
 
 // Response returns the response that r is, for the request with headers req,

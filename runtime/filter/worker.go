@@ -3,8 +3,10 @@ package filter
 import (
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // Worker is a line in which callbacks run one at a time: those of every Chain
@@ -20,14 +22,18 @@ type Worker struct {
 	mu      sync.Mutex
 	asking  []*Chain // those whose filters asked for a reply
 	changed []*Chain // those whose hosts are to be woken
-	spare   []task   // storage for queue.tasks
+	turn    []task   // what is being run of what was posted, from next on
+	next    int
+	spare   []task // storage for queue.tasks
+
+	relieving atomic.Bool // a goroutine waits for its turn to run what was posted
 
 	// What is left to whoever holds mu. The lock of the queue is never held
 	// while anything else runs.
 	queue struct {
 		sync.Mutex
 		tasks  []task
-		posted atomic.Bool // tasks is not empty
+		posted atomic.Bool // tasks is not empty, or something of turn is left
 	}
 }
 
@@ -47,11 +53,17 @@ const (
 	taskFunc taskKind = iota
 	taskContinue
 	taskReset
+	taskNone // it has been run out of turn
 )
 
 // maxRounds is how often one goroutine looks for what others have posted
 // before it leaves that to a new one: it has work of its own.
 const maxRounds = 8
+
+// turnTime is how long what was posted runs before the worker is anybody's again,
+// if a task does not take longer: else filters with slow tasks, or whose tasks
+// bring up tasks, would keep it from Do and from all other streams.
+const turnTime = time.Millisecond
 
 // maxSpare bounds the storage that a queue keeps when it is empty.
 const maxSpare = 256
@@ -79,6 +91,9 @@ func (w *Worker) post(t task) bool {
 	if t.chain != nil && t.chain.ended {
 		w.queue.Unlock()
 		return false
+	}
+	if t.chain != nil {
+		t.chain.posted.Add(1)
 	}
 	w.queue.tasks = append(w.queue.tasks, t)
 	w.queue.posted.Store(true)
@@ -113,7 +128,10 @@ func (w *Worker) leave(own *Chain, d Direction) {
 	var mine [2]bool
 	var others []wakeup
 	for round := 0; ; round++ {
-		w.runPosted()
+		left := w.runPosted()
+		if left && own != nil {
+			w.runPostedTo(own) // its host relies on that
+		}
 		for _, c := range w.changed {
 			if c == own {
 				mine[0], mine[1] = mine[0] || c.changed[0], mine[1] || c.changed[1]
@@ -128,8 +146,10 @@ func (w *Worker) leave(own *Chain, d Direction) {
 		if !w.queue.posted.Load() { // as above
 			break
 		}
-		if round == maxRounds {
-			go w.relieve()
+		if left || round == maxRounds {
+			if w.relieving.CompareAndSwap(false, true) {
+				go w.relieve()
+			}
 			break
 		}
 		if !w.mu.TryLock() {
@@ -148,31 +168,77 @@ func (w *Worker) leave(own *Chain, d Direction) {
 // relieve takes over from a goroutine that has run enough for others.
 func (w *Worker) relieve() {
 	w.mu.Lock()
+	w.relieving.Store(false)
 	w.leave(nil, none)
 }
 
-// runPosted runs what has been posted so far; mu is held.
-func (w *Worker) runPosted() {
+// runPosted runs what has been posted so far, for one turn, and reports whether
+// it has left some of it; mu is held.
+func (w *Worker) runPosted() (left bool) {
 	if !w.queue.posted.Load() {
-		return
+		return false
 	}
 	w.queue.Lock()
-	tasks := w.queue.tasks
-	w.queue.tasks, w.spare = w.spare, nil
-	w.queue.posted.Store(false)
+	if len(w.turn) == 0 {
+		w.turn, w.queue.tasks, w.spare = w.queue.tasks, w.spare, nil
+	}
+	w.queue.posted.Store(len(w.queue.tasks) > 0)
 	w.queue.Unlock()
-	for i := range tasks {
-		w.run(&tasks[i])
+	var end time.Time
+	for n := 0; w.next < len(w.turn); n++ {
+		if n == 1 {
+			end = time.Now().Add(turnTime)
+		} else if n > 1 && time.Now().After(end) {
+			w.queue.posted.Store(true)
+			return true
+		}
+		t := &w.turn[w.next]
+		w.next++
+		w.run(t)
 		w.settle()
 	}
-	if cap(tasks) <= maxSpare {
-		clear(tasks)
-		w.spare = tasks[:0]
+	clear(w.turn)
+	if cap(w.turn) <= maxSpare {
+		w.spare = w.turn[:0]
+	}
+	w.turn, w.next = nil, 0
+	return false
+}
+
+// runPostedTo runs what has been posted so far to the stream of c, however much
+// it is, and nothing else; mu is held.
+func (w *Worker) runPostedTo(c *Chain) {
+	if c.posted.Load() == 0 {
+		return
+	}
+	for i := w.next; i < len(w.turn); i++ {
+		if t := w.turn[i]; t.chain == c {
+			w.turn[i] = task{kind: taskNone}
+			w.run(&t)
+			w.settle()
+		}
+	}
+	var own []task
+	w.queue.Lock()
+	w.queue.tasks = slices.DeleteFunc(w.queue.tasks, func(t task) bool {
+		if t.chain == c {
+			own = append(own, t)
+		}
+		return t.chain == c
+	})
+	w.queue.Unlock()
+	for i := range own {
+		w.run(&own[i])
+		w.settle()
 	}
 }
 
 func (w *Worker) run(t *task) {
+	if t.chain != nil {
+		t.chain.posted.Add(-1)
+	}
 	switch {
+	case t.kind == taskNone:
 	case t.kind == taskContinue:
 		t.chain.continued(t.direction, t.slot)
 	case t.kind == taskReset:

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
 )
@@ -529,6 +530,36 @@ func TestNobodyRunsTasksForEver(t *testing.T) {
 	w.Post(again) // returns, although what it posts never ends
 	close(stop)
 	<-ran
+}
+
+// TestSlowTasksLetOthersIn: however much was posted, others have their turn
+// before all of it has run.
+func TestSlowTasksLetOthersIn(t *testing.T) {
+	const tasks = 500
+	w := filter.NewWorkers(1).At(0)
+	ran := 0 // inside the worker
+	all := make(chan struct{})
+	waits := make(chan struct{})
+	w.Post(func() {
+		for range tasks {
+			w.Post(func() {
+				time.Sleep(time.Millisecond) // it is slow
+				if ran++; ran == tasks {
+					close(all)
+				}
+			})
+		}
+		go func() {
+			defer close(waits)
+			w.Do(func() {
+				if ran == tasks {
+					t.Error("Do had to wait for every task")
+				}
+			})
+		}()
+	})
+	<-waits
+	<-all // and none is lost
 }
 
 func BenchmarkStream(b *testing.B) {

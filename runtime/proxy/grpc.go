@@ -73,6 +73,9 @@ func (s *grpcStream) Send(message []byte, end bool) {
 // Close is part of filter.GRPCStream.
 func (s *grpcStream) Close() { s.out.finish() }
 
+// Waiting is part of filter.GRPCStream.
+func (s *grpcStream) Waiting() int { return s.out.waiting() }
+
 // Cancel is part of filter.GRPCStream.
 func (s *grpcStream) Cancel() {
 	s.deaf.Store(true)
@@ -280,6 +283,12 @@ func (o *outbox) finish() {
 	defer o.mu.Unlock()
 	o.finished = true
 	o.more.Broadcast()
+}
+
+func (o *outbox) waiting() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.data)
 }
 
 func (o *outbox) overflown() bool {

@@ -224,6 +224,12 @@ func (p *Proxy) open(ctx context.Context, gen *generation, origins snapshot.List
 
 // commit makes gen serve. It reports false when the proxy has been shut down.
 func (p *Proxy) commit(gen *generation, opened []*socket) bool {
+	// Without p.mu, as below.
+	for _, f := range gen.factories {
+		if c, ok := f.(filter.Committer); ok {
+			c.Commit()
+		}
+	}
 	old, ok := p.install(gen, opened)
 	if old != nil {
 		// Without p.mu: filters that end may wait for callbacks, whose goroutines
