@@ -36,7 +36,8 @@ type pluginUse struct {
 	routed   bool // to a route of the gateway
 	// passedBy is the protocol of a listener that it would be attached to if it
 	// were for that, "" if there is none.
-	passedBy snapshot.Protocol
+	passedBy  snapshot.Protocol
+	unguarded []string // those listeners, where traffic passes that it was to check
 }
 
 // phases are in the order in which they run.
@@ -67,6 +68,8 @@ func runPlugins(b *build) {
 	for _, p := range b.plugins {
 		if !p.attached {
 			b.reportUnattached(p)
+		} else if len(p.unguarded) > 0 {
+			b.reportUnguarded(p)
 		}
 	}
 	b.plugins = slices.DeleteFunc(b.plugins, func(p *pluginUse) bool { return !p.attached })
@@ -196,6 +199,36 @@ func (p *pluginUse) speaks(protocol snapshot.Protocol) bool {
 	return false
 }
 
+// guards reports whether p is there to check traffic.
+func (p *plugin) guards() bool { return p.body.Conf.Phase != "default" }
+
+// leave notes that p is not on a listener for its protocol alone, if no other
+// of its phase is among those that are: one may be there for each protocol.
+func (p *pluginUse) leave(where string, there []*plugin) {
+	if !slices.ContainsFunc(there, func(q *plugin) bool { return q.body.Conf.Phase == p.body.Conf.Phase }) {
+		p.unguarded = append(p.unguarded, where)
+	}
+}
+
+// shownListeners bounds how many listeners a finding names.
+const shownListeners = 5
+
+// reportUnguarded reports the listeners that a plugin of the phases authn and
+// authz passes by because of their protocol alone, while it runs on others: who
+// wrote it may think that all traffic is checked.
+func (b *build) reportUnguarded(p *pluginUse) {
+	names := p.unguarded
+	slices.Sort(names)
+	more := ""
+	if n := len(names) - shownListeners; n > 0 {
+		names, more = names[:shownListeners], fmt.Sprintf(" and %d more", n)
+	}
+	b.report(diag.CodeNotApplied, diag.Warning, p.doc, []any{"conf", "protocol"},
+		fmt.Sprintf("%s is for %s, so it does not run on %s%s, which it is for in all else: what passes there is not checked by it",
+			describe(p.doc), p.body.Conf.Protocol, strings.Join(names, ", "), more),
+		"add a plugin for the other protocol, set kuma.io/protocol of the services to the one that they speak, or name other listeners")
+}
+
 // meshPlugins are the plugins of one mesh, in order.
 type meshPlugins struct {
 	plugins []*pluginUse
@@ -215,12 +248,20 @@ func (b *build) attachPlugins(v *view, m *meshPlugins) {
 	})
 	for i := range v.listeners {
 		l := &v.listeners[i]
+		var passed []*pluginUse
 		for _, n := range selected {
 			p := m.plugins[n]
-			if p.listensTo(l.direction) && (p.services == nil || p.services[l.service]) && p.speaks(l.protocol) {
+			switch {
+			case !p.listensTo(l.direction) || p.services != nil && !p.services[l.service]:
+			case p.speaks(l.protocol):
 				p.attached = true
 				l.plugins = append(l.plugins, p.plugin)
+			case p.guards():
+				passed = append(passed, p)
 			}
+		}
+		for _, p := range passed {
+			p.leave(fmt.Sprintf("%s of Dataplane %s", l.name(), v.doc.Name), l.plugins)
 		}
 	}
 }

@@ -46,13 +46,22 @@ func (b *build) attachGatewayPlugins() {
 	whole := func(p *pluginUse) bool {
 		return p.services == nil && p.routes == nil && (len(meshes) == 0 || len(meshes) == 1 && meshes[p.doc.Mesh])
 	}
+	var passed []*pluginUse
+	var there []*plugin
 	for _, p := range b.plugins {
-		if p.listensTo(snapshot.Gateway) && p.selects([]map[string]string{{kuma.ServiceTag: snapshot.GatewayID}}) && p.speaks(snapshot.HTTP) {
-			own = append(own, p)
+		switch {
+		case !p.listensTo(snapshot.Gateway) || !p.selects([]map[string]string{{kuma.ServiceTag: snapshot.GatewayID}}):
+		case p.speaks(snapshot.HTTP):
+			own, there = append(own, p), append(there, p.plugin)
 			if !whole(p) {
 				g.plugins = append(g.plugins, p)
 			}
+		case p.guards():
+			passed = append(passed, p)
 		}
+	}
+	for _, p := range passed {
+		p.leave("the gateway", there)
 	}
 	if len(g.plugins) > 0 {
 		g.attach(b)
