@@ -248,10 +248,8 @@ func TestSwap(t *testing.T) {
 // TestDoneLater: a root that says "later" is deleted when it says so.
 func TestDoneLater(t *testing.T) {
 	r := newRig(t, 1)
-	f, err := r.maker.New(t.Context(), scripted(t, "root|root_done:done,ret=0,tick=1 tick#1:done,tick=0"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	f := r.prepare(scripted(t, "root|root_done:done,ret=0,tick=1 tick#1:done,tick=0"))
+	f.(filter.Committer).Commit()
 	f.Close()
 	v := f.(*factory).vm
 	v.open.Wait()

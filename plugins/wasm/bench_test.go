@@ -1,8 +1,16 @@
 package wasm
 
 import (
+	"context"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
 	"testing"
+	"time"
 
+	"github.com/meshc/meshc/plugins"
 	"github.com/meshc/meshc/runtime/filter"
 )
 
@@ -37,3 +45,54 @@ type quiet struct {
 func (q *quiet) Worker() *filter.Worker { return q.worker }
 func (q *quiet) ClearRoute()            {}
 func (q *quiet) Limit() int             { return filter.DefaultBufferLimit }
+
+// BenchmarkStart is the way of a Go module of 3 MB from a cache that knows it to
+// its first stream: a process's kind opened, the use made (checked, and started
+// in two workers) and a request sent through it. CPU is that of all threads.
+func BenchmarkStart(b *testing.B) {
+	dir := b.TempDir()
+	path := filepath.Join(dir, "headers.wasm")
+	cmd := exec.Command("go", "build", "-buildmode=c-shared", "-ldflags=-s -w", "-o", path, "../../examples/filters/headers-go")
+	cmd.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "GOFLAGS=")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		b.Fatalf("%v\n%s", err, out)
+	}
+	code, err := os.ReadFile(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	u := use(code, with("memory", 64<<20), with("callTimeout", "5s"), with("configuration", "request set x-a 1"))
+	start := func() {
+		workers := filter.NewWorkers(2)
+		m, err := open(plugins.Process{StateDir: dir, Log: slog.New(slog.DiscardHandler), Workers: workers, Caller: &fakeCaller{}})
+		if err != nil {
+			b.Fatal(err)
+		}
+		f, err := m.New(context.Background(), u)
+		if err != nil {
+			b.Fatal(err)
+		}
+		s := f.HTTP(&quiet{worker: workers.At(0)})
+		s.RequestHeaders(headers(":authority", "a", ":path", "/", ":method", "GET", ":scheme", "http"), true)
+		b.StopTimer()
+		s.Log(&filter.Record{})
+		s.Done()
+		f.Close()
+		m.Close()
+		b.StartTimer()
+	}
+	start()
+	used := func() time.Duration {
+		var r syscall.Rusage
+		if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+			b.Fatal(err)
+		}
+		return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	}
+	before := used()
+	for range b.N {
+		start()
+	}
+	b.ReportMetric(float64(used()-before)/1e6/float64(b.N), "cpu-ms/op")
+	b.ReportMetric(float64(len(code))/1e6, "MB")
+}

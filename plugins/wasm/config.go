@@ -85,15 +85,17 @@ func (c *config) environment() []string {
 	return all
 }
 
-// vmKey tells VMs apart: uses of equal keys share one in each worker.
+// vmKey tells VMs apart: uses of equal keys share one in each worker. Meshes
+// share none, as they would share no Envoy.
 type vmKey [sha256.Size]byte
 
-func (c *config) vmKey(digest string) (key vmKey) {
+func (c *config) vmKey(mesh, digest string) (key vmKey) {
 	h := sha256.New()
 	part := func(s string) {
 		h.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(s))))
 		h.Write([]byte(s))
 	}
+	part(mesh)
 	part(c.VMID)
 	part(c.VMConfiguration)
 	part(digest)

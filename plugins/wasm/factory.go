@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -24,17 +25,20 @@ type factory struct {
 	plugin *host.Plugin
 	log    guestLog
 
-	// By worker, and touched only inside it.
-	roots []*host.Root
+	removed bool // guarded by vm.mu
+
+	// By worker, and touched only inside it. A use has one root that new streams
+	// begin at, in whichever instance.
+	seats []*seat
 	gone  []bool
 }
 
 func newFactory(m *maker, v *vm, key useKey, u plugins.Use, c *config) *factory {
 	f := &factory{
 		maker: m, vm: v, key: key, users: 1, name: u.Name, open: c.FailurePolicy == "open",
-		roots: make([]*host.Root, len(v.places)), gone: make([]bool, len(v.places)),
+		seats: make([]*seat, len(v.places)), gone: make([]bool, len(v.places)),
 	}
-	f.log = guestLog{to: m.process.Log.With("plugin", u.Name), dropped: m.metrics.dropped(u.Name)}
+	f.log.to, f.log.dropped = m.process.Log.With("plugin", u.Name), m.metrics.dropped(u.Name)
 	f.plugin = &host.Plugin{
 		Name: u.Name, RootID: c.RootID, Configuration: c.Configuration,
 		Clusters: make(map[string]bool, len(u.Clusters)), Log: f.log.line,
@@ -91,11 +95,28 @@ func (f *factory) Close() {
 	}
 }
 
-// root returns the root in a place, or nil where no instance serves.
-func (f *factory) root(p *place) *host.Root { return f.roots[p.worker.Index()] }
+// Commit is part of filter.Committer.
+func (f *factory) Commit() { f.vm.commit() }
 
-// linesPerSecond is how many lines of a plugin are logged; the rest is counted.
-const linesPerSecond = 10_000
+// seat returns the use's root in a place, or nil where no instance serves. With
+// the first stream of a use its instance begins to serve, if nobody has said
+// before that it is committed.
+func (f *factory) seat(p *place) *seat {
+	n := p.worker.Index()
+	if f.seats[n] == nil {
+		p.succeed(f)
+	}
+	return f.seats[n]
+}
+
+// Bounds on what is logged of a plugin: lines in a second, bytes in a second on
+// average and at once, and bytes of one line. What is over is counted.
+const (
+	linesPerSecond = 10_000
+	bytesPerSecond = 1 << 20
+	burstBytes     = 4 << 20
+	lineBytes      = 16 << 10
+)
 
 // guestLog writes what guests of a plugin say.
 type guestLog struct {
@@ -103,9 +124,32 @@ type guestLog struct {
 	dropped interface{ Inc() }
 
 	mu     sync.Mutex
-	second int64
+	second int64 // in which lines and lost are counted
 	lines  int
 	lost   int
+	used   int       // of burstBytes, at the time
+	at     time.Time // of the last line
+}
+
+// take reports whether a line of n bytes may be logged now, and how many were
+// lost in the second that has ended with it.
+func (g *guestLog) take(n int, now time.Time) (ok bool, lost int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if s := now.Unix(); s != g.second {
+		lost = g.lost
+		g.second, g.lines, g.lost = s, 0, 0
+	}
+	since := min(max(now.Sub(g.at), 0), time.Minute)
+	g.used = max(g.used-int(since*bytesPerSecond/time.Second), 0)
+	g.at = now
+	if g.lines >= linesPerSecond || g.used+n > burstBytes {
+		g.lost++
+		return false, lost
+	}
+	g.lines++
+	g.used += n
+	return true, lost
 }
 
 var levels = [abi.Levels]slog.Level{slog.LevelDebug, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError, slog.LevelError}
@@ -116,19 +160,8 @@ func (g *guestLog) line(l abi.Level, text string) {
 	if !g.to.Enabled(ctx, levels[l]) {
 		return
 	}
-	now := time.Now().Unix()
-	g.mu.Lock()
-	lost := 0
-	if now != g.second {
-		lost = g.lost
-		g.second, g.lines, g.lost = now, 0, 0
-	}
-	g.lines++
-	ok := g.lines <= linesPerSecond
-	if !ok {
-		g.lost++
-	}
-	g.mu.Unlock()
+	kept := text[:min(len(text), lineBytes)]
+	ok, lost := g.take(len(kept), time.Now())
 	if lost > 0 {
 		g.to.Warn("lines of the plugin were not logged: too many in a second", "lines", lost)
 	}
@@ -136,5 +169,9 @@ func (g *guestLog) line(l abi.Level, text string) {
 		g.dropped.Inc()
 		return
 	}
-	g.to.Log(ctx, levels[l], strings.Clone(text))
+	kept = strings.Clone(kept)
+	if rest := len(text) - len(kept); rest > 0 {
+		kept += fmt.Sprintf(" … (%d bytes more)", rest)
+	}
+	g.to.Log(ctx, levels[l], kept)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -11,7 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/meshc/meshc/plugins"
-	"github.com/meshc/meshc/plugins/wasm/internal/abi"
 	"github.com/meshc/meshc/plugins/wasm/internal/host"
 	"github.com/meshc/meshc/runtime/filter"
 )
@@ -59,7 +60,8 @@ type sharedModule struct {
 func open(p plugins.Process) (*maker, error) {
 	engine, err := host.NewEngine(p.StateDir)
 	if err != nil {
-		return nil, fmt.Errorf("wasm: %w", err)
+		p.Log.Warn("compiled modules are not kept over restarts", "error", err)
+		engine, _ = host.NewEngine("") // without a folder it cannot fail
 	}
 	m := &maker{
 		process: p, engine: engine, spaces: host.NewSpaces(), guests: host.NewMetrics(),
@@ -107,14 +109,15 @@ func (m *maker) known(key useKey) *factory {
 	return f
 }
 
-// build makes the factory of a use: the module compiled, tried with its
-// configuration, and running in every worker.
+// build makes the factory of a use: the module compiled, and started with its
+// configuration for every worker.
 func (m *maker) build(ctx context.Context, key useKey, u plugins.Use) (*factory, error) {
 	c, err := parseConfig(u.Config)
 	if err != nil {
 		return nil, err
 	}
-	vmKey := c.vmKey(u.Digest)
+	mesh, _, _ := strings.Cut(u.Name, "/")
+	vmKey := c.vmKey(mesh, u.Digest)
 	m.mu.Lock()
 	v := m.vms[vmKey]
 	if v != nil {
@@ -126,17 +129,10 @@ func (m *maker) build(ctx context.Context, key useKey, u plugins.Use) (*factory,
 		if err != nil {
 			return nil, err
 		}
-		v = newVM(m, vmKey, module, &c)
+		v = newVM(m, vmKey, module, mesh, &c)
 	}
 	f := newFactory(m, v, key, u, &c)
-	err = v.try(f)
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err == nil {
-		err = v.add(ctx, f)
-	}
-	if err != nil {
+	if err = v.prepare(ctx, f); err != nil {
 		if m.leave(v) {
 			v.end()
 		}
@@ -175,7 +171,7 @@ func (m *maker) compile(ctx context.Context, key moduleKey, code string) (*share
 	if s != nil {
 		return s, nil
 	}
-	compiled, err := m.engine.Compile(ctx, []byte(code), key.memory)
+	compiled, err := m.engine.Compile(ctx, code, key.memory)
 	if err != nil {
 		return nil, err
 	}
@@ -206,54 +202,24 @@ func (m *maker) Close() {
 	m.building <- struct{}{}
 	defer func() { <-m.building }()
 	m.mu.Lock()
-	all := make([]*vm, 0, len(m.vms)+len(m.ending))
-	for _, v := range m.vms {
-		all = append(all, v)
-	}
-	for v := range m.ending {
-		all = append(all, v)
-	}
+	all := slices.AppendSeq(slices.Collect(maps.Values(m.vms)), maps.Keys(m.ending))
 	clear(m.vms)
 	clear(m.factories)
 	m.mu.Unlock()
 	for _, v := range all {
 		v.end()
 	}
-	m.engine.Close()
 }
 
-// lastLines keeps what a guest has said last, for an error about it.
-type lastLines struct {
-	lines []string
-}
-
-const (
-	keptLines  = 5
-	keptLength = 300
-)
-
-func (l *lastLines) add(_ abi.Level, text string) {
-	if len(l.lines) == keptLines {
-		l.lines = append(l.lines[:0], l.lines[1:]...)
-	}
-	l.lines = append(l.lines, strings.ToValidUTF8(strings.Clone(text[:min(len(text), keptLength)]), "?"))
-}
-
-// explain adds the lines to an error.
-func (l *lastLines) explain(err error) error {
-	if len(l.lines) == 0 {
-		return err
-	}
-	return fmt.Errorf("%w; the module said: %q", err, l.lines)
-}
-
-// plain is an error about a guest in a few words, without traces of code.
+// plain is an error about a guest that did not start in a few words, without
+// traces of code. What the guest has logged is not part of it: that may repeat
+// its configuration, and the error is shown to whoever may see the documents.
 func plain(err error) error {
 	var t *host.Trap
 	if errors.As(err, &t) {
 		return errors.New(detail(err))
 	}
-	return err
+	return fmt.Errorf("%w; what it says of that is in the log", err)
 }
 
 // detail is the first line of an error, and the innermost functions of the
@@ -274,5 +240,9 @@ func detail(err error) string {
 			break
 		}
 	}
-	return text + " in " + strings.Join(frames, " < ")
+	text += " in " + strings.Join(frames, " < ") // names that the guest has chosen
+	return strings.ToValidUTF8(text[:min(len(text), maxDetail)], "")
 }
+
+// maxDetail bounds what is told of a fault, in bytes.
+const maxDetail = 1 << 10

@@ -26,6 +26,7 @@ type metrics struct {
 
 var (
 	instancesDesc = prometheus.NewDesc("meshc_wasm_instances", "Guests that serve.", nil, nil)
+	modulesDesc   = prometheus.NewDesc("meshc_wasm_modules", "Modules whose compiled code is in memory.", nil, nil)
 	startsDesc    = prometheus.NewDesc("meshc_wasm_starts_total", "Guests started to serve, replacements included.", nil, nil)
 	startTimeDesc = prometheus.NewDesc("meshc_wasm_start_seconds_total", "Time that starting and configuring them took.", nil, nil)
 )
@@ -57,6 +58,10 @@ func (m *metrics) Describe(chan<- *prometheus.Desc) {}
 // Collect is part of prometheus.Collector.
 func (m *metrics) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(instancesDesc, prometheus.GaugeValue, float64(m.instances.Load()))
+	m.maker.mu.Lock()
+	modules := len(m.maker.modules)
+	m.maker.mu.Unlock()
+	out <- prometheus.MustNewConstMetric(modulesDesc, prometheus.GaugeValue, float64(modules))
 	out <- prometheus.MustNewConstMetric(startsDesc, prometheus.CounterValue, float64(m.starts.Load()))
 	out <- prometheus.MustNewConstMetric(startTimeDesc, prometheus.CounterValue, time.Duration(m.starting.Load()).Seconds())
 	m.faults.Collect(out)

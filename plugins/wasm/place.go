@@ -2,6 +2,7 @@ package wasm
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/meshc/meshc/plugins"
@@ -9,115 +10,101 @@ import (
 	"github.com/meshc/meshc/runtime/filter"
 )
 
-// place is what a VM has in one worker: an instance, or none while a
-// replacement is on its way. It is touched only inside the worker.
+// place is what a VM has in one worker: an instance that takes new streams, or
+// none while a replacement is on its way, and those that others have succeeded.
+// It is touched only inside the worker.
 type place struct {
 	vm       *vm
 	worker   *filter.Worker
-	instance *host.Instance
+	instance *instance
+	retired  []*instance
+
+	replaced []*factory  // whom the replacement is for
+	attempt  int         // numbers replacements, so that one that comes too late is known
 	starting bool        // a replacement is being started now
 	timer    *time.Timer // or will be, then
-	ending   bool        // the last use is gone: the place closes when its root is
+	ending   bool        // the last use is gone: the place closes when its roots are
 	closed   bool
 	backoff  backoff
 	waiting  []waiter
 
 	streams []*stream // free ones
-	conns   []*conn
 }
 
 // waiter is a stream or connection that waits for the replacement.
 type waiter interface {
-	// start is called with the root in the new instance.
-	start(*host.Root)
+	// start is called with the use's root in the new instance.
+	start(*seat)
 	// fail is called when there will be none for now.
 	fail()
 	user() *factory
 }
 
-// install puts an instance into service; factories are those whose roots it has.
-func (p *place) install(i *host.Instance, factories []*factory, roots []*host.Root) {
+// succeed takes what was prepared for the place into service, if there is
+// something; with a use, only if it is that use's turn.
+func (p *place) succeed(f *factory) {
+	if x := p.vm.take(p.worker.Index(), f); x != nil {
+		p.install(x)
+	}
+}
+
+// install puts an instance into service. The one before stays for what began
+// in it.
+func (p *place) install(x *instance) {
 	if p.closed {
-		i.Close()
+		x.Close()
 		return
 	}
-	p.instance = i
-	p.vm.maker.metrics.instances.Add(1)
-	i.Serve(p.worker, p.trapped)
 	n := p.worker.Index()
-	for k, f := range factories {
-		if p.instance == nil {
-			return // ended by what had waited for it
-		}
-		if f.gone[n] {
-			roots[k].Remove(func() {})
-		} else {
-			f.roots[n] = roots[k]
-		}
-	}
-	for _, f := range p.vm.uses() {
-		if f.roots[n] == nil {
-			p.addRoot(f) // attached meanwhile
+	old := p.instance
+	p.forgetReplacement()
+	p.instance, x.place = x, p
+	p.vm.maker.metrics.instances.Add(1)
+	for _, s := range x.roots {
+		if !s.use.gone[n] {
+			s.use.seats[n] = s
 		}
 	}
-	waiting := p.waiting
-	p.waiting = nil
-	for _, w := range waiting {
-		if r := w.user().roots[n]; r != nil {
-			w.start(r)
-		} else {
-			w.fail()
+	x.Serve(p.worker, func(t *host.Trap, in *host.Plugin) { p.trapped(x, t, in) })
+	for _, s := range slices.Clone(x.roots) {
+		if s.use.gone[n] { // while the instance was started
+			x.dismiss(s)
 		}
+	}
+	if p.instance == x { // not ended by what had waited for it
+		waiting := p.waiting
+		p.waiting = nil
+		for _, w := range waiting {
+			if s := w.user().seats[n]; s != nil {
+				w.start(s)
+			} else {
+				w.fail()
+			}
+		}
+	}
+	if old != nil {
+		old.retire()
 	}
 }
-
-// addRoot makes the root of a use in the instance that serves. The check has
-// passed it, so a guest that refuses now is a guest that fails.
-func (p *place) addRoot(f *factory) {
-	i := p.instance
-	if i == nil || p.closed || f.roots[p.worker.Index()] != nil {
-		return // the replacement will have it
-	}
-	r, err := i.AddRoot(f.plugin)
-	if err != nil {
-		i.Fail(r, err)
-		return
-	}
-	f.roots[p.worker.Index()] = r
-}
-
-// patience is how long a guest whose on_done said "later" has to say when.
-const patience = 5 * time.Second
 
 // removeRoot ends the root of a use; with last, the place closes after it.
 func (p *place) removeRoot(f *factory, last bool) {
 	n := p.worker.Index()
 	f.gone[n] = true
 	p.ending = p.ending || last
-	r := f.roots[n]
-	f.roots[n] = nil
-	if p.closed {
-		return
+	s := f.seats[n]
+	f.seats[n] = nil
+	if s != nil {
+		s.in.dismiss(s)
+		s.in.rest()
 	}
-	if r == nil || p.instance == nil {
-		if p.ending {
-			p.close()
-		}
-		return
-	}
-	gone := false
-	var timer *time.Timer
-	r.Remove(func() {
-		gone = true
-		if timer != nil {
-			timer.Stop()
-		}
-		if p.ending {
-			p.close()
-		}
-	})
-	if !gone {
-		timer = time.AfterFunc(patience, func() { p.worker.Post(r.Delete) })
+	p.settle()
+}
+
+// settle closes the place when it is ending and its last root is gone.
+func (p *place) settle() {
+	if p.ending && len(p.retired) == 0 && (p.instance == nil || len(p.instance.roots) == 0) {
+		p.close()
 	}
 }
 
@@ -127,24 +114,17 @@ func (p *place) close() {
 		return
 	}
 	p.closed = true
-	if p.timer != nil && p.timer.Stop() {
-		p.vm.busy.Done()
-	}
+	p.forgetReplacement()
+	all := slices.Clone(p.retired)
 	if p.instance != nil {
-		p.instance.Close()
-		p.leave()
+		all = append(all, p.instance)
+	}
+	for _, x := range all {
+		x.leave()
+		x.Close()
 	}
 	p.refuse()
 	p.vm.open.Done()
-}
-
-// leave takes the instance out of service.
-func (p *place) leave() {
-	p.instance = nil
-	p.vm.maker.metrics.instances.Add(-1)
-	for _, f := range p.vm.uses() {
-		f.roots[p.worker.Index()] = nil
-	}
 }
 
 // refuse tells those who wait that there is nothing to wait for.
@@ -156,55 +136,97 @@ func (p *place) refuse() {
 	}
 }
 
-// trapped follows the end of the instance by a trap.
-func (p *place) trapped(t *host.Trap, in *host.Plugin) {
-	p.leave()
-	p.replace(t.Reason, detail(t), in.Name)
+// trapped follows the end of an instance by a trap. One that is retired is not
+// replaced.
+func (p *place) trapped(x *instance, t *host.Trap, in *host.Plugin) {
+	serves := p.instance == x
+	if serves {
+		p.replaced = nil
+		for _, s := range x.roots {
+			p.replaced = append(p.replaced, s.use)
+		}
+	}
+	x.leave()
+	if serves {
+		p.replace(t.Reason, detail(t), in.Name)
+		return
+	}
+	p.vm.maker.fault(plugins.Fault{Time: time.Now(), Use: in.Name, Reason: t.Reason, Detail: detail(t)})
+	p.settle()
 }
 
 // replace reports a fault and sees to a replacement.
 func (p *place) replace(reason, detail, use string) {
 	now := time.Now()
 	fault := plugins.Fault{Time: now, Use: use, Reason: reason, Detail: detail}
-	if p.ending {
-		p.close()
-	} else {
+	p.settle()
+	if !p.closed {
 		wait := p.backoff.next(now)
 		fault.Restart = now.Add(wait)
 		p.vm.busy.Add(1)
+		p.attempt++
+		attempt := p.attempt
 		if wait == 0 {
-			p.starting = true
-			go p.start()
+			p.start()
 		} else {
 			p.refuse()
 			p.timer = time.AfterFunc(wait, func() {
-				p.worker.Post(func() { p.timer, p.starting = nil, !p.closed })
-				p.start()
+				p.worker.Post(func() {
+					if p.attempt != attempt {
+						p.vm.busy.Done()
+						return
+					}
+					p.timer = nil
+					p.start()
+				})
 			})
 		}
 	}
 	p.vm.maker.fault(fault)
 }
 
-// start makes the replacement, outside of the worker.
+// start has the replacement made, outside of the worker.
 func (p *place) start() {
-	defer p.vm.busy.Done()
-	factories := p.vm.uses()
-	i, roots, err := p.vm.start(factories)
-	p.worker.Post(func() {
-		p.starting = false
-		switch {
-		case err == nil:
-			p.install(i, factories, roots)
-		case !p.closed:
-			p.refuse()
-			use := ""
-			if len(factories) > 0 {
-				use = factories[0].name
+	attempt, n := p.attempt, p.worker.Index()
+	p.replaced = slices.DeleteFunc(p.replaced, func(f *factory) bool { return f.gone[n] })
+	if len(p.replaced) == 0 { // a successor has been prepared, or all are going
+		p.refuse()
+		p.vm.busy.Done()
+		return
+	}
+	p.starting = true
+	uses := slices.Clone(p.replaced)
+	go func() {
+		x, failed, err := p.vm.start(uses)
+		p.worker.Post(func() {
+			defer p.vm.busy.Done()
+			if p.attempt != attempt {
+				if err == nil {
+					x.Close()
+				}
+				return
 			}
-			p.replace("start", err.Error(), use)
+			p.starting = false
+			if err != nil {
+				p.refuse()
+				p.replace("start", err.Error(), failed.name)
+				return
+			}
+			p.install(x)
+		})
+	}()
+}
+
+// forgetReplacement gives up one that is on its way: it is too late.
+func (p *place) forgetReplacement() {
+	p.attempt++
+	p.starting = false
+	if p.timer != nil {
+		if p.timer.Stop() {
+			p.vm.busy.Done()
 		}
-	})
+		p.timer = nil
+	}
 }
 
 // backoff says when an instance that failed is replaced: the first time at

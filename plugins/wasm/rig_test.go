@@ -106,14 +106,22 @@ func with(key string, value any) func(map[string]any) {
 	return func(c map[string]any) { c[key] = value }
 }
 
-// factory makes the factory of a use, closed when the test ends.
+// factory makes the factory of a use, committed, and closed when the test ends.
 func (r *rig) factory(u plugins.Use) filter.Factory {
+	r.t.Helper()
+	f := r.prepare(u)
+	f.(filter.Committer).Commit()
+	r.t.Cleanup(f.Close)
+	return f
+}
+
+// prepare makes the factory of a use, to be committed or closed.
+func (r *rig) prepare(u plugins.Use) filter.Factory {
 	r.t.Helper()
 	f, err := r.maker.New(context.Background(), u)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.t.Cleanup(f.Close)
 	return f
 }
 
@@ -257,7 +265,9 @@ type fakeCaller struct {
 	mu      sync.Mutex
 	calls   []*fakeCall
 	streams []*fakeStream
-	absent  int // how many calls find no cluster
+	absent  int              // how many calls find no cluster
+	stuck   bool             // services take no messages
+	opened  chan *fakeStream // gets the streams, if it is there
 }
 
 // fakeStream is a gRPC stream; what the guest sends is kept.
@@ -266,16 +276,31 @@ type fakeStream struct {
 	request  filter.GRPCRequest
 	mu       sync.Mutex
 	sent     []string
+	stuck    bool
+	waiting  int // what the service has not taken, if it is stuck
 	canceled bool
 }
 
 func (s *fakeStream) Send(m []byte, end bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stuck {
+		s.waiting += len(m)
+	}
 	s.sent = append(s.sent, fmt.Sprintf("%s %v", m, end))
+}
+func (s *fakeStream) flush() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.waiting = 0
 }
 func (s *fakeStream) Close()  { s.Send([]byte("close"), true) }
 func (s *fakeStream) Cancel() { s.canceled = true }
+func (s *fakeStream) Waiting() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.waiting
+}
 
 type fakeCall struct {
 	cluster string
@@ -297,7 +322,14 @@ func (c *fakeCaller) Call(cluster string, r filter.CallRequest, done func(filter
 func (c *fakeCaller) OpenGRPC(_ string, r filter.GRPCRequest, events filter.GRPCEvents) (filter.GRPCStream, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s := &fakeStream{events: events, request: r}
+	if c.absent > 0 {
+		c.absent--
+		return nil, filter.ErrNoCluster
+	}
+	s := &fakeStream{events: events, request: r, stuck: c.stuck}
 	c.streams = append(c.streams, s)
+	if c.opened != nil {
+		c.opened <- s
+	}
 	return s, nil
 }

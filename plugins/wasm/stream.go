@@ -13,6 +13,7 @@ type stream struct {
 	factory *factory
 	place   *place
 	stream  filter.Stream
+	in      *instance // that it has begun in
 
 	absent  bool // the guest has no part in it
 	headers *filter.Headers
@@ -22,8 +23,8 @@ type stream struct {
 // RequestHeaders takes the stream to the guest. Where none serves, the stream
 // waits for one that is being started; else, the failure policy decides.
 func (x *stream) RequestHeaders(h *filter.Headers, end bool) filter.HeadersStatus {
-	if r := x.factory.root(x.place); r != nil {
-		x.Begin(r, x.stream)
+	if s := x.factory.seat(x.place); s != nil {
+		x.begin(s)
 		return x.Stream.RequestHeaders(h, end)
 	}
 	x.absent = true
@@ -39,12 +40,19 @@ func (x *stream) RequestHeaders(h *filter.Headers, end bool) filter.HeadersStatu
 	return filter.HeadersStopAll
 }
 
+// begin makes the guest's context of the stream.
+func (x *stream) begin(s *seat) {
+	x.in = s.in
+	s.in.streams++
+	x.Begin(s.root, x.stream)
+}
+
 // maxWaiting bounds who waits for a replacement in one place.
 const maxWaiting = 10_000
 
-func (x *stream) start(r *host.Root) {
+func (x *stream) start(s *seat) {
 	x.absent = false
-	x.Begin(r, x.stream)
+	x.begin(s)
 	if x.Stream.RequestHeaders(x.headers, x.end) == filter.HeadersContinue {
 		x.stream.Continue(filter.Request)
 	}
@@ -57,11 +65,11 @@ func (x *stream) user() *factory { return x.factory }
 // to this filter, as Envoy does.
 func (x *stream) Log(r *filter.Record) {
 	if !x.Begun() && !x.absent {
-		root := x.factory.root(x.place)
-		if root == nil {
+		s := x.factory.seat(x.place)
+		if s == nil {
 			return
 		}
-		x.Begin(root, x.stream)
+		x.begin(s)
 	}
 	x.Stream.Log(r)
 }
@@ -73,6 +81,9 @@ func (x *stream) Done() {
 		p.waiting = slices.DeleteFunc(p.waiting, func(w waiter) bool { return w == waiter(x) })
 	}
 	x.Stream.Done()
+	if x.in != nil {
+		x.in.done()
+	}
 	*x = stream{}
 	if len(p.streams) < maxFree {
 		p.streams = append(p.streams, x)
@@ -88,16 +99,16 @@ type conn struct {
 	factory *factory
 	place   *place
 	conn    filter.Conn
+	in      *instance // that it has begun in
 
 	waits bool
-	ended [2]bool // while it waits
 }
 
 // NewConnection is RequestHeaders for connections: one that may not go on
 // without the guest is closed.
 func (x *conn) NewConnection() filter.DataStatus {
-	if r := x.factory.root(x.place); r != nil {
-		x.Begin(r, x.conn)
+	if s := x.factory.seat(x.place); s != nil {
+		x.begin(s)
 		return x.Conn.NewConnection()
 	}
 	if x.Open {
@@ -112,44 +123,20 @@ func (x *conn) NewConnection() filter.DataStatus {
 	return filter.DataStopAndWatermark
 }
 
-// DownstreamData keeps the data while the guest is awaited.
-func (x *conn) DownstreamData(b *filter.Buffer, end bool) filter.DataStatus {
-	if x.waits {
-		x.ended[filter.Request] = end
-		return filter.DataStopAndWatermark
-	}
-	return x.Conn.DownstreamData(b, end)
+// begin makes the guest's context of the connection.
+func (x *conn) begin(s *seat) {
+	x.in = s.in
+	s.in.streams++
+	x.Begin(s.root, x.conn)
 }
 
-// UpstreamData likewise.
-func (x *conn) UpstreamData(b *filter.Buffer, end bool) filter.DataStatus {
-	if x.waits {
-		x.ended[filter.Response] = end
-		return filter.DataStopAndWatermark
-	}
-	return x.Conn.UpstreamData(b, end)
-}
-
-// start shows the guest what has come while it was awaited.
-func (x *conn) start(r *host.Root) {
+// start tells the guest of the connection. The chain keeps what has come
+// meanwhile, and shows it when the connection goes on, as where nobody waited.
+func (x *conn) start(s *seat) {
 	x.waits = false
-	x.Begin(r, x.conn)
-	if x.Conn.NewConnection() != filter.DataContinue {
-		return
-	}
-	for d := range x.ended {
-		d := filter.Direction(d)
-		status := filter.DataContinue
-		if b := x.conn.Held(d); b != nil {
-			if d == filter.Request {
-				status = x.Conn.DownstreamData(b, x.ended[d])
-			} else {
-				status = x.Conn.UpstreamData(b, x.ended[d])
-			}
-		}
-		if status == filter.DataContinue {
-			x.conn.Continue(d)
-		}
+	x.begin(s)
+	if x.Conn.NewConnection() == filter.DataContinue {
+		x.conn.Continue(filter.Request)
 	}
 }
 
@@ -163,4 +150,7 @@ func (x *conn) Done() {
 		p.waiting = slices.DeleteFunc(p.waiting, func(w waiter) bool { return w == waiter(x) })
 	}
 	x.Conn.Done()
+	if x.in != nil {
+		x.in.done()
+	}
 }

@@ -2,12 +2,11 @@ package wasm
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
-	"github.com/meshc/meshc/plugins/wasm/internal/abi"
 	"github.com/meshc/meshc/plugins/wasm/internal/host"
 )
 
@@ -25,11 +24,11 @@ type vm struct {
 	config *host.Config
 	places []*place // by worker
 
-	users   int  // guarded by maker.mu: its factories, and those being built
-	running bool // it has instances; of whoever builds
+	users int // guarded by maker.mu: its factories, and those being built
 
-	mu        sync.Mutex
-	factories []*factory
+	mu      sync.Mutex
+	serving []*factory // those committed that new streams may be for, in the order of their roots
+	next    *crew      // prepared, and not in service everywhere
 
 	busy sync.WaitGroup // replacements being started, or waiting for their time
 	gone sync.Once
@@ -37,12 +36,12 @@ type vm struct {
 }
 
 // newVM makes a VM that runs nowhere yet.
-func newVM(m *maker, key vmKey, module *sharedModule, c *config) *vm {
-	v := &vm{maker: m, key: key, module: module, space: m.spaces.Open(c.VMID), users: 1}
+func newVM(m *maker, key vmKey, module *sharedModule, mesh string, c *config) *vm {
+	v := &vm{maker: m, key: key, module: module, space: m.spaces.Open(mesh, c.VMID), users: 1}
 	v.config = &host.Config{
 		VMID: c.VMID, Configuration: c.VMConfiguration, Env: c.environment(),
 		CallTimeout: time.Duration(c.CallTimeout), StartTimeout: max(m.startTimeout, time.Duration(c.CallTimeout)),
-		Space: v.space, Metrics: m.guests, Caller: m.process.Caller,
+		Space: v.space, Held: host.NewAccount(c.Memory, m.process.Workers.Len()), Metrics: m.guests, Caller: m.process.Caller,
 		Logs: func(l slog.Level) bool { return m.process.Log.Enabled(context.Background(), l) },
 	}
 	workers := m.process.Workers
@@ -53,100 +52,112 @@ func newVM(m *maker, key vmKey, module *sharedModule, c *config) *vm {
 	return v
 }
 
-// try starts and configures a guest that serves nobody, to see whether it will.
-func (v *vm) try(f *factory) error {
-	var said lastLines
-	plugin := *f.plugin
-	plugin.Log = said.add
-	i, err := v.module.Start(v.config, true, said.add)
-	if err == nil {
-		_, err = i.AddRoot(&plugin)
-		i.Close()
-	}
-	if err != nil {
-		return said.explain(plain(err))
-	}
-	return nil
-}
-
-// add makes f's root in every worker's instance, and the instances themselves
-// where there are none yet.
-func (v *vm) add(ctx context.Context, f *factory) error {
-	if v.running {
-		v.mu.Lock()
-		v.factories = append(v.factories, f)
-		v.mu.Unlock()
-		for _, p := range v.places {
-			p.worker.Do(func() { p.addRoot(f) })
-		}
-		return nil
-	}
-	made := make([]*host.Instance, 0, len(v.places))
-	roots := make([]*host.Root, 0, len(v.places))
-	for range v.places {
-		i, r, err := v.start([]*factory{f})
-		if err == nil {
-			made, roots = append(made, i), append(roots, r[0])
-			err = ctx.Err()
-		}
-		if err != nil {
-			for _, i := range made {
-				i.Close()
-			}
-			return err
-		}
-	}
-	v.running = true
+// prepare makes the instances that will serve f, beside those that serve and
+// without a touch on them: with the roots of the uses that are there, and f's
+// as the last. What this snapshot has prepared already is used, since it serves
+// nobody. A use of the same name is being replaced: its instance stays as long
+// as it is in use.
+func (v *vm) prepare(ctx context.Context, f *factory) error {
 	v.mu.Lock()
-	v.factories = []*factory{f}
+	used := v.next != nil && v.next.used
 	v.mu.Unlock()
-	for n, p := range v.places {
-		p.worker.Do(func() { p.install(made[n], []*factory{f}, roots[n:n+1]) })
+	if used {
+		v.commit()
 	}
-	return nil
-}
-
-// start makes an instance with the roots of some factories.
-func (v *vm) start(factories []*factory) (*host.Instance, []*host.Root, error) {
-	begin := time.Now()
-	i, err := v.module.Start(v.config, false, func(l abi.Level, text string) {
-		if len(factories) > 0 {
-			factories[0].plugin.Log(l, text)
+	replaced := func(u *factory) bool { return u.name == f.name && slices.Contains(v.serving, u) }
+	v.mu.Lock()
+	c, uses := v.next, v.serving
+	v.next = nil // nobody takes from what is being altered
+	if c != nil {
+		uses = c.uses
+	}
+	if c == nil || slices.ContainsFunc(uses, replaced) {
+		if c != nil {
+			c.close()
 		}
-	})
-	if err != nil {
-		return nil, nil, plain(err)
+		c = &crew{vm: v, instances: make([]*instance, len(v.places))}
+		c.uses = slices.DeleteFunc(slices.Clone(uses), replaced)
 	}
-	roots := make([]*host.Root, 0, len(factories))
-	for _, f := range factories {
-		r, err := i.AddRoot(f.plugin)
-		if err != nil {
-			i.Close()
-			return nil, nil, fmt.Errorf("%s: %w", f.name, plain(err))
-		}
-		roots = append(roots, r)
+	v.mu.Unlock()
+	if err := c.add(ctx, f); err != nil {
+		v.discard(c)
+		return err
 	}
-	v.maker.metrics.started(time.Since(begin))
-	return i, roots, nil
-}
-
-// uses returns the factories that have roots, or are to have them.
-func (v *vm) uses() []*factory {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	return append([]*factory(nil), v.factories...)
+	c.uses = slices.DeleteFunc(c.uses, func(u *factory) bool { return u.removed })
+	v.next = c
+	return nil
+}
+
+// discard gives up a crew that failed, and with it the uses that have no other:
+// those of a snapshot that is refused.
+func (v *vm) discard(c *crew) {
+	c.close()
+	v.mu.Lock()
+	lost := slices.DeleteFunc(c.uses, func(u *factory) bool { return slices.Contains(v.serving, u) })
+	v.mu.Unlock()
+	m := v.maker
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, u := range lost {
+		if m.factories[u.key] == u {
+			delete(m.factories, u.key)
+		}
+	}
+}
+
+// commit takes into service what was prepared.
+func (v *vm) commit() {
+	for n, p := range v.places {
+		v.mu.Lock()
+		waits := v.next != nil && v.next.instances[n] != nil
+		v.mu.Unlock()
+		if waits {
+			p.worker.Do(func() { p.succeed(nil) })
+		}
+	}
+}
+
+// take returns the instance that is prepared for place n, or nil where there is
+// none; with a use, only if it is that use's turn to have it.
+func (v *vm) take(n int, f *factory) *instance {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	c := v.next
+	if c == nil || c.instances[n] == nil ||
+		f != nil && (!slices.Contains(c.uses, f) || !c.used && slices.Contains(v.serving, f)) {
+		return nil
+	}
+	x := c.instances[n]
+	c.instances[n], c.used = nil, true
+	v.serving = slices.Clone(c.uses)
+	if !slices.ContainsFunc(c.instances, func(x *instance) bool { return x != nil }) {
+		v.next = nil
+	}
+	return x
 }
 
 // remove takes f's roots out of every instance; with last, the VM goes too.
 func (v *vm) remove(f *factory, last bool) {
+	is := func(u *factory) bool { return u == f }
 	v.mu.Lock()
-	for n, other := range v.factories {
-		if other == f {
-			v.factories = append(v.factories[:n:n], v.factories[n+1:]...)
-			break
+	f.removed = true
+	v.serving = slices.DeleteFunc(v.serving, is)
+	c := v.next
+	if c != nil {
+		c.uses = slices.DeleteFunc(c.uses, is)
+		aborted := !c.used && !slices.ContainsFunc(c.uses, func(u *factory) bool { return !slices.Contains(v.serving, u) })
+		if last || aborted {
+			v.next = nil
+		} else {
+			c = nil
 		}
 	}
 	v.mu.Unlock()
+	if c != nil {
+		c.close()
+	}
 	for _, p := range v.places {
 		p.worker.Post(func() { p.removeRoot(f, last) })
 	}
@@ -170,6 +181,13 @@ func (v *vm) finish() {
 
 // end closes all at once, whatever the guests say.
 func (v *vm) end() {
+	v.mu.Lock()
+	c := v.next
+	v.next = nil
+	v.mu.Unlock()
+	if c != nil {
+		c.close()
+	}
 	for _, p := range v.places {
 		p.worker.Do(p.close)
 	}

@@ -33,7 +33,8 @@ type Session struct {
 }
 
 // Open starts a use of a kind. An error is what the author of the document
-// would be told: a module that cannot run, a configuration that it refuses.
+// would be told: a module that cannot run, a configuration that it refuses, and
+// what the filter has logged of that.
 func Open(ctx context.Context, kind plugins.Kind, use plugins.Use) (*Session, error) {
 	s := &Session{tcp: use.TCP, log: &logs{}, calls: &calls{}, faults: &faults{}}
 	workers := filter.NewWorkers(1)
@@ -45,12 +46,22 @@ func Open(ctx context.Context, kind plugins.Kind, use plugins.Use) (*Session, er
 	}
 	if s.factory, err = s.maker.New(ctx, use); err != nil {
 		s.maker.Close()
-		return nil, err
+		return nil, s.said(err)
 	}
 	if c, ok := s.factory.(filter.Committer); ok {
 		c.Commit()
 	}
 	return s, nil
+}
+
+// said adds what was logged last to err.
+func (s *Session) said(err error) error {
+	const most = 20
+	lines := s.log.take()
+	if len(lines) == 0 {
+		return err
+	}
+	return fmt.Errorf("%w\nIt logged:\n  %s", err, strings.Join(lines[max(len(lines)-most, 0):], "\n  "))
 }
 
 // Close ends the filter as a proxy does that no longer needs it.

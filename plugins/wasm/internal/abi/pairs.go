@@ -6,9 +6,6 @@ import (
 	"github.com/meshc/meshc/runtime/filter"
 )
 
-// PairsSize returns the number of bytes that AppendPairs adds for h.
-func PairsSize(h *filter.Headers) int { return 4 + 10*h.Len() + h.Bytes() }
-
 // AppendPairs appends h as a guest reads it: the number of pairs, the sizes of
 // each name and value, then names and values with a NUL after each; numbers
 // are 32 bits, little-endian, and sizes are without the NUL.
@@ -29,8 +26,9 @@ func AppendPairs(b []byte, h *filter.Headers) []byte {
 }
 
 // ParsePairs calls each for every pair in b, in order; name and value are
-// valid only during the call. Pairs over the limits, or that do not fit b, are
-// no pairs at all, as in Envoy: it reports false then and calls each for none.
+// valid only during the call. Pairs over the limits, that are not the whole of b
+// or lack a NUL are no pairs at all, as in Envoy: it reports false then and calls
+// each for none.
 func ParsePairs(b []byte, each func(name, value []byte)) bool {
 	n, ok := checkPairs(b)
 	if !ok {
@@ -56,13 +54,13 @@ func checkPairs(b []byte) (n int, ok bool) {
 		return 0, false
 	}
 	n = int(count)
-	rest := uint64(len(b) - 4 - 8*n)
+	text := b[4+8*n:]
 	for i := range 2 * n {
-		size := uint64(binary.LittleEndian.Uint32(b[4+4*i:])) + 1
-		if size > rest {
+		size := uint64(binary.LittleEndian.Uint32(b[4+4*i:]))
+		if size >= uint64(len(text)) || text[size] != 0 {
 			return 0, false
 		}
-		rest -= size
+		text = text[size+1:]
 	}
-	return n, true
+	return n, len(text) == 0
 }

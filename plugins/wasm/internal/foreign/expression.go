@@ -4,8 +4,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"reflect"
+	"regexp"
+	"regexp/syntax"
 	"sort"
 	"strings"
 	"sync"
@@ -13,6 +14,8 @@ import (
 
 	"cel.dev/cel-go/cel"
 	celast "cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/env"
+	"cel.dev/cel-go/common/overloads"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
 	"cel.dev/cel-go/common/types/traits"
@@ -24,27 +27,53 @@ import (
 
 // Bounds that Envoy does not have: an expression is the guest's, but runs outside of its limits.
 const (
-	maxExpressions = 1024 // of one root context
-	maxExpression  = 16 << 10
-	maxCost        = 1 << 17 // in steps of the evaluation: below a tenth of a second
+	maxExpressions = 100 // of one root context
+	maxExpression  = 2 << 10
+	maxDepth       = 100     // of an expression
+	maxCost        = 1 << 16 // see costs
+	maxValue       = 1 << 20 // bytes of what an evaluation returns
+)
+
+// Work, in the units of Env.Spend, and memory that a byte of an expression's
+// text stands for.
+const (
+	parseCost    = 16 << 10
+	evaluateCost = 4 << 10
+	stepCost     = 64
+	heldOfText   = 256
 )
 
 // expression is one that expr_create made.
-type expression struct{ program cel.Program }
+type expression struct {
+	program cel.Program
+	held    int
+}
 
 // language is CEL with its standard functions. Names are resolved when an
 // expression is evaluated, so none is declared.
 var language = sync.OnceValues(func() (*cel.Env, error) {
-	return cel.NewCustomEnv(cel.StdLib(), cel.ParserExpressionSizeLimit(maxExpression), cel.ParserRecursionLimit(100))
+	standard := cel.StdLib(cel.StdLibSubset(env.NewLibrarySubset().AddExcludedFunctions(env.NewFunction(overloads.Matches))))
+	text := []*cel.Type{cel.StringType, cel.StringType}
+	return cel.NewCustomEnv(standard, cel.ParserExpressionSizeLimit(maxExpression), cel.ParserRecursionLimit(maxDepth),
+		cel.Function(overloads.Matches,
+			cel.Overload(overloads.Matches, text, cel.BoolType),
+			cel.MemberOverload(overloads.MatchesString, text, cel.BoolType),
+			cel.SingletonBinaryBinding(matches)))
 })
 
 // create takes an expression's text and returns its token, 4 bytes little-endian.
-func (s *State) create(text []byte) ([]byte, abi.Status) {
-	if len(s.expressions) >= maxExpressions {
+func (s *State) create(e Env, text []byte) ([]byte, abi.Status) {
+	if len(text) > maxExpression {
+		return nil, abi.BadArgument
+	}
+	e.Spend(parseCost * len(text))
+	held := heldOfText * len(text)
+	if len(s.expressions) >= maxExpressions || !e.Hold(held) {
 		return nil, abi.InternalFailure
 	}
 	program, err := compile(string(text))
 	if err != nil {
+		e.Hold(-held)
 		return nil, abi.BadArgument
 	}
 	if s.expressions == nil {
@@ -54,7 +83,7 @@ func (s *State) create(text []byte) ([]byte, abi.Status) {
 		token := s.next
 		s.next++
 		if _, taken := s.expressions[token]; !taken {
-			s.expressions[token] = expression{program}
+			s.expressions[token] = expression{program, held}
 			return binary.LittleEndian.AppendUint32(nil, token), abi.Ok
 		}
 	}
@@ -70,14 +99,120 @@ func compile(text string) (cel.Program, error) {
 		return nil, issues.Err()
 	}
 	celast.PreOrderVisit(ast.NativeRep().Expr(), celast.NewExprVisitor(func(e celast.Expr) {
-		if e.Kind() == celast.CallKind && !env.HasFunction(e.AsCall().FunctionName()) {
+		switch {
+		case e.Kind() == celast.CallKind && !env.HasFunction(e.AsCall().FunctionName()):
 			err = fmt.Errorf("no function %s", e.AsCall().FunctionName())
+		case e.Kind() == celast.ComprehensionKind && nests(e):
+			err = errors.New("a macro in a macro")
 		}
 	}))
 	if err != nil {
 		return nil, err
 	}
-	return env.Program(ast, cel.CostLimit(maxCost))
+	return env.Program(ast, cel.CostTracking(costs{}), cel.CostLimit(maxCost))
+}
+
+// nests reports whether a macro has another one in it. Each level of them could
+// make a value that holds the one of the level before many times, which costs
+// nothing to make and everything to compare: with one level, what there is to
+// do is at most the square of the text.
+func nests(macro celast.Expr) (found bool) {
+	celast.PreOrderVisit(macro, celast.NewExprVisitor(func(e celast.Expr) {
+		found = found || e.Kind() == celast.ComprehensionKind && e.ID() != macro.ID()
+	}))
+	return found
+}
+
+// costs says what a call in an expression costs, by the sizes of its arguments
+// and its result: cel-go's own costs go by overloads, which are not known
+// without a type check, and take most calls for 1. It is asked after a call, so
+// nothing may be made in one that is not in proportion to what was there.
+type costs struct{}
+
+// CallCost is part of interpreter.ActualCostEstimator.
+func (costs) CallCost(_, _ string, arguments []ref.Val, result ref.Val) *uint64 {
+	total := 1
+	if _, ok := result.(traits.MutableLister); ok { // a macro's result, which grows by its last argument
+		arguments, result = arguments[len(arguments)-1:], nil
+	}
+	for _, a := range append(arguments[:len(arguments):len(arguments)], result) {
+		total += weight(a, maxCost+1-total)
+	}
+	cost := uint64(total)
+	return &cost
+}
+
+// weight is the size of a value with all that is in it: 1 for each, and for 16
+// bytes of text. It stops when it is over limit.
+func weight(v ref.Val, limit int) int {
+	switch v := v.(type) {
+	case nil:
+		return 0
+	case types.String:
+		return 1 + len(v)/16
+	case types.Bytes:
+		return 1 + len(v)/16
+	case traits.Mapper:
+		total := 1
+		for it := v.Iterator(); total <= limit && it.HasNext() == types.True; {
+			key := it.Next()
+			total += weight(key, limit-total)
+			total += weight(v.Get(key), limit-total)
+		}
+		return total
+	case traits.Lister:
+		total := 1
+		for it := v.Iterator(); total <= limit && it.HasNext() == types.True; {
+			total += weight(it.Next(), limit-total)
+		}
+		return total
+	}
+	return 1
+}
+
+// Bounds on a regular expression: its program, in instructions, and that times
+// the length of the text.
+const (
+	maxPattern = 1 << 12
+	maxMatch   = 1 << 22
+)
+
+// matches is CEL's function of this name. How much work it is depends on the
+// pattern, which may be anything, so that is looked at before.
+func matches(text, pattern ref.Val) ref.Val {
+	s, ok := text.(types.String)
+	p, ok2 := pattern.(types.String)
+	if !ok || !ok2 {
+		return types.MaybeNoSuchOverloadErr(text)
+	}
+	if len(p) > maxExpression {
+		return types.NewErr("pattern too long")
+	}
+	parsed, err := syntax.Parse(string(p), syntax.Perl)
+	if err != nil {
+		return types.WrapErr(err)
+	}
+	if n := instructions(parsed); n > maxPattern || n*(len(s)+1) > maxMatch {
+		return types.NewErr("too much to match")
+	}
+	re, err := regexp.Compile(string(p))
+	if err != nil {
+		return types.WrapErr(err)
+	}
+	return types.Bool(re.MatchString(string(s)))
+}
+
+// instructions is about the length of the program of a regular expression, or
+// more than maxPattern.
+func instructions(re *syntax.Regexp) int {
+	n := 1 + len(re.Rune)
+	for _, sub := range re.Sub {
+		n = min(n+instructions(sub), maxPattern+1)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max, 1)
+	}
+	return min(n, maxPattern+1)
 }
 
 // evaluate takes a token and returns the expression's value as a property is
@@ -90,24 +225,31 @@ func (s *State) evaluate(env Env, token []byte) ([]byte, abi.Status) {
 	if !ok {
 		return nil, abi.NotFound
 	}
-	value, _, err := e.program.Eval(attributes{env})
+	env.Spend(evaluateCost)
+	value, details, err := e.program.Eval(attributes{env})
+	if cost := details.ActualCost(); cost != nil {
+		env.Spend(stepCost * int(*cost))
+	}
 	if err != nil || types.IsUnknownOrError(value) {
 		return nil, abi.InternalFailure
 	}
-	return serialise(value, 0)
+	room := maxValue
+	return serialise(value, 0, &room)
 }
 
 // delete takes a token; one that is unknown is no error.
-func (s *State) delete(token []byte) abi.Status {
+func (s *State) delete(env Env, token []byte) abi.Status {
 	if len(token) != 4 {
 		return abi.BadArgument
 	}
-	delete(s.expressions, binary.LittleEndian.Uint32(token))
+	n := binary.LittleEndian.Uint32(token)
+	env.Hold(-s.expressions[n].held)
+	delete(s.expressions, n)
 	return abi.Ok
 }
 
-// serialise is the form in which a guest gets a value.
-func serialise(value ref.Val, depth int) ([]byte, abi.Status) {
+// serialise is the form in which a guest gets a value, where it has room.
+func serialise(value ref.Val, depth int, room *int) ([]byte, abi.Status) {
 	failed := func() ([]byte, abi.Status) { return nil, abi.SerializationFailure }
 	if depth > 8 {
 		return failed()
@@ -115,8 +257,14 @@ func serialise(value ref.Val, depth int) ([]byte, abi.Status) {
 	var native filter.Value
 	switch v := value.(type) {
 	case types.String:
+		if *room -= len(v); *room < 0 {
+			return nil, abi.InternalFailure
+		}
 		return []byte(v), abi.Ok
 	case types.Bytes:
+		if *room -= len(v); *room < 0 {
+			return nil, abi.InternalFailure
+		}
 		return []byte(v), abi.Ok
 	case types.Bool:
 		native = bool(v)
@@ -137,9 +285,9 @@ func serialise(value ref.Val, depth int) ([]byte, abi.Status) {
 		}
 		native = headers
 	case traits.Mapper:
-		return serialiseAll(v, func(key ref.Val) ref.Val { return v.Get(key) }, depth)
+		return serialiseAll(v, func(key ref.Val) ref.Val { return v.Get(key) }, depth, room)
 	case traits.Lister:
-		return serialiseAll(v, nil, depth)
+		return serialiseAll(v, nil, depth, room)
 	default:
 		return failed()
 	}
@@ -147,33 +295,39 @@ func serialise(value ref.Val, depth int) ([]byte, abi.Status) {
 	if !ok {
 		return failed()
 	}
+	if *room -= len(b); *room < 0 {
+		return nil, abi.InternalFailure
+	}
 	return b, abi.Ok
 }
 
+// pairSize is what a pair takes besides its texts.
+const pairSize = 10
+
 // serialiseAll is a map as pairs, or a list as pairs without values. Maps are in
 // the order of their keys, where Envoy has none.
-func serialiseAll(all traits.Iterable, get func(ref.Val) ref.Val, depth int) ([]byte, abi.Status) {
+func serialiseAll(all traits.Iterable, get func(ref.Val) ref.Val, depth int, room *int) ([]byte, abi.Status) {
 	type pair struct{ key, value []byte }
 	var pairs []pair
 	for it := all.Iterator(); it.HasNext() == types.True; {
 		var p pair
 		var status abi.Status
+		if *room -= pairSize; *room < 0 {
+			return nil, abi.InternalFailure
+		}
 		element := it.Next()
-		if p.key, status = serialise(element, depth+1); status != abi.Ok {
-			return nil, abi.SerializationFailure
+		if p.key, status = serialise(element, depth+1, room); status != abi.Ok {
+			return nil, status
 		}
 		if get != nil {
-			if p.value, status = serialise(get(element), depth+1); status != abi.Ok {
-				return nil, abi.SerializationFailure
+			if p.value, status = serialise(get(element), depth+1, room); status != abi.Ok {
+				return nil, status
 			}
 		}
 		pairs = append(pairs, p)
 	}
 	if get != nil {
 		sort.Slice(pairs, func(i, j int) bool { return string(pairs[i].key) < string(pairs[j].key) })
-	}
-	if len(pairs) > math.MaxInt32 {
-		return nil, abi.SerializationFailure
 	}
 	b := binary.LittleEndian.AppendUint32(nil, uint32(len(pairs)))
 	for _, p := range pairs {

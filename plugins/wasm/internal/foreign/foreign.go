@@ -21,12 +21,21 @@ type Env interface {
 	SetFilterState(name, value string, span LifeSpan) abi.Status
 
 	// DeclareProperty says how the property that set_property makes is typed. The
-	// status is BadArgument when it is declared already: what is declared counts for
-	// the whole root context, so that its objects keep their type.
+	// status is BadArgument when the context has declared it already: its objects
+	// keep their type.
 	DeclareProperty(p Property) abi.Status
 
 	// ClearRouteCache makes the proxy choose the route anew.
 	ClearRouteCache()
+
+	// Spend is told of work before it is done, and in long work again and again:
+	// n is about its nanoseconds. It does not return, but panics, when the call
+	// has taken too long.
+	Spend(n int)
+
+	// Hold is told of n bytes that are kept for the guest until Hold is told of
+	// -n. It reports whether they may be.
+	Hold(n int) bool
 }
 
 // LifeSpan is how long filter state lives.
@@ -75,19 +84,19 @@ type State struct {
 func (s *State) Call(env Env, name string, arguments []byte) (result []byte, status abi.Status, known bool) {
 	switch name {
 	case "compress":
-		result, status = compress(arguments)
+		result, status = compress(env, arguments)
 	case "uncompress":
-		result, status = uncompress(arguments, s.maxResult())
+		result, status = uncompress(env, arguments, s.maxResult())
 	case "verify_signature":
-		result, status = verifySignature(arguments)
+		result, status = verifySignature(env, arguments)
 	case "sign":
-		result, status = sign(arguments)
+		result, status = sign(env, arguments)
 	case "expr_create":
-		result, status = s.create(arguments)
+		result, status = s.create(env, arguments)
 	case "expr_evaluate":
 		result, status = s.evaluate(env, arguments)
 	case "expr_delete":
-		status = s.delete(arguments)
+		status = s.delete(env, arguments)
 	case "declare_property":
 		status = declareProperty(env, arguments)
 	case "set_envoy_filter_state":
@@ -98,6 +107,14 @@ func (s *State) Call(env Env, name string, arguments []byte) (result []byte, sta
 		return nil, abi.NotFound, false
 	}
 	return result, status, true
+}
+
+// Close lets go of the expressions.
+func (s *State) Close(env Env) {
+	for _, e := range s.expressions {
+		env.Hold(-e.held)
+	}
+	s.expressions = nil
 }
 
 func (s *State) maxResult() int {

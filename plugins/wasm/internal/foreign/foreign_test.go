@@ -15,6 +15,7 @@ import (
 	"encoding/hex"
 	"encoding/pem"
 	"fmt"
+	"math/big"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +32,18 @@ type env struct {
 	attributes map[string]filter.Value
 	done       []string
 	status     abi.Status
+	spent      int
+	held, room int // room is 0 where there is no bound
+}
+
+func (e *env) Spend(n int) { e.spent += n }
+
+func (e *env) Hold(n int) bool {
+	if e.room > 0 && e.held+n > e.room {
+		return false
+	}
+	e.held += n
+	return true
 }
 
 func (e *env) Property(path ...string) (filter.Value, bool) {
@@ -108,7 +121,7 @@ func TestArgumentsThatAreNoMessage(t *testing.T) {
 func TestCompress(t *testing.T) {
 	s := foreign.State{MaxResult: 1 << 20}
 	for _, data := range [][]byte{nil, []byte("a"), bytes.Repeat([]byte("abc"), 100_000)} {
-		packed, status, _ := s.Call(nil, "compress", data)
+		packed, status, _ := s.Call(&env{}, "compress", data)
 		if status != abi.Ok {
 			t.Fatal(status)
 		}
@@ -121,18 +134,18 @@ func TestCompress(t *testing.T) {
 			t.Errorf("%d bytes came back as %d, %v", len(data), out.Len(), err)
 		}
 		for _, after := range []string{"", "what follows the stream"} {
-			if got, status, _ := s.Call(nil, "uncompress", append(bytes.Clone(packed), after...)); status != abi.Ok || !bytes.Equal(got, data) {
+			if got, status, _ := s.Call(&env{}, "uncompress", append(bytes.Clone(packed), after...)); status != abi.Ok || !bytes.Equal(got, data) {
 				t.Errorf("uncompress: %d bytes, status %d", len(got), status)
 			}
 		}
 		for _, broken := range [][]byte{packed[:len(packed)-1], packed[1:], nil, {0x78, 0xbb, 1, 2, 3, 4}} {
-			if got, status, _ := s.Call(nil, "uncompress", broken); status != abi.SerializationFailure || got != nil {
+			if got, status, _ := s.Call(&env{}, "uncompress", broken); status != abi.SerializationFailure || got != nil {
 				t.Errorf("uncompress of a broken stream: %d bytes, status %d", len(got), status)
 			}
 		}
 	}
-	bomb, _, _ := s.Call(nil, "compress", make([]byte, 1<<20+1))
-	if got, status, _ := s.Call(nil, "uncompress", bomb); status != abi.InternalFailure || got != nil {
+	bomb, _, _ := s.Call(&env{}, "compress", make([]byte, 1<<20+1))
+	if got, status, _ := s.Call(&env{}, "uncompress", bomb); status != abi.InternalFailure || got != nil {
 		t.Errorf("a stream over the limit: %d bytes, status %d", len(got), status)
 	}
 }
@@ -141,7 +154,7 @@ func TestCompress(t *testing.T) {
 func TestUncompressZlib(t *testing.T) {
 	stream, _ := hex.DecodeString("789ccb48cdc9c907000" + "62c0215")
 	var s foreign.State
-	if got, status, _ := s.Call(nil, "uncompress", stream); string(got) != "hello" || status != abi.Ok {
+	if got, status, _ := s.Call(&env{}, "uncompress", stream); string(got) != "hello" || status != abi.Ok {
 		t.Errorf("got %q, %d", got, status)
 	}
 }
@@ -180,7 +193,7 @@ func TestSignatures(t *testing.T) {
 		}
 		for _, hash := range []string{"sha1", "sha224", "SHA256", "sha384", "sha512"} {
 			for _, privateKey := range [][]byte{text(2, string(private)), text(2, string(private)+"after"), text(4, block("PRIVATE KEY", private)), text(4, old[key])} {
-				result, status, _ := s.Call(nil, "sign", join(text(1, hash), privateKey, text(3, "the text")))
+				result, status, _ := s.Call(&env{}, "sign", join(text(1, hash), privateKey, text(3, "the text")))
 				if status != abi.Ok || !bytes.HasPrefix(result, verified) {
 					t.Fatalf("sign with %s: %d, %q", hash, status, result)
 				}
@@ -191,10 +204,10 @@ func TestSignatures(t *testing.T) {
 				}
 				for _, publicKey := range [][]byte{text(2, string(public)), text(2, string(public)+"after"), text(5, block("PUBLIC KEY", public))} {
 					arguments := join(text(1, hash), publicKey, text(3, string(signature)), message)
-					if result, status, _ := s.Call(nil, "verify_signature", arguments); status != abi.Ok || !bytes.Equal(result, verified) {
+					if result, status, _ := s.Call(&env{}, "verify_signature", arguments); status != abi.Ok || !bytes.Equal(result, verified) {
 						t.Errorf("verify with %s: %d, %q", hash, status, result)
 					}
-					if result, status, _ := s.Call(nil, "verify_signature", append(arguments, text(4, "another text")...)); status != abi.Ok || string(result) != string(text(2, "Failed to verify digest. Error code: 0")) {
+					if result, status, _ := s.Call(&env{}, "verify_signature", append(arguments, text(4, "another text")...)); status != abi.Ok || string(result) != string(text(2, "Failed to verify digest. Error code: 0")) {
 						t.Errorf("verify of another text: %d, %q", status, result)
 					}
 				}
@@ -224,7 +237,7 @@ func TestSignatures(t *testing.T) {
 		{"sign", join(text(1, "sha256"), text(4, block("PUBLIC KEY", public))), abi.Ok, text(3, "Invalid key type: private key required for signing operation.")},
 		{"sign", join(text(1, "sha256"), text(2, string(edPrivate))), abi.Ok, text(3, "Invalid private key: key data is corrupted or malformed.")},
 	} {
-		if result, status, _ := s.Call(nil, c.function, c.arguments); status != c.status || !bytes.Equal(result, c.want) {
+		if result, status, _ := s.Call(&env{}, c.function, c.arguments); status != c.status || !bytes.Equal(result, c.want) {
 			t.Errorf("%s: %d, %q; want %d, %q", c.function, status, result, c.status, c.want)
 		}
 	}
@@ -302,9 +315,8 @@ func TestExpressions(t *testing.T) {
 		{"a.b", abi.InternalFailure, ""},
 		{"1 / 0", abi.InternalFailure, ""},
 		{"request.path + 1", abi.InternalFailure, ""},
-		// Work without end is stopped.
-		{"[0,1,2,3,4,5,6,7,8,9].all(a, [0,1,2,3,4,5,6,7,8,9].all(b, [0,1,2,3,4,5,6,7,8,9].all(c, [0,1,2,3,4,5,6,7,8,9].all(d, [0,1,2,3,4,5,6,7,8,9].all(e, [0,1,2,3,4,5,6,7,8,9].all(f, [0,1,2,3,4,5,6,7,8,9].all(g, a+b+c+d+e+f+g < 100)))))))",
-			abi.InternalFailure, ""},
+		{"['a', 'b'].map(x, x + request.path)", abi.Ok, pairs("a/a/b", "", "b/a/b", "")},
+		{"{'a': 1}.exists(k, k == 'a') && [1, 2].filter(x, x > 1) == [2]", abi.Ok, "\x01"},
 	} {
 		token, status, _ := s.Call(e, "expr_create", []byte(c.text))
 		if status != abi.Ok {
@@ -316,9 +328,121 @@ func TestExpressions(t *testing.T) {
 			t.Errorf("%s: %q, %d; want %q, %d", c.text, got, status, c.want, c.status)
 		}
 	}
-	for _, bad := range []string{"", "request.", "1 +", "nothing(1)", "request.path.lowerAscii()", strings.Repeat("(", 1000), "'" + strings.Repeat("a", 1<<20) + "'"} {
+	for _, bad := range []string{"", "request.", "1 +", "nothing(1)", "request.path.lowerAscii()", strings.Repeat("(", 1000), "'" + strings.Repeat("a", 1<<20) + "'",
+		"[1].all(x, [1].all(y, x == y))", "[1].map(x, x).map(x, x)"} {
 		if token, status, _ := s.Call(e, "expr_create", []byte(bad)); status != abi.BadArgument || token != nil {
 			t.Errorf("create of %.20q: %d", bad, status)
+		}
+	}
+}
+
+// TestCostlyExpressions: what is short to say and long to do ends before it has
+// taken much memory or time. Those that end by a bound on what is known before
+// would otherwise not end within the test's time.
+func TestCostlyExpressions(t *testing.T) {
+	long := strings.Repeat("a", 100<<10)
+	e := &env{attributes: map[string]filter.Value{"request/path": long, "request/query": "(" + strings.Repeat("x", 1000) + "){1000}"}}
+	sum := strings.Repeat("request.path+", 30) + "''"
+	for text, want := range map[string]abi.Status{
+		`["aaaaaaaa"]` + strings.Repeat(`.map(x,x+x)`, 40):                         abi.BadArgument,
+		`[[0]]` + strings.Repeat(`.map(x,[x,x])`, 40) + ` == []`:                   abi.BadArgument,
+		strings.Repeat("[[y,y]].exists(y,", 50) + "y==y" + strings.Repeat(")", 50): abi.BadArgument,
+		sum: abi.InternalFailure,
+		"[" + strings.Repeat("request.path,", 150) + "]":                            abi.InternalFailure,
+		"['a'].exists(x, " + sum + " == '')":                                        abi.InternalFailure,
+		"[" + strings.Repeat("0,", 400) + "0].map(x, request.path + 'b')":           abi.InternalFailure,
+		"[" + strings.Repeat("0,", 400) + "0].all(x, request.path == request.path)": abi.InternalFailure,
+		"request.path.matches('(a*)*(a|b){100}c')":                                  abi.InternalFailure,
+		"'a'.matches(request.query)":                                                abi.InternalFailure,
+		"matches('a', '((a{30}){30}){30}')":                                         abi.InternalFailure,
+		"'a'.matches('^[a-z]{1,30}$')":                                              abi.Ok,
+		"request.path.matches('^a+$')":                                              abi.Ok,
+	} {
+		var s foreign.State
+		token, status, _ := s.Call(e, "expr_create", []byte(text))
+		var got []byte
+		if status == abi.Ok {
+			e.spent = 0
+			got, status, _ = s.Call(e, "expr_evaluate", token)
+			if e.spent < 1000 {
+				t.Errorf("%.40s spent %d", text, e.spent)
+			}
+		}
+		if status != want || status != abi.Ok && got != nil {
+			t.Errorf("%.40s: %d, want %d", text, status, want)
+		}
+	}
+}
+
+// TestHeldExpressions: what expressions keep is accounted for and given back.
+func TestHeldExpressions(t *testing.T) {
+	var s foreign.State
+	e := &env{room: 600 << 10}
+	create := func(text string) ([]byte, abi.Status) {
+		token, status, _ := s.Call(e, "expr_create", []byte(text))
+		return token, status
+	}
+	if _, status := create("1 +"); status != abi.BadArgument || e.held != 0 {
+		t.Errorf("a bad expression: %d, %d bytes held", status, e.held)
+	}
+	token, _ := create("'" + strings.Repeat("a", 1500) + "'")
+	if e.held < 1500 {
+		t.Errorf("%d bytes held", e.held)
+	}
+	if _, status := create("'" + strings.Repeat("a", 1500) + "'"); status != abi.InternalFailure {
+		t.Errorf("more than there is room for: %d", status)
+	}
+	for range 2 {
+		s.Call(e, "expr_delete", token)
+		if e.held != 0 {
+			t.Errorf("%d bytes held after the end", e.held)
+		}
+	}
+	create("1")
+	create("2")
+	if s.Close(e); e.held != 0 {
+		t.Errorf("%d bytes held after Close", e.held)
+	}
+}
+
+// TestBigKey: a key that would take long is none.
+func TestBigKey(t *testing.T) {
+	for bits, want := range map[uint]string{4096: "Failed to verify digest", 8192: "Failed to initialize digest verify"} {
+		n := new(big.Int).Lsh(big.NewInt(1), bits-1)
+		der, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: n.SetBit(n, 0, 1), E: 65537})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var s foreign.State
+		got, status, _ := s.Call(&env{}, "verify_signature", join(text(1, "sha256"), text(2, string(der)), text(3, "signature"), text(4, "text")))
+		if status != abi.Ok || !strings.Contains(string(got), want) {
+			t.Errorf("%d bits: %d, %q", bits, status, got)
+		}
+	}
+}
+
+// TestSpent: what a function does it spends, and in pieces where it is much.
+func TestSpent(t *testing.T) {
+	var s foreign.State
+	big := make([]byte, 1<<20)
+	e := &env{}
+	packed, status, _ := s.Call(e, "compress", big)
+	if status != abi.Ok || e.spent < len(big) {
+		t.Errorf("compress: %d, %d", status, e.spent)
+	}
+	e.spent = 0
+	if _, status, _ = s.Call(e, "uncompress", packed); status != abi.Ok || e.spent < len(big) {
+		t.Errorf("uncompress: %d, %d", status, e.spent)
+	}
+	for _, name := range []string{"verify_signature", "sign"} {
+		e.spent = 0
+		if s.Call(e, name, join(text(1, "sha256"), text(2, "key"))); e.spent < 1<<20 {
+			t.Errorf("%s: %d", name, e.spent)
+		}
+	}
+	for name, n := range map[string]int{"compress": 17 << 20, "uncompress": 17 << 20, "sign": 5 << 20, "verify_signature": 5 << 20} {
+		if _, status, _ := s.Call(e, name, make([]byte, n)); status != abi.InternalFailure {
+			t.Errorf("%s of %d bytes: %d", name, n, status)
 		}
 	}
 }

@@ -32,6 +32,16 @@ var hashes = map[string]crypto.Hash{
 	"sha1": crypto.SHA1, "sha224": crypto.SHA224, "sha256": crypto.SHA256, "sha384": crypto.SHA384, "sha512": crypto.SHA512,
 }
 
+// maxSigned bounds the arguments of both functions, in bytes.
+const maxSigned = 4 << 20
+
+// Work, in the units of Env.Spend, of what a key is used for, and of a byte of
+// text. A signature with RSA of 4096 bits takes some milliseconds.
+const (
+	keyCost  = 4 << 20
+	hashCost = 8
+)
+
 // digest hashes text by a hash's name.
 func digest(name, text []byte) (crypto.Hash, []byte, error) {
 	hash, ok := hashes[strings.ToLower(string(name))]
@@ -45,7 +55,11 @@ func digest(name, text []byte) (crypto.Hash, []byte, error) {
 
 // verifySignature takes VerifySignatureArguments and returns a
 // VerifySignatureResult. The key is RSA (PKCS #1 v1.5) or ECDSA (ASN.1).
-func verifySignature(arguments []byte) ([]byte, abi.Status) {
+func verifySignature(env Env, arguments []byte) ([]byte, abi.Status) {
+	if len(arguments) > maxSigned {
+		return nil, abi.InternalFailure
+	}
+	env.Spend(keyCost + hashCost*len(arguments))
 	m, ok := decode(arguments, fields{1: isText, 2: isBytes, 3: isBytes, 4: isBytes, 5: isText})
 	der, text := m.bytes[2], m.bytes[5]
 	if !ok || (len(der) > 0) == (len(text) > 0) { // no key, or two
@@ -75,6 +89,9 @@ func verify(name []byte, block *pem.Block, signature, text []byte) error {
 	}
 	switch key := key.(type) {
 	case *rsa.PublicKey:
+		if key.N.BitLen() > maxRSA {
+			return errVerifyKey
+		}
 		if rsa.VerifyPKCS1v15(key, hash, sum, signature) != nil {
 			return errVerify
 		}
@@ -89,7 +106,11 @@ func verify(name []byte, block *pem.Block, signature, text []byte) error {
 }
 
 // sign takes SignArguments and returns a SignResult. Keys are as in verifySignature.
-func sign(arguments []byte) ([]byte, abi.Status) {
+func sign(env Env, arguments []byte) ([]byte, abi.Status) {
+	if len(arguments) > maxSigned {
+		return nil, abi.InternalFailure
+	}
+	env.Spend(keyCost + hashCost*len(arguments))
 	m, ok := decode(arguments, fields{1: isText, 2: isBytes, 3: isBytes, 4: isText})
 	der, text := m.bytes[2], m.bytes[4]
 	if !ok || (len(der) > 0) == (len(text) > 0) {
@@ -129,6 +150,9 @@ func signature(name []byte, block *pem.Block, text []byte) ([]byte, error) {
 	var signed []byte
 	switch key := key.(type) {
 	case *rsa.PrivateKey:
+		if key.N.BitLen() > maxRSA {
+			return nil, errBadSignKey
+		}
 		signed, err = rsa.SignPKCS1v15(nil, key, hash, sum)
 	case *ecdsa.PrivateKey:
 		signed, err = ecdsa.SignASN1(rand.Reader, key, sum)
@@ -141,9 +165,14 @@ func signature(name []byte, block *pem.Block, text []byte) ([]byte, error) {
 	return signed, nil
 }
 
-// maxKey bounds a key's DER: twice what RSA of 8192 bits has, which is the most
-// that BoringSSL takes. Longer ones keep a processor for seconds.
-const maxKey = 10 << 10
+// maxRSA bounds an RSA key in bits, and maxKey and maxText any key's DER and
+// PEM in bytes: a private key of RSA with 4096 bits has 2.4 KiB. BoringSSL takes
+// up to 8192 bits, which keep a processor for a twentieth of a second.
+const (
+	maxRSA  = 4096
+	maxKey  = 3 << 10
+	maxText = 16 << 10
+)
 
 // keyOf is the key of either form: DER, whose type is the first one, or the first
 // block in PEM of a wanted type. It is nil when there is none. Bytes after a
@@ -155,6 +184,9 @@ func keyOf(der, text []byte, types ...string) *pem.Block {
 			return nil
 		}
 		return &pem.Block{Type: types[0], Bytes: first.FullBytes}
+	}
+	if len(text) > maxText {
+		return nil
 	}
 	for {
 		block, rest := pem.Decode(text)

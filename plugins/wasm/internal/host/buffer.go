@@ -111,8 +111,16 @@ func setBuffer(i *Instance, p []uint64) abi.Status {
 	if !ok {
 		return abi.InvalidMemoryAccess
 	}
-	b := i.current.bodyBuffer(t)
-	if b == nil {
+	b, limit := i.current.bodyBuffer(t), 0
+	switch r := i.current.root; {
+	case b != nil:
+		limit = growth * i.current.limit()
+	case t == abi.GRPCMessage && r != nil && r.message != nil:
+		var message filter.Buffer
+		message.View(r.message)
+		defer func() { r.message = message.Bytes() }()
+		b, limit = &message, maxMessages
+	default:
 		return abi.BadArgument
 	}
 	// Envoy replaces at the beginning and adds at the end, and nothing between.
@@ -120,9 +128,17 @@ func setBuffer(i *Instance, p []uint64) abi.Status {
 	if start > 0 && start < b.Len() {
 		return abi.BadArgument
 	}
-	if len(data) > 0 && b.Len()+len(data) > growth*i.current.limit() {
+	if len(data) > 0 && b.Len()+len(data) > limit {
 		return abi.InternalFailure
 	}
+	more := len(data)
+	if start == 0 {
+		more -= min(length, b.Len())
+	}
+	if t != abi.GRPCMessage && more > 0 && !i.current.grow(filter.Direction(t&1), more) {
+		return abi.InternalFailure
+	}
+	i.spend(ofBytes(b.Len()))
 	b.Replace(start, length, data)
 	return abi.Ok
 }

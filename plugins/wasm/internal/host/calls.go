@@ -13,14 +13,42 @@ import (
 // One more is answered InternalFailure, as Envoy does when it cannot send.
 const maxCalls = 1000
 
+// callSize is what a call in flight is taken for besides the bytes that it was
+// made with.
+const callSize = 4 << 10
+
+// newCall returns a call that n bytes are kept for, or nil where there are too
+// many calls, or no room.
+func (i *Instance) newCall(r *Root, n int) *call {
+	if len(i.calls) >= maxCalls || !i.hold(n+callSize) {
+		return nil
+	}
+	return &call{root: r, held: n + callSize}
+}
+
+// forget ends a call: nothing is kept for it any more.
+func (i *Instance) forget(token uint32) {
+	if c := i.calls[token]; c != nil {
+		delete(i.calls, token)
+		i.config.Held.hold(-c.held - c.waiting)
+		c.held, c.waiting = 0, 0
+	}
+}
+
 // call is a call of a guest that is in flight: an HTTP call, or a gRPC call or
 // stream. It belongs to a root.
 type call struct {
 	root   *Root
+	held   int // bytes that are kept for it
 	cancel func()
-	stream filter.GRPCStream // of gRPC
-	unary  []byte            // what a unary gRPC call has got
-	got    bool
+
+	// Of gRPC.
+	stream  filter.GRPCStream // nil while the cluster is not there
+	early   []earlySend       // what was sent meanwhile
+	waiting int               // bytes sent that the service had not taken when it was last asked
+	unary   []byte            // what a unary call has got
+	got     bool
+	over    chan struct{} // closed when nobody wants messages any more
 }
 
 // stop ends a call whose answer nobody wants any more.
@@ -30,6 +58,10 @@ func (c *call) stop() {
 	}
 	if c.stream != nil {
 		c.stream.Cancel()
+	}
+	if c.over != nil {
+		close(c.over)
+		c.over = nil
 	}
 }
 
@@ -67,6 +99,7 @@ func httpCall(i *Instance, p []uint64) abi.Status {
 	if !ok || !ok2 || !ok3 || !ok4 {
 		return abi.InvalidMemoryAccess
 	}
+	i.spend(heavyCost)
 	// The token's place is tried before anything is sent.
 	if s := i.answer32(p[9], 0); s != abi.Ok {
 		return s
@@ -75,37 +108,44 @@ func httpCall(i *Instance, p []uint64) abi.Status {
 	if r == nil || int32(p[8]) < 0 || !r.plugin.Clusters[cluster] {
 		return abi.BadArgument
 	}
-	request := filter.CallRequest{Headers: headersOf(pairs), Timeout: time.Duration(uint32(p[8])) * time.Millisecond}
+	request := filter.CallRequest{Headers: i.headersOf(pairs), Timeout: time.Duration(uint32(p[8])) * time.Millisecond}
 	for _, name := range []string{":path", ":method", ":authority"} {
 		if _, ok := request.Headers.Get(name); !ok {
 			return abi.BadArgument
 		}
 	}
-	if len(i.calls) >= maxCalls {
+	after := i.headersOf(trailers)
+	c := i.newCall(r, len(body)+len(pairs)+len(trailers))
+	if c == nil {
 		return abi.InternalFailure
 	}
 	if len(body) > 0 {
 		request.Body = append([]byte(nil), body...)
 		request.Headers.Set("content-length", strconv.Itoa(len(body)))
 	}
-	if t := headersOf(trailers); t.Len() > 0 {
-		request.Trailers = t
+	if after.Len() > 0 {
+		request.Trailers = after
 	}
 	token := i.token(&i.lastHTTP, 0)
-	c := &call{root: r}
-	if !i.check {
-		if err := i.send(c, token, string([]byte(cluster)), request, time.Now().Add(retryFor)); err != nil {
-			return abi.BadArgument
-		}
-	}
 	i.calls[token] = c
+	if err := i.send(c, token, string([]byte(cluster)), request, time.Now().Add(retryFor)); err != nil {
+		i.forget(token)
+		return abi.BadArgument
+	}
 	return i.answer32(p[9], token)
 }
 
 // send makes the call, or has it made when its cluster is there.
 func (i *Instance) send(c *call, token uint32, cluster string, r filter.CallRequest, until time.Time) error {
 	cancel, err := i.config.Caller.Call(cluster, r, func(response filter.CallResponse) {
-		i.post(func() { i.answered(token, &response) })
+		n := len(response.Body)
+		if response.Headers != nil {
+			n += response.Headers.Bytes()
+		}
+		if !i.config.Held.hold(n) { // as if it had been reset
+			response, n = filter.CallResponse{}, 0
+		}
+		i.deliver(n, func() { i.answered(token, &response) })
 	})
 	if errors.Is(err, filter.ErrNoCluster) {
 		if time.Now().After(until) {
@@ -133,7 +173,7 @@ func (i *Instance) send(c *call, token uint32, cluster string, r filter.CallRequ
 // there is none.
 func (i *Instance) answered(token uint32, response *filter.CallResponse) {
 	c, wanted := i.wanted(token)
-	delete(i.calls, token)
+	i.forget(token)
 	f := &i.on[onCallResponse]
 	if !wanted || f.fn == nil {
 		return

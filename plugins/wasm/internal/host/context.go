@@ -28,8 +28,12 @@ type Context struct {
 	stopped           [2]bool            // waits to be continued
 	shown             [2]int             // bytes kept that the guest has seen and does not see again
 	record            *filter.Record     // in on_log
-	replied           bool               // a local reply was asked for
 	failed            bool               // it was in an instance that ended, and has been failed
+	kept              int                // bytes of the account, of what lives as long as the context
+	grown             [2]int             // and those by which the guest has made a body longer
+	set               int                // how many properties it has made
+
+	declared map[string]foreign.Property
 }
 
 // Root is the context of one plugin in an instance.
@@ -42,7 +46,6 @@ type Root struct {
 	onDeleted   func()
 
 	functions foreign.State // foreign ones
-	declared  map[string]foreign.Property
 
 	statusCode    uint32
 	statusMessage string
@@ -124,9 +127,6 @@ func (c *Context) notify(which callback) {
 	}
 }
 
-// Plugin returns what the root was made for.
-func (r *Root) Plugin() *Plugin { return r.plugin }
-
 // Remove ends the root: on_done, and on_delete once the guest agrees. deleted
 // is called, inside the worker, when that has happened; see Delete for a guest
 // that never agrees.
@@ -140,12 +140,10 @@ func (r *Root) Remove(deleted func()) {
 	r.onDeleted = deleted
 	if f := &i.on[onDone]; f.fn != nil {
 		f.stack[0] = uint64(r.id)
-		r.pendingDone = true
-		ok := i.call(&r.Context, f)
-		if ok && uint32(f.stack[0]) == 0 {
-			return // until proxy_done
+		if i.call(&r.Context, f) && uint32(f.stack[0]) == 0 {
+			r.pendingDone = true // until proxy_done
+			return
 		}
-		r.pendingDone = false
 	}
 	r.delete()
 }
@@ -166,10 +164,11 @@ func (r *Root) delete() {
 	for token, c := range i.calls {
 		if c.root == r {
 			c.stop()
-			delete(i.calls, token)
+			i.forget(token)
 		}
 	}
 	r.notify(onDelete)
+	r.letGo()
 	delete(i.contexts, r.id)
 	for n, other := range i.roots {
 		if other == r {
@@ -179,6 +178,39 @@ func (r *Root) delete() {
 	}
 	if r.onDeleted != nil {
 		r.onDeleted()
+	}
+}
+
+// letGo gives back what the host keeps for the root.
+func (r *Root) letGo() {
+	r.keep(-r.kept)
+	r.functions.Close(environment{r.instance})
+}
+
+// keep takes n bytes of the account until the context ends; it reports false
+// where there is no room.
+func (c *Context) keep(n int) bool {
+	if !c.instance.hold(n) {
+		return false
+	}
+	c.kept += n
+	return true
+}
+
+// grow takes n bytes until a body goes on its way.
+func (c *Context) grow(d filter.Direction, n int) bool {
+	if !c.instance.hold(n) {
+		return false
+	}
+	c.grown[d] += n
+	return true
+}
+
+// passed is a body on its way: it is no longer kept for this filter.
+func (c *Context) passed(d filter.Direction) {
+	if n := c.grown[d]; n > 0 {
+		c.instance.config.Held.hold(-n)
+		c.grown[d] = 0
 	}
 }
 
@@ -198,6 +230,11 @@ func (c *Context) end() {
 	if i.module != nil {
 		c.notify(onDelete)
 		delete(i.contexts, c.id)
+	}
+	c.passed(filter.Request)
+	c.passed(filter.Response)
+	if c.kept != 0 {
+		c.keep(-c.kept)
 	}
 	*c = Context{}
 }
@@ -251,17 +288,28 @@ func (c *Context) resume(t abi.StreamType) abi.Status {
 	if !ok {
 		return abi.Ok
 	}
-	c.release(d)
-	if c.stream != nil {
-		c.stream.Continue(d)
-	} else {
+	// As in Envoy, the guest may still look at a response's headers, and at a
+	// connection's data, until the call has returned: they go after it.
+	switch {
+	case c.conn != nil:
+		c.instance.afterCall(func() { c.release(d) })
 		c.conn.Continue(d)
+	case d == filter.Response:
+		h := c.headers[d]
+		c.release(d)
+		c.headers[d] = h
+		c.instance.afterCall(func() { c.headers[d] = nil })
+		c.stream.Continue(d)
+	default:
+		c.release(d)
+		c.stream.Continue(d)
 	}
 	return abi.Ok
 }
 
 // release takes a message out of the guest's reach.
 func (c *Context) release(d filter.Direction) {
+	c.passed(d)
 	c.headers[d], c.trailers[d], c.body[d] = nil, nil, nil
 	c.buffering[d], c.stopped[d], c.shown[d] = false, false, 0
 }
@@ -288,7 +336,7 @@ func clearRouteCache(i *Instance, _ []uint64) abi.Status {
 }
 
 // sendLocalResponse asks for a reply. It is made when the callback has
-// returned, and only the first of a stream is.
+// returned, and only the first of a callback is.
 func sendLocalResponse(i *Instance, p []uint64) abi.Status {
 	details, ok := i.text(p[1], p[2])
 	body, ok2 := i.bytes(p[3], p[4])
@@ -298,16 +346,22 @@ func sendLocalResponse(i *Instance, p []uint64) abi.Status {
 	}
 	c := i.current
 	s := c.stream
-	if s == nil || c.replied {
+	if s == nil {
 		return abi.Ok
 	}
-	c.replied = true
+	n := len(details) + len(body) + len(pairs)
+	i.spend(heavyCost + pairsCost*len(pairs))
+	if !c.keep(n) {
+		return abi.InternalFailure
+	}
 	r := filter.Reply{Status: int(int32(p[0])), GRPCStatus: int(int32(p[7])), Details: string([]byte(details)), Body: append([]byte(nil), body...)}
 	abi.ParsePairs(pairs, func(name, value []byte) {
-		if validField(name, value) {
+		if validField(name, value) && name[0] != ':' {
 			r.Headers = append(r.Headers, filter.Field{Name: lower(string(name)), Value: string(value)})
 		}
 	})
-	s.Reply(r)
+	if !s.Reply(r) {
+		c.keep(-n)
+	}
 	return abi.Ok
 }

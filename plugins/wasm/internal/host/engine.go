@@ -21,32 +21,60 @@ import (
 	"github.com/meshc/meshc/plugins/wasm/internal/module"
 )
 
-// Engine compiles modules and holds what all instances of a process link to.
+// Engine compiles modules.
 type Engine struct {
-	runtime wazero.Runtime
-	cache   wazero.CompilationCache
+	cache *cache // nil without a folder
 }
 
-// NewEngine starts an engine. Compiled code is kept in stateDir/wasm over
-// restarts; where stateDir is empty it lives as long as the engine.
+// NewEngine makes an engine. What it compiles is kept in stateDir/wasm over
+// restarts, unless stateDir is empty.
 func NewEngine(stateDir string) (*Engine, error) {
+	if stateDir == "" {
+		return &Engine{}, nil
+	}
+	c, err := newCache(filepath.Join(stateDir, "wasm"))
+	if err != nil {
+		return nil, fmt.Errorf("cache of compiled modules: %w", err)
+	}
+	return &Engine{c}, nil
+}
+
+// machine runs one module: what the instances of it link to, and the compiled
+// code, which wazero keeps in a folder. A machine for each module makes the
+// folder the module's own.
+type machine struct {
+	runtime wazero.Runtime
+	code    wazero.CompilationCache
+}
+
+// newMachine makes one whose code is kept in dir, or, where dir is empty, only
+// as long as the machine.
+func newMachine(dir string) (*machine, error) {
 	ctx := context.Background()
-	cache := wazero.NewCompilationCache()
-	if stateDir != "" {
+	code := wazero.NewCompilationCache()
+	if dir != "" {
 		var err error
-		if cache, err = wazero.NewCompilationCacheWithDir(filepath.Join(stateDir, "wasm")); err != nil {
-			return nil, fmt.Errorf("cache of compiled modules: %w", err)
+		if code, err = wazero.NewCompilationCacheWithDir(dir); err != nil {
+			return nil, err
 		}
 	}
 	// The flag that closes a module when a context ends is off: it costs 2 µs a
 	// call. What the loader puts into each module stops it instead.
-	config := wazero.NewRuntimeConfigCompiler().WithCompilationCache(cache).WithMemoryLimitPages(maxMemory / pageSize).WithDebugInfoEnabled(false)
-	e := &Engine{runtime: wazero.NewRuntimeWithConfig(ctx, config), cache: cache}
-	if err := e.link(ctx); err != nil {
-		e.Close()
-		return nil, err
-	}
-	return e, nil
+	config := wazero.NewRuntimeConfigCompiler().WithCompilationCache(code).WithMemoryLimitPages(maxMemory / pageSize).WithDebugInfoEnabled(false)
+	return &machine{wazero.NewRuntimeWithConfig(ctx, config), code}, nil
+}
+
+// compile compiles a module that was metered, or takes its code from the folder.
+func (m *machine) compile(ctx context.Context, metered []byte) (wazero.CompiledModule, error) {
+	// With more than one worker wazero also looks at ctx between functions.
+	workers := max(2, runtime.GOMAXPROCS(0))
+	return m.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, workers), metered)
+}
+
+// close ends the machine and all that runs on it.
+func (m *machine) close() {
+	m.runtime.Close(context.Background())
+	m.code.Close(context.Background())
 }
 
 // maxMemory is the most that any guest may have: Envoy's limit.
@@ -57,7 +85,7 @@ const (
 
 // link registers the host functions, all of them, under the names of each
 // module that guests import them from.
-func (e *Engine) link(ctx context.Context) error {
+func (m *machine) link(ctx context.Context) error {
 	builders := map[string]wazero.HostModuleBuilder{}
 	seen := map[string]bool{}
 	for _, version := range []module.ABI{module.ABI010, module.ABI020, module.ABI021} {
@@ -75,14 +103,14 @@ func (e *Engine) link(ctx context.Context) error {
 			}
 			b := builders[f.Module]
 			if b == nil {
-				b = e.runtime.NewHostModuleBuilder(f.Module)
+				b = m.runtime.NewHostModuleBuilder(f.Module)
 				builders[f.Module] = b
 			}
 			b.NewFunctionBuilder().WithGoModuleFunction(impl.bind(f.Name, len(f.Signature.Results) > 0),
 				f.Signature.Params, f.Signature.Results).Export(f.Name)
 		}
 	}
-	builders[module.FuelModule] = e.runtime.NewHostModuleBuilder(module.FuelModule)
+	builders[module.FuelModule] = m.runtime.NewHostModuleBuilder(module.FuelModule)
 	builders[module.FuelModule].NewFunctionBuilder().
 		WithGoModuleFunction(api.GoModuleFunc(refuel), nil, []api.ValueType{api.ValueTypeI64}).Export(module.FuelName)
 	for name, b := range builders {
@@ -93,47 +121,64 @@ func (e *Engine) link(ctx context.Context) error {
 	return nil
 }
 
-// Close ends the engine. No instance may be in use any more.
-func (e *Engine) Close() {
-	e.runtime.Close(context.Background())
-	e.cache.Close(context.Background())
-}
-
 // Module is a compiled module.
 type Module struct {
 	compiled wazero.CompiledModule
 	version  abi.Version
-	engine   *Engine
+	machine  *machine
 }
 
-// Compile compiles code for guests with at most memory bytes. Its errors are
+// Compile compiles a module for guests with at most memory bytes. Its errors are
 // for the author of the module. It stops early when ctx ends.
-func (e *Engine) Compile(ctx context.Context, code []byte, memory uint64) (*Module, error) {
-	m, err := module.Parse(code)
+func (e *Engine) Compile(ctx context.Context, blob string, memory uint64) (*Module, error) {
+	code, pages := readOnly(blob), uint32(min(memory, maxMemory)/pageSize)
+	var entry string
+	if e.cache != nil {
+		entry = entryName(code, pages)
+		if m := e.cache.load(ctx, entry); m != nil {
+			return m.linked(ctx)
+		}
+	}
+	parsed, err := module.Parse(code)
 	if err != nil {
 		return nil, err
 	}
-	pages := uint32(min(memory, maxMemory) / pageSize)
-	if problems := m.Problems(pages); len(problems) > 0 {
+	if problems := parsed.Problems(pages); len(problems) > 0 {
 		return nil, fmt.Errorf("%s", strings.Join(problems, "; "))
 	}
-	version, err := m.ABI()
+	version, err := parsed.ABI()
 	if err != nil {
 		return nil, err
 	}
-	metered, err := m.Meter(pages)
+	metered, err := parsed.Meter(pages)
 	if err != nil {
 		return nil, err
 	}
-	// With more than one worker wazero also looks at ctx between functions.
-	workers := max(2, runtime.GOMAXPROCS(0))
-	compiled, err := e.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, workers), metered)
+	m := &Module{version: map[module.ABI]abi.Version{module.ABI010: abi.V0_1_0, module.ABI020: abi.V0_2_0, module.ABI021: abi.V0_2_1}[version]}
+	if e.cache != nil {
+		err = e.cache.store(ctx, entry, metered, m)
+	} else if m.machine, err = newMachine(""); err == nil {
+		m.compiled, err = m.machine.compile(ctx, metered)
+	}
 	if err != nil {
+		m.Close()
 		return nil, fmt.Errorf("compile: %w", err)
 	}
-	versions := map[module.ABI]abi.Version{module.ABI010: abi.V0_1_0, module.ABI020: abi.V0_2_0, module.ABI021: abi.V0_2_1}
-	return &Module{compiled, versions[version], e}, nil
+	return m.linked(ctx)
 }
 
-// Close frees the code. Instances that run keep what they need.
-func (m *Module) Close() { m.compiled.Close(context.Background()) }
+// linked is m with the host functions there.
+func (m *Module) linked(ctx context.Context) (*Module, error) {
+	if err := m.machine.link(context.WithoutCancel(ctx)); err != nil {
+		m.Close()
+		return nil, err
+	}
+	return m, nil
+}
+
+// Close frees the code. No instance may be left.
+func (m *Module) Close() {
+	if m.machine != nil {
+		m.machine.close()
+	}
+}

@@ -31,22 +31,23 @@ func (e environment) Property(path ...string) (filter.Value, bool) {
 // SetFilterState finds none of Envoy's own objects here.
 func (environment) SetFilterState(string, string, foreign.LifeSpan) abi.Status { return abi.NotFound }
 
-// maxDeclared bounds the properties that one root may declare.
+// maxDeclared bounds the properties that one context may declare.
 const maxDeclared = 1000
 
-// DeclareProperty is part of foreign.Env.
+// DeclareProperty is part of foreign.Env. As in Envoy, a stream can declare, but
+// only what its root declares has an effect.
 func (e environment) DeclareProperty(p foreign.Property) abi.Status {
-	r := e.current.root
-	if _, known := r.declared[p.Name]; known {
+	c := e.current
+	if _, known := c.declared[p.Name]; known {
 		return abi.BadArgument
 	}
-	if len(r.declared) >= maxDeclared {
+	if len(c.declared) >= maxDeclared || !c.keep(len(p.Name)+len(p.Schema)+propertySize) {
 		return abi.InternalFailure
 	}
-	if r.declared == nil {
-		r.declared = map[string]foreign.Property{}
+	if c.declared == nil {
+		c.declared = map[string]foreign.Property{}
 	}
-	r.declared[p.Name] = p
+	c.declared[p.Name] = p
 	return abi.Ok
 }
 
@@ -56,3 +57,9 @@ func (e environment) ClearRouteCache() {
 		s.ClearRoute()
 	}
 }
+
+// Spend is part of foreign.Env.
+func (e environment) Spend(n int) { e.spend(n) }
+
+// Hold is part of foreign.Env.
+func (e environment) Hold(n int) bool { return e.hold(n) }

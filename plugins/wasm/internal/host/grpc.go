@@ -13,11 +13,12 @@ import (
 
 // Numbers of gRPC's own statuses.
 const (
+	grpcExhausted   = 8
 	grpcInternal    = 13
 	grpcUnavailable = 14
 )
 
-// maxMessages bounds what waits for a guest of one gRPC stream, in bytes.
+// maxMessages bounds what a guest may make of a gRPC message, in bytes.
 const maxMessages = 16 << 20
 
 // grpcCluster returns the cluster that a service argument names: its bare
@@ -97,26 +98,28 @@ func (i *Instance) openGRPC(p []uint64, events *grpcEvents, result uint64) abi.S
 	if s != abi.Ok {
 		return s
 	}
-	if len(i.calls) >= maxCalls {
+	i.spend(heavyCost)
+	fields := i.headersOf(metadata)
+	c := i.newCall(r, len(events.request)+len(metadata))
+	if c == nil {
 		return abi.InternalFailure
 	}
+	c.over = make(chan struct{})
+	events.over = c.over
 	events.instance, events.cluster = i, cluster
 	events.open = filter.GRPCRequest{
 		Service: string([]byte(name)), Method: string([]byte(method)),
-		Metadata: headersOf(metadata), Timeout: events.timeout,
+		Metadata: fields, Timeout: events.timeout,
 	}
 	if events.unary {
 		events.token = i.token(&i.lastGRPC, 1)
 	} else {
 		events.token = i.token(&i.lastStream, 2)
 	}
-	c := &call{root: r}
 	i.calls[events.token] = c
-	if !i.check {
-		if err := events.start(c, time.Now().Add(retryFor)); err != nil {
-			delete(i.calls, events.token)
-			return abi.BadArgument
-		}
+	if err := events.start(c, time.Now().Add(retryFor)); err != nil {
+		i.forget(events.token)
+		return abi.BadArgument
 	}
 	return i.answer32(result, events.token)
 }
@@ -130,12 +133,13 @@ type grpcEvents struct {
 	timeout  time.Duration
 	cluster  string
 	open     filter.GRPCRequest
-	early    []earlyMessage // sent before the cluster was there
+	over     chan struct{} // closed when nobody wants messages any more
 }
 
-type earlyMessage struct {
-	message []byte
-	end     bool
+// earlySend is what a guest does to a stream before its cluster is there.
+type earlySend struct {
+	message    []byte
+	end, close bool
 }
 
 // start opens the stream, or has it opened when its cluster is there.
@@ -168,6 +172,14 @@ func (e *grpcEvents) start(c *call, until time.Time) error {
 		stream.Send(e.request, true)
 		e.request = nil
 	}
+	for _, s := range c.early {
+		if s.close {
+			stream.Close()
+		} else {
+			stream.Send(s.message, s.end)
+		}
+	}
+	c.early = nil
 	return nil
 }
 
@@ -194,16 +206,44 @@ func (e *grpcEvents) InitialMetadata(h *filter.Headers) {
 	})
 }
 
-// Message is a message from the service.
+// Message is a message from the service. It returns when the guest has taken
+// it, so that whoever reads the stream reads no faster than the guest. It does
+// not wait for a guest that is in no worker, since that may never be.
 func (e *grpcEvents) Message(message []byte) {
+	held := e.instance.config.Held
+	if !held.hold(len(message)) {
+		e.tell(e.overrun)
+		return
+	}
 	message = append([]byte(nil), message...)
-	e.tell(func(c *call) {
-		if e.unary {
+	taken := make(chan struct{})
+	soon := e.instance.deliver(len(message), func() {
+		defer close(taken)
+		c, wanted := e.instance.wanted(e.token)
+		switch {
+		case !wanted:
+		case !e.unary:
+			c.root.receive(e.token, message)
+		case !held.hold(len(message)): // until the call is closed
+			e.overrun(c)
+		default:
+			c.held += len(message)
 			c.unary, c.got = message, true
-			return
 		}
-		c.root.receive(e.token, message)
 	})
+	if !soon {
+		return
+	}
+	select {
+	case <-taken:
+	case <-e.over:
+	}
+}
+
+// overrun ends a stream that has brought more than there is room for.
+func (e *grpcEvents) overrun(c *call) {
+	c.stop()
+	e.instance.grpcClosed(e.token, grpcExhausted, "no room for a message")
 }
 
 // TrailingMetadata comes before Closed.
@@ -224,12 +264,12 @@ func (e *grpcEvents) Closed(status int, message string) {
 	i.post(func() {
 		c, wanted := i.wanted(e.token)
 		if !wanted {
-			delete(i.calls, e.token)
+			i.forget(e.token)
 			return
 		}
 		if e.unary && status == 0 {
 			if c.got {
-				delete(i.calls, e.token)
+				i.forget(e.token)
 				c.root.receive(e.token, c.unary)
 				return
 			}
@@ -241,12 +281,12 @@ func (e *grpcEvents) Closed(status int, message string) {
 
 func (i *Instance) grpcClosed(token uint32, status int, message string) {
 	c, wanted := i.wanted(token)
-	delete(i.calls, token)
 	if wanted {
 		c.root.statusCode, c.root.statusMessage = uint32(status), message
-		c.root.tell(onGRPCClose, token, status)
-		c.root.statusMessage = "" // the code stays, as in Envoy
+		c.root.tell(onGRPCClose, token, status) // which may still send and cancel
+		c.root.statusMessage = ""               // the code stays, as in Envoy
 	}
+	i.forget(token)
 }
 
 // tell calls an export that gets the root, a token and a number.
@@ -260,7 +300,9 @@ func (r *Root) tell(which callback, token uint32, n int) {
 }
 
 func (r *Root) receive(token uint32, message []byte) {
-	r.message = message
+	if r.message = message; message == nil {
+		r.message = []byte{} // which the guest may write to
+	}
 	r.tell(onGRPCReceive, token, len(message))
 	r.message = nil
 }
@@ -283,10 +325,56 @@ func grpcSend(i *Instance, p []uint64) abi.Status {
 	if c == nil {
 		return abi.NotFound
 	}
-	if c.stream != nil {
-		c.stream.Send(append([]byte(nil), message...), uint32(p[3]) != 0)
+	end := uint32(p[3]) != 0
+	switch {
+	case c.stream == nil: // the cluster is not there yet
+		if !i.hold(len(message) + earlySize) {
+			return abi.InternalFailure
+		}
+		c.held += len(message) + earlySize
+		c.early = append(c.early, earlySend{message: append([]byte(nil), message...), end: end})
+	case !i.mayWait(c, len(message)):
+		return abi.InternalFailure
+	default:
+		c.stream.Send(append([]byte(nil), message...), end)
 	}
 	return abi.Ok
+}
+
+// earlySize is what a message that is kept takes besides its bytes.
+const earlySize = 64
+
+// mayWait reports whether n more bytes may wait to be sent on a stream.
+func (i *Instance) mayWait(c *call, n int) bool {
+	i.askWaiting(c)
+	if !i.hold(n) {
+		return false
+	}
+	c.waiting += n
+	return true
+}
+
+// askWaiting gives back what has been sent of a stream since it was last asked.
+func (i *Instance) askWaiting(c *call) {
+	if c.stream == nil {
+		return
+	}
+	waiting := min(c.stream.Waiting(), c.waiting)
+	i.config.Held.hold(waiting - c.waiting)
+	c.waiting = waiting
+}
+
+// hold takes n bytes of the account. Where there is no room, all streams are
+// asked for what they have sent.
+func (i *Instance) hold(n int) bool {
+	if i.config.Held.hold(n) {
+		return true
+	}
+	i.spend(heavyCost + callCost*len(i.calls))
+	for _, c := range i.calls {
+		i.askWaiting(c)
+	}
+	return i.config.Held.hold(n)
 }
 
 // grpcClose closes the sending side of a stream, and ends a call.
@@ -299,6 +387,8 @@ func grpcClose(i *Instance, p []uint64) abi.Status {
 		}
 		if c.stream != nil {
 			c.stream.Close()
+		} else if n := len(c.early); n == 0 || !c.early[n-1].close {
+			c.early = append(c.early, earlySend{close: true})
 		}
 		return abi.Ok
 	}
@@ -315,6 +405,6 @@ func grpcCancel(i *Instance, p []uint64) abi.Status {
 		return abi.NotFound
 	}
 	c.stop()
-	delete(i.calls, token)
+	i.forget(token)
 	return abi.Ok
 }

@@ -76,7 +76,7 @@ func (c *Context) readable(t abi.MapType) *filter.Headers {
 
 // missing is the status for a map that is not there.
 func (c *Context) missing() abi.Status {
-	if c.record != nil {
+	if c.record != nil && c.stream != nil {
 		return abi.NotFound
 	}
 	return abi.BadArgument
@@ -99,18 +99,16 @@ func getHeader(i *Instance, p []uint64) abi.Status {
 	if !ok {
 		return abi.InvalidMemoryAccess
 	}
-	h := i.current.readable(t)
-	if h == nil {
-		return i.current.missing()
+	value, s := "", abi.NotFound
+	if h := i.current.readable(t); h == nil {
+		s = i.current.missing()
+	} else if value, ok = h.Get(alias(t, lower(key))); ok {
+		s = abi.Ok
 	}
-	value, ok := h.Get(alias(t, lower(key)))
-	if !ok {
-		if i.abi == abi.V0_1_0 {
-			return i.answer(p[3], p[4], "")
-		}
-		return abi.NotFound
+	if s == abi.Ok || s == abi.NotFound && i.abi == abi.V0_1_0 {
+		return i.answer(p[3], p[4], value)
 	}
-	return i.answer(p[3], p[4], value)
+	return s
 }
 
 // field reads a name and a value that a guest wants in a map.
@@ -125,10 +123,12 @@ func (i *Instance) field(p []uint64) (h *filter.Headers, name, value []byte, s a
 	}
 	h = i.current.writable(abi.MapType(p[0]))
 	switch {
-	case h == nil || !validField(name, value):
+	case h == nil:
 		s = abi.BadArgument
 	case h.Len() >= maxFields || h.Bytes()+len(name)+len(value) > maxHeaderBytes:
 		s = abi.InternalFailure
+	case !validField(name, value):
+		s = abi.BadArgument
 	}
 	return h, name, value, s
 }
@@ -139,7 +139,7 @@ func addHeader(i *Instance, p []uint64) abi.Status {
 		return s
 	}
 	key := alias(abi.MapType(p[0]), lower(i.intern(name)))
-	if abi.MapType(p[0])%2 == 0 && single(key) { // not in trailers
+	if abi.MapType(p[0])%2 == 0 && unique(key) { // not in trailers
 		if old, ok := h.Get(key); ok {
 			h.Set(key, old+","+string(value))
 			return i.current.changed(abi.MapType(p[0]))
@@ -154,7 +154,10 @@ func replaceHeader(i *Instance, p []uint64) abi.Status {
 	if s != abi.Ok {
 		return s
 	}
-	h.Set(alias(abi.MapType(p[0]), i.intern(name)), i.intern(value))
+	// What was there goes, and the field is the last of its sort, as in Envoy.
+	key := alias(abi.MapType(p[0]), lower(i.intern(name)))
+	h.Remove(key)
+	h.Set(key, i.intern(value))
 	return i.current.changed(abi.MapType(p[0]))
 }
 
@@ -201,6 +204,7 @@ func setHeaders(i *Instance, p []uint64) abi.Status {
 	if h == nil {
 		return abi.BadArgument
 	}
+	i.spend(pairsCost * len(pairs))
 	h.Reset()
 	abi.ParsePairs(pairs, func(name, value []byte) {
 		if validField(name, value) {
@@ -223,7 +227,8 @@ func getHeadersSize(i *Instance, p []uint64) abi.Status {
 }
 
 // headersOf makes a map of pairs in the guest's memory.
-func headersOf(pairs []byte) *filter.Headers {
+func (i *Instance) headersOf(pairs []byte) *filter.Headers {
+	i.spend(pairsCost * len(pairs))
 	h := &filter.Headers{}
 	abi.ParsePairs(pairs, func(name, value []byte) {
 		if validField(name, value) {
@@ -262,9 +267,9 @@ func lower(s string) string {
 	return s
 }
 
-// single says of a field that Envoy keeps it once: another value is added to
+// unique says of a field that Envoy keeps it once: another value is added to
 // the first after a comma.
-func single(name string) bool {
+func unique(name string) bool {
 	switch name {
 	case ":authority", ":path", ":method", ":scheme", ":status", ":protocol",
 		"connection", "content-length", "content-type", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "via",

@@ -128,6 +128,7 @@ func (s *Stream) onBody(d filter.Direction, which callback, b *filter.Buffer, en
 	}
 	switch uint32(f.stack[0]) {
 	case abi.Continue:
+		s.passed(d)
 		s.stopped[d] = false
 		s.headers[d] = nil
 		return filter.DataContinue

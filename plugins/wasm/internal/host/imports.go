@@ -37,6 +37,7 @@ func (f hostFunction) bind(name string, result bool) api.GoModuleFunc {
 				panic(fmt.Errorf("%w: %s", errNotYet, name))
 			}
 		}
+		i.spend(callCost)
 		r := f.call(i, p)
 		if result {
 			p[0] = uint64(r)
@@ -197,6 +198,7 @@ func callForeignFunction(i *Instance, p []uint64) abi.Status {
 	if !ok {
 		return abi.InvalidMemoryAccess
 	}
+	i.spend(heavyCost)
 	result, s, ok := i.foreign(name, arguments)
 	if !ok {
 		return abi.NotFound

@@ -25,7 +25,9 @@ type Config struct {
 	// CallTimeout bounds one call into the guest, StartTimeout each step of
 	// starting it and configuring a root.
 	CallTimeout, StartTimeout time.Duration
+	Now                       func() time.Time // by which they are measured; nil is time.Now
 	Space                     *Space
+	Held                      *Account // of all instances of the VM
 	Metrics                   *Metrics
 	Caller                    filter.Caller
 	// Logs reports whether lines of a level are wanted.
@@ -76,6 +78,7 @@ type Instance struct {
 	owner      *Context // whose callback it is
 	timeout    time.Duration
 	deadline   time.Time // of the running call; zero before its fuel first ran out
+	spent      int       // in the host since the clock was last looked at; see spend
 	allocating bool
 	starting   bool
 	after      []func() // to be done when the call has returned
@@ -83,9 +86,9 @@ type Instance struct {
 	trap    *Trap
 	onTrap  func(*Trap, *Plugin)
 	logTo   func(abi.Level, string) // where no plugin is known
-	check   bool                    // it serves nobody: no calls, no timers
 	calls   map[uint32]*call
 	metrics metricIDs
+	claims  []claim // guarded as the spaces are
 
 	lastHTTP, lastGRPC, lastStream uint32 // tokens
 
@@ -99,9 +102,15 @@ type Instance struct {
 	inbox struct {
 		sync.Mutex
 		worker  *filter.Worker
-		waiting []func()
+		waiting []delivery
 		closed  bool
 	}
+}
+
+// delivery is something for an instance, with the bytes that are kept until then.
+type delivery struct {
+	held int
+	f    func()
 }
 
 // vmContext is the context of calls that are for no root.
@@ -114,36 +123,29 @@ type guestFunction struct {
 	stack [8]uint64
 }
 
-// fuelQuantum is how much fuel a guest gets at a time: below 20 ms of any code.
-const fuelQuantum = 50_000
+// fuelQuantum is how much fuel a guest gets at a time. The worst code takes a
+// microsecond for a unit, so that nobody runs for more than about 16 ms between
+// two looks at the clock; a filter that turns a few headers uses some hundred.
+const fuelQuantum = 16_384
 
 // refuel gives a guest fuel until its call has taken too long. The clock
 // starts when fuel first runs out, so that short calls never read it.
 func refuel(ctx context.Context, _ api.Module, p []uint64) {
-	i := ctx.(*Instance)
-	now := time.Now()
-	if i.deadline.IsZero() {
-		i.deadline = now.Add(i.timeout)
-	} else if now.After(i.deadline) {
-		panic(errTimeout)
-	}
+	ctx.(*Instance).look()
 	p[0] = fuelQuantum
 }
 
 // Start makes a guest and runs its start-up code. log takes what it says until
-// a root is there. The instance belongs to the caller until Serve. With check
-// it is there to be tried, and serves nobody: it gets no timers, and what it
-// would send is not sent.
-func (m *Module) Start(config *Config, check bool, log func(abi.Level, string)) (*Instance, error) {
+// a root is there. The instance belongs to the caller until Serve.
+func (m *Module) Start(config *Config, log func(abi.Level, string)) (*Instance, error) {
 	i := &Instance{
-		check:   check,
 		Context: context.Background(), config: config, abi: m.version, logTo: log,
 		contexts: map[uint32]*Context{}, calls: map[uint32]*call{}, texts: map[string]string{},
 		starting: true, timeout: config.StartTimeout,
 	}
 	i.host = vmContext{instance: i}
 	i.current = &i.host
-	mod, err := m.engine.runtime.InstantiateModule(i, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	mod, err := m.machine.runtime.InstantiateModule(i, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", i.newTrap(err))
 	}
@@ -174,7 +176,7 @@ func (i *Instance) boot() error {
 		if f == nil {
 			return false, nil
 		}
-		i.deadline = time.Time{}
+		i.deadline, i.spent = time.Time{}, 0
 		var stack [4]uint64
 		if err := f.CallWithStack(i, stack[:]); err != nil {
 			return true, fmt.Errorf("%s: %w", name, i.newTrap(err))
@@ -221,31 +223,53 @@ func (i *Instance) Serve(w *filter.Worker, onTrap func(*Trap, *Plugin)) {
 	waiting := i.inbox.waiting
 	i.inbox.waiting = nil
 	i.inbox.Unlock()
-	for _, f := range waiting {
-		f()
+	if i.config.Space != nil {
+		i.config.Space.take(i)
 	}
+	for _, d := range waiting {
+		i.take(d)
+	}
+}
+
+// serves reports whether Serve was called.
+func (i *Instance) serves() bool {
+	i.inbox.Lock()
+	defer i.inbox.Unlock()
+	return i.inbox.worker != nil
 }
 
 // post runs f in the instance's worker, unless the instance has ended. It may
 // be called from anywhere and never waits.
-func (i *Instance) post(f func()) {
+func (i *Instance) post(f func()) { i.deliver(0, f) }
+
+// deliver is post for something that was made with bytes of the account: they
+// are given back when f has run, or is not to be run any more. It reports
+// whether f runs in a worker, now or soon.
+func (i *Instance) deliver(held int, f func()) bool {
+	d := delivery{held, f}
 	i.inbox.Lock()
 	w := i.inbox.worker
-	if w == nil && !i.inbox.closed {
-		i.inbox.waiting = append(i.inbox.waiting, f)
+	ended := w == nil && i.inbox.closed
+	if w == nil && !ended {
+		i.inbox.waiting = append(i.inbox.waiting, d)
 	}
 	i.inbox.Unlock()
-	if w != nil {
-		w.Post(func() {
-			if i.trap == nil && i.module != nil {
-				f()
-			}
-		})
+	switch {
+	case w != nil:
+		w.Post(func() { i.take(d) })
+	case ended:
+		i.config.Held.hold(-held)
 	}
+	return w != nil
 }
 
-// Trapped returns why the instance has ended, or nil while it is usable.
-func (i *Instance) Trapped() *Trap { return i.trap }
+// take runs what was delivered.
+func (i *Instance) take(d delivery) {
+	defer i.config.Held.hold(-d.held)
+	if i.trap == nil && i.module != nil {
+		d.f()
+	}
+}
 
 // call calls into the guest; the parameters are in f.stack, and the result is
 // left there. It reports false when that ended the instance, or it had ended.
@@ -254,7 +278,7 @@ func (i *Instance) call(c *Context, f *guestFunction) bool {
 		return false
 	}
 	i.current, i.owner = c, c
-	i.deadline = time.Time{}
+	i.deadline, i.spent = time.Time{}, 0
 	err := f.fn.CallWithStack(i, f.stack[:])
 	i.current, i.owner = nil, nil
 	if err != nil {
@@ -302,15 +326,20 @@ func (i *Instance) Close() { i.free() }
 func (i *Instance) free() {
 	i.inbox.Lock()
 	i.inbox.closed = true
+	waiting := i.inbox.waiting
 	i.inbox.waiting = nil
 	i.inbox.Unlock()
+	for _, d := range waiting {
+		i.config.Held.hold(-d.held)
+	}
 	for _, r := range i.roots {
 		r.stopTimer()
+		r.letGo()
 	}
-	for _, c := range i.calls {
+	for token, c := range i.calls {
 		c.stop()
+		i.forget(token)
 	}
-	clear(i.calls)
 	if i.config.Space != nil {
 		i.config.Space.forget(i)
 	}
@@ -325,6 +354,7 @@ func (i *Instance) free() {
 
 // log hands a line to the plugin whose context is current.
 func (i *Instance) log(level abi.Level, text string) {
+	i.spend(heavyCost)
 	if c := i.current; c != nil && c.root != nil {
 		c.root.plugin.Log(level, text)
 		return

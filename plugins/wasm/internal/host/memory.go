@@ -9,12 +9,14 @@ import (
 // bytes returns the guest's memory at a pointer, without copying: it is valid
 // until the guest runs or its memory grows, and never kept.
 func (i *Instance) bytes(pointer, size uint64) ([]byte, bool) {
-	return i.memory.Read(uint32(pointer), uint32(size))
+	b, ok := i.memory.Read(uint32(pointer), uint32(size))
+	i.spend(ofBytes(len(b)))
+	return b, ok
 }
 
 // text is bytes as a string; it changes when the guest's memory does.
 func (i *Instance) text(pointer, size uint64) (string, bool) {
-	b, ok := i.memory.Read(uint32(pointer), uint32(size))
+	b, ok := i.bytes(pointer, size)
 	return unsafe.String(unsafe.SliceData(b), len(b)), ok
 }
 
@@ -26,6 +28,7 @@ func (i *Instance) answer(pointer, size uint64, data string) abi.Status {
 }
 
 func (i *Instance) answerBytes(pointer, size uint64, data []byte) abi.Status {
+	i.spend(ofBytes(len(data)))
 	address, ok := i.allocate(data)
 	if !ok || !i.memory.WriteUint32Le(uint32(pointer), address) || !i.memory.WriteUint32Le(uint32(size), uint32(len(data))) {
 		return abi.InvalidMemoryAccess

@@ -13,10 +13,12 @@ import (
 	"github.com/meshc/meshc/plugins/wasm/internal/abi"
 )
 
-// Bounds on the metrics of guests.
+// Bounds on the metrics of guests: how many one plugin may be the first to
+// define, the length of a name, and how many ids of a sort an instance may have.
 const (
-	maxMetrics    = 10_000
+	maxMetrics    = 1000
 	maxMetricName = 1024
+	maxMetricIDs  = 10_000
 )
 
 // Metrics are those that guests define, by name and sort, for the whole
@@ -24,7 +26,8 @@ const (
 type Metrics struct {
 	mu     sync.Mutex
 	byName map[metricKey]*metric
-	shown  map[string]bool // the names on /metrics that are taken
+	byUse  map[string]int // how many a plugin was the first to define
+	shown  map[string]int // the names on /metrics that are taken, with the number that the next such name gets
 }
 
 type metricKey struct {
@@ -35,7 +38,6 @@ type metricKey struct {
 // metric is a counter, a gauge or a histogram.
 type metric struct {
 	sort    abi.MetricType
-	guest   string // the name that the guest gave
 	desc    *prometheus.Desc
 	value   atomic.Uint64 // of a gauge as well: Envoy's are unsigned
 	buckets *[len(histogramBounds) + 1]atomic.Uint64
@@ -47,26 +49,33 @@ var histogramBounds = [...]float64{0.5, 1, 5, 10, 25, 50, 100, 250, 500, 1000, 2
 
 // NewMetrics returns no metrics.
 func NewMetrics() *Metrics {
-	return &Metrics{byName: map[metricKey]*metric{}, shown: map[string]bool{}}
+	return &Metrics{byName: map[metricKey]*metric{}, byUse: map[string]int{}, shown: map[string]int{}}
 }
 
-// define returns the metric of a name and sort, or nil when there are too many.
-func (m *Metrics) define(t abi.MetricType, name string) *metric {
+// define returns the metric of a name and sort, or nil when a plugin has defined
+// too many.
+func (m *Metrics) define(use string, t abi.MetricType, name string) *metric {
+	if len(name) > maxMetricName {
+		return nil
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if found := m.byName[metricKey{name, t}]; found != nil {
 		return found
 	}
-	if len(m.byName) >= maxMetrics || len(name) > maxMetricName {
+	if m.byUse[use] >= maxMetrics {
 		return nil
 	}
+	m.byUse[use]++
 	name = string([]byte(name))
-	shown := shownName(name)
-	for n := 2; m.shown[shown]; n++ { // another sort, or a name that differs in odd characters
-		shown = shownName(name) + "_" + strconv.Itoa(n)
+	first := shownName(name)
+	shown := first
+	for m.shown[shown] > 0 { // another sort, or a name that differs in odd characters
+		m.shown[first]++
+		shown = first + "_" + strconv.Itoa(m.shown[first])
 	}
-	m.shown[shown] = true
-	made := &metric{sort: t, guest: name, desc: prometheus.NewDesc(shown, "Defined by a Wasm plugin.", nil, nil)}
+	m.shown[shown] = 1
+	made := &metric{sort: t, desc: prometheus.NewDesc(shown, "Defined by a Wasm plugin.", nil, nil)}
 	if t == abi.Histogram {
 		made.buckets = new([len(histogramBounds) + 1]atomic.Uint64)
 	}
@@ -82,38 +91,6 @@ func shownName(name string) string {
 		}
 		return '_'
 	}, name)
-}
-
-// Value is a metric as a test or a person reads it.
-type Value struct {
-	Name  string // as the guest gave it
-	Sort  abi.MetricType
-	Value uint64 // of a histogram: how many were recorded
-}
-
-// Values returns all metrics, by name.
-func (m *Metrics) Values() []Value {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	var all []Value
-	for k, v := range m.byName {
-		n := v.value.Load()
-		if v.buckets != nil {
-			n = v.count()
-		}
-		all = append(all, Value{k.name, k.sort, n})
-	}
-	sort.Slice(all, func(i, j int) bool {
-		return all[i].Name < all[j].Name || all[i].Name == all[j].Name && all[i].Sort < all[j].Sort
-	})
-	return all
-}
-
-func (m *metric) count() (n uint64) {
-	for i := range m.buckets {
-		n += m.buckets[i].Load()
-	}
-	return n
 }
 
 // Describe is part of prometheus.Collector: what guests define is not known
@@ -175,7 +152,12 @@ func defineMetric(i *Instance, p []uint64) abi.Status {
 	if t >= abi.MetricTypes {
 		return abi.BadArgument
 	}
-	m := i.config.Metrics.define(t, name)
+	r := i.current.root
+	if r == nil {
+		return abi.BadArgument
+	}
+	i.spend(heavyCost)
+	m := i.config.Metrics.define(r.plugin.Name, t, name)
 	if m == nil {
 		return abi.InternalFailure
 	}
@@ -183,7 +165,7 @@ func defineMetric(i *Instance, p []uint64) abi.Status {
 	// defines what it has defined already has used up what it may have.
 	list := &i.metrics.of[t]
 	n := len(*list)
-	if n < maxMetrics {
+	if n < maxMetricIDs {
 		*list = append(*list, m)
 	} else if n = slices.Index(*list, m); n < 0 {
 		return abi.InternalFailure

@@ -75,6 +75,7 @@ func (c *Conn) onData(d filter.Direction, which callback, b *filter.Buffer, end 
 		return c.lost(true)
 	}
 	if uint32(f.stack[0]) == abi.Continue {
+		c.passed(d)
 		c.stopped[d] = false
 		return filter.DataContinue
 	}

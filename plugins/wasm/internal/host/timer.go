@@ -20,7 +20,7 @@ func setTickPeriod(i *Instance, p []uint64) abi.Status {
 	}
 	r.stopTimer()
 	period := time.Duration(uint32(p[0])) * time.Millisecond
-	if period == 0 || i.check || i.on[onTick].fn == nil && !i.starting || r.deleted {
+	if period == 0 || i.on[onTick].fn == nil && !i.starting || r.deleted {
 		return abi.Ok
 	}
 	t := &timer{period: period}

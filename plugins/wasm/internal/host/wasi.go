@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"time"
+	"unsafe"
 
 	"github.com/meshc/meshc/plugins/wasm/internal/abi"
 )
@@ -141,9 +142,10 @@ func wasiResolution(i *Instance, p []uint64) uint32 {
 	return wasiOk
 }
 
-// Bounds on one fd_write: what is logged of it, and in how many pieces it comes.
+// Bounds on one fd_write: what is kept of it for the log, which cuts it again,
+// and in how many pieces it comes.
 const (
-	maxWrite  = 1 << 20
+	maxWrite  = 64 << 10
 	maxPieces = 64 << 10
 )
 
@@ -166,6 +168,7 @@ func (i *Instance) wasiWrite(p []uint64, result uint64) uint32 {
 	if pieces > maxPieces {
 		return wasiInval
 	}
+	i.spend(len(list))
 	line := i.scratch[:0]
 	written := uint32(0)
 	for ; len(list) >= 8; list = list[8:] {
@@ -181,10 +184,13 @@ func (i *Instance) wasiWrite(p []uint64, result uint64) uint32 {
 		if line[n-1] == '\n' {
 			line = line[:n-1]
 		}
-		i.log(level, string(line))
+		i.log(level, unsafe.String(unsafe.SliceData(line), len(line)))
 	}
 	return i.wasi32(result, written)
 }
+
+// randomCost is what a random byte costs.
+const randomCost = 4
 
 // wasiPoll reports no events at once; Go's runtime waits by it.
 func wasiPoll(i *Instance, p []uint64) uint32 { return i.wasi32(p[3], 0) }
@@ -197,6 +203,7 @@ func wasiRandom(i *Instance, p []uint64) uint32 {
 	if !ok {
 		return wasiFault
 	}
+	i.spend(randomCost * len(b))
 	rand.Read(b)
 	return wasiOk
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 )
 
 // Report is what can be said of a module without running it.
@@ -208,15 +207,4 @@ func (m *Module) producers() []Producer {
 		}
 	}
 	return all
-}
-
-// Language is what the module was written in, with the version of its
-// compiler, as far as Producers tell; empty when they do not.
-func (r *Report) Language() string {
-	for _, p := range r.Producers {
-		if p.Field == "language" {
-			return strings.TrimSpace(p.Name + " " + p.Version)
-		}
-	}
-	return ""
 }

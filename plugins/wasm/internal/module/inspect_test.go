@@ -112,8 +112,8 @@ func TestInspect(t *testing.T) {
 	}
 	r := m.Inspect(17)
 	sum := sha256.Sum256(data)
-	got := fmt.Sprintln(r.ABI, r.Size, r.Name, r.Language(), r.Callbacks, r.Functions, r.MinPages, r.MaxPages, len(r.Problems), r.SHA256 == hex.EncodeToString(sum[:]))
-	if want := fmt.Sprintln("0.2.1", len(data), "test Rust 1.80 [proxy_on_request_headers] 3 17 0 0 true"); got != want {
+	got := fmt.Sprintln(r.ABI, r.Size, r.Name, r.Producers, r.Callbacks, r.Functions, r.MinPages, r.MaxPages, len(r.Problems), r.SHA256 == hex.EncodeToString(sum[:]))
+	if want := fmt.Sprintln("0.2.1", len(data), "test [{language Rust 1.80}] [proxy_on_request_headers] 3 17 0 0 true"); got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 	var lines []string
@@ -136,8 +136,8 @@ func TestInspectGo(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := m.Inspect(limitPages)
-	if !strings.HasPrefix(r.Language(), "Go ") {
-		t.Errorf("language %q, producers %v", r.Language(), r.Producers)
+	if p := r.Producers; len(p) == 0 || p[0].Field != "language" || p[0].Name != "Go" {
+		t.Errorf("producers %v", p)
 	}
 	for _, p := range r.Problems {
 		if strings.Contains(p, "import") || strings.Contains(p, "well formed") || strings.Contains(p, "needs") {

@@ -4,6 +4,10 @@ import (
 	"fmt"
 )
 
+// Version changes whenever Problems or Meter come to another result for a module
+// that was without problems: what was made of it before is void then.
+const Version = 1
+
 // TableLimit is how many entries all tables of a metered module can have together.
 const TableLimit = 1 << 20
 
@@ -110,7 +114,7 @@ func (m *Module) Meter(limitPages uint32) ([]byte, error) {
 			return nil, err
 		}
 	}
-	w.raw(m, sectionData)
+	w.data(m)
 	w.names(m)
 	return w.out, nil
 }
