@@ -1,0 +1,327 @@
+//go:build linux
+
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/meshc/meshc/cmd/meshc/internal/behaviour"
+)
+
+// abiGuests is where the guest, its three builds and the list of deviations are.
+const abiGuests = "../../plugins/wasm/internal/abitest"
+
+// Where things are in the namespace of the tests.
+const (
+	abiBackendAddr = "10.9.1.1:8080"
+	abiTCPAddr     = "10.9.1.2:9000"
+	abiDeadAddr    = "10.9.1.3:1"
+	abiHTTPAddr    = "127.0.0.1:10001"
+	abiNode        = "default.abi"
+	abiAdmin       = 9901
+)
+
+// TestABI runs the conformance guest in both data planes, configured from the
+// same documents, and wants the same trace of both, but for the deviations
+// listed. MESHC_ABI_TRACE names a folder that keeps the traces and differences.
+func TestABI(t *testing.T) {
+	list, err := readABIDeviations(filepath.Join(abiGuests, "deviations.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ran := 0
+	for _, abi := range []string{"010", "020", "021"} {
+		t.Run(abi, func(t *testing.T) {
+			var traces [2]map[string][]string
+			for i, plane := range []string{"envoy", "proxy"} {
+				trace := newABITrace()
+				var clients map[string][]string
+				t.Run(plane, func(t *testing.T) { clients = runABI(t, abi, plane, trace) })
+				all := trace.serving()
+				for name, lines := range clients {
+					all[name+" client"] = lines
+				}
+				keepABI(t, plane+"-"+abi, abiText(all))
+				traces[i] = all
+			}
+			var unlisted []string
+			for _, d := range abiDifferences(traces[0], traces[1]) {
+				if !list.allow(d) {
+					unlisted = append(unlisted, d.String())
+				}
+			}
+			keepABI(t, "differences-"+abi, strings.Join(unlisted, "\n"))
+			if n := len(unlisted); n > 0 {
+				t.Errorf("%d differences that no line of deviations.txt allows:\n%s", n, strings.Join(unlisted[:min(n, 100)], "\n"))
+			}
+			ran++
+		})
+	}
+	if ran == 3 {
+		for _, line := range list.unused() {
+			t.Errorf("deviations.txt: this allows nothing: take it out: %s", line)
+		}
+	}
+}
+
+// keepABI writes text to the folder that MESHC_ABI_TRACE names, if any.
+func keepABI(t *testing.T, name, text string) {
+	t.Helper()
+	dir := os.Getenv("MESHC_ABI_TRACE")
+	if dir == "" {
+		return
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".txt"), []byte(text), 0o644); err != nil {
+		t.Error(err)
+	}
+}
+
+func abiText(all map[string][]string) string {
+	var b strings.Builder
+	for _, k := range slices.Sorted(maps.Keys(all)) {
+		for _, l := range all[k] {
+			fmt.Fprintf(&b, "%s %s\n", k, l)
+		}
+	}
+	return b.String()
+}
+
+// runABI goes through all scenarios on one data plane, and returns what the
+// client saw in each.
+func runABI(t *testing.T, abi, plane string, trace *abiTrace) map[string][]string {
+	t.Helper()
+	abiBackend(t, abiBackendAddr, func(scenario, event string) { trace.await(scenario, event, nil) }) //nolint:errcheck // the scenario tells
+	abiTCP(t, abiTCPAddr)
+	server := startABI(t, abi, plane, trace)
+	clients := map[string][]string{}
+	for _, s := range abiScenarios(abi) {
+		trace.pace()
+		client, err := s.run(server)
+		if err != nil {
+			t.Errorf("%s: %v", s.name, err)
+		}
+		clients[s.name] = client
+		select {
+		case <-server.ended:
+			t.Fatalf("%s ended the data plane", s.name)
+		default:
+		}
+	}
+	return clients
+}
+
+// abiServer is a data plane that runs the guest.
+type abiServer struct {
+	tcp   map[string]string // where connections go, by scenario
+	trace *abiTrace
+	ended <-chan struct{} // closed when the process is gone
+}
+
+// abiCluster are the clusters of the scenarios, by what scripts call them.
+var abiCluster = strings.NewReplacer("{http}", "backend", "{grpc}", "grpc", "{dead}", "dead")
+
+// abiScenario is what one request or connection does.
+type abiScenario struct {
+	name string
+	// script is the guest's; {http}, {grpc}, {dead} stand for names of clusters.
+	script string
+	// send is the request but for x-script and x-name; the default is GET /ok.
+	// The pieces after the first go each after the event of the same index in after.
+	send  []string
+	after []string
+	// until are the events to wait for, besides the stream's end.
+	until []string
+	// hang means that no response is wanted: the client closes after until.
+	hang bool
+	// connection means that it is for TCP: send are the pieces.
+	connection bool
+	// newer means that ABI 0.1.0 has no call for it, or that Envoy crashes there.
+	newer bool
+}
+
+// text is the script with its name and the clusters' names.
+func (s abiScenario) text() string { return s.name + "|" + abiCluster.Replace(s.script) }
+
+// run does it once and returns what the client saw, a line each.
+func (s abiScenario) run(server *abiServer) ([]string, error) {
+	address := abiHTTPAddr
+	if s.connection {
+		address = server.tcp[s.name]
+	}
+	c, err := net.Dial("tcp", address)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	c.SetDeadline(time.Now().Add(12 * time.Second))
+	send := s.send
+	if !s.connection {
+		if len(send) == 0 {
+			send = []string{"GET /ok HTTP/1.1\r\n\r\n"}
+		}
+		line, rest, _ := strings.Cut(send[0], "\r\n")
+		send = slices.Clone(send)
+		send[0] = line + "\r\nHost: abi.test\r\nX-Name: " + s.name + "\r\nX-Script: " + s.text() + "\r\nX-Two: one\r\nX-Two: two\r\n" + rest
+	}
+	failed, over := make(chan error, 1), make(chan struct{})
+	go func() {
+		for i, piece := range send {
+			if i > 0 && i-1 < len(s.after) && s.after[i-1] != "" {
+				if err := server.trace.await(s.name, s.after[i-1], over); err != nil {
+					failed <- err
+					return
+				}
+			}
+			if piece == "EOF" {
+				c.(*net.TCPConn).CloseWrite() //nolint:errcheck // it may be closed
+				continue
+			}
+			if _, err := io.WriteString(c, piece); err != nil {
+				break // the answer may have come before
+			}
+		}
+		failed <- nil
+	}()
+	var client []string
+	switch {
+	case s.hang:
+		for _, u := range s.until {
+			if err := server.trace.await(s.name, u, nil); err != nil {
+				return nil, err
+			}
+		}
+		c.Close()
+	case s.connection:
+		b, err := io.ReadAll(c)
+		client = append(client, fmt.Sprintf("%q %s", b, abiEnd(err)))
+	default:
+		client = abiResponse(c, send[0])
+	}
+	close(over)
+	if err := <-failed; err != nil {
+		return client, err
+	}
+	c.Close()
+	for _, u := range append(slices.Clone(s.until), "delete#1 returns") {
+		if err := server.trace.await(s.name, u, nil); err != nil {
+			return client, err
+		}
+	}
+	return client, nil
+}
+
+// abiEnd says how reading ended.
+func abiEnd(err error) string {
+	switch {
+	case err == nil:
+		return "closed"
+	case strings.Contains(err.Error(), "timeout"):
+		return "timeout"
+	case strings.Contains(err.Error(), "reset"):
+		return "reset"
+	}
+	return err.Error()
+}
+
+func abiResponse(c net.Conn, request string) []string {
+	method, _, _ := strings.Cut(request, " ")
+	r := bufio.NewReader(c)
+	resp, err := http.ReadResponse(r, &http.Request{Method: method})
+	if err != nil {
+		return []string{"no response: " + abiEnd(err)}
+	}
+	body, err := io.ReadAll(resp.Body)
+	lines := []string{fmt.Sprintf("%d length %d %v", resp.StatusCode, resp.ContentLength, resp.TransferEncoding)}
+	lines = append(lines, strings.Split(abiHeaders(resp.Header), "\n")...)
+	for l := range strings.Lines(string(body)) {
+		lines = append(lines, fmt.Sprintf("body %q", l))
+	}
+	if err != nil {
+		lines = append(lines, "body: "+abiEnd(err))
+	}
+	lines = append(lines, strings.Split(abiHeaders(resp.Trailer), "\n")...)
+	for i := range lines {
+		lines[i] = abiNormal(lines[i])
+	}
+	return slices.DeleteFunc(lines, func(l string) bool { return l == "" })
+}
+
+// startABI serves the guest of one ABI by meshc: by its own proxy, or by Envoy
+// that meshc configures.
+func startABI(t *testing.T, abi, plane string, trace *abiTrace) *abiServer {
+	t.Helper()
+	server := &abiServer{tcp: map[string]string{}, trace: trace}
+	dir := t.TempDir()
+	wasm, err := os.ReadFile(filepath.Join(abiGuests, "abi"+abi+".wasm"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "guest.wasm"), wasm, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var documents, outbounds strings.Builder
+	service := func(name, address, protocol string) {
+		fmt.Fprintf(&documents, "---\n{type: ExternalService, name: %s, tags: {kuma.io/service: %s, kuma.io/protocol: %s}, networking: {address: '%s'}}\n", name, name, protocol, address)
+	}
+	port := 10000
+	outbound := func(service string) string {
+		port++
+		fmt.Fprintf(&outbounds, "  - {port: %d, tags: {kuma.io/service: %s}}\n", port, service)
+		return fmt.Sprintf("127.0.0.1:%d", port)
+	}
+	plugin := func(name, service, protocol, script string) {
+		conf, err := json.Marshal(map[string]any{
+			"module": map[string]any{"path": "guest.wasm"}, "listeners": []string{"outbound"}, "protocol": protocol,
+			"configuration": "plugin configuration", "vmConfiguration": script, "env": map[string]string{"ABI": "value"},
+			"rootId": "myroot", "vmId": "vm-" + name, "services": []string{"backend", "grpc", "dead"},
+			"limits": map[string]string{"callTimeout": "5s"},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprintf(&documents, "---\n{type: WasmPlugin, name: %s, destinations: [{match: {kuma.io/service: %s}}], conf: %s}\n", name, service, conf)
+	}
+	service("backend", abiBackendAddr, "http")
+	service("life", abiBackendAddr, "http")
+	service("grpc", abiBackendAddr, "grpc")
+	service("dead", abiDeadAddr, "http")
+	outbound("backend")
+	plugin("http", "backend", "http", abiScenario{name: "root", script: abiRootScript}.text())
+	outbound("life")
+	plugin("life", "life", "http", abiScenario{name: "life", script: abiLifeScript}.text())
+	for _, s := range abiScenarios(abi) {
+		if s.connection {
+			service(s.name, abiTCPAddr, "tcp")
+			server.tcp[s.name] = outbound(s.name)
+			plugin(s.name, s.name, "tcp", s.text())
+		}
+	}
+	dataplane := "{type: Mesh, name: default}\n---\ntype: Dataplane\nname: abi\nnetworking:\n  address: 10.9.2.1\n  inbound: [{port: 8001, servicePort: 9001, tags: {kuma.io/service: abi, kuma.io/protocol: http}}]\n  outbound:\n"
+	if err := os.WriteFile(filepath.Join(dir, "abi.yaml"), []byte(dataplane+outbounds.String()+documents.String()), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if plane == "proxy" {
+		// One processor, so that there is one instance, as Envoy has one.
+		m := behaviour.Serve(t, dir, []string{"GOMAXPROCS=1"}, "--proxy-addr", behaviour.GatewayAddress, "--dataplane", abiNode)
+		m.Follow(trace.addMeshc)
+		server.ended = m.Ended()
+		return server
+	}
+	m := behaviour.Serve(t, dir, nil, "--no-proxy", "--proxy-addr", behaviour.GatewayAddress)
+	e := behaviour.StartEnvoy(t, abiNode, m.XDS, "DELTA_GRPC", abiAdmin, "--component-log-level", "wasm:info")
+	e.Follow(trace.addEnvoy)
+	server.ended = e.Ended()
+	return server
+}
