@@ -46,7 +46,16 @@ type limiter struct {
 	config
 	allowed, limited sdk.Counter
 	now              func() time.Time
+	update           func(key string, change func([]byte) []byte) error // sdk.UpdateShared
 }
+
+// The buckets' names in the shared data. Callers whose own bucket does not fit
+// into it have one together, which is made at the start, when there is room:
+// else whoever fills it, with keys that he invents, would be without a limit.
+const (
+	bucketOf = "ratelimit/"
+	others   = "ratelimit others"
+)
 
 func init() {
 	sdk.Register(func(p *sdk.Plugin) error {
@@ -54,7 +63,13 @@ func init() {
 		if err != nil {
 			return err
 		}
-		l := &limiter{config: c, allowed: p.Counter("ratelimit_allowed"), limited: p.Counter("ratelimit_limited"), now: time.Now}
+		l := &limiter{
+			config: c, allowed: p.Counter("ratelimit_allowed"), limited: p.Counter("ratelimit_limited"),
+			now: time.Now, update: sdk.UpdateShared,
+		}
+		if err := l.reserve(); err != nil {
+			return fmt.Errorf("shared data: %w", err)
+		}
 		p.HTTP(func(s sdk.Stream) sdk.HTTPFilter { return &filter{limiter: l, stream: s} })
 		return nil
 	})
@@ -66,16 +81,7 @@ type filter struct {
 }
 
 func (f *filter) RequestHeaders(h sdk.Headers, end bool) sdk.Action {
-	var wait time.Duration
-	now := f.now()
-	err := sdk.UpdateShared("ratelimit/"+f.caller(h), func(b []byte) []byte {
-		b, wait = f.take(b, now)
-		return b
-	})
-	if err != nil {
-		// Better a request too many than none at all.
-		sdk.Log(sdk.Error, "shared data: ", err.Error())
-	}
+	wait := f.charge(f.caller(h))
 	if wait == 0 {
 		f.allowed.Add(1)
 		return sdk.Continue
@@ -83,6 +89,30 @@ func (f *filter) RequestHeaders(h sdk.Headers, end bool) sdk.Action {
 	f.limited.Add(1)
 	seconds := strconv.FormatInt(int64(math.Ceil(wait.Seconds())), 10)
 	return f.stream.Reply(429, "too many requests\n", sdk.Header{Name: "retry-after", Value: seconds})
+}
+
+// reserve makes the bucket of those whose own does not fit.
+func (l *limiter) reserve() error {
+	return l.update(others, func(b []byte) []byte {
+		if b != nil {
+			return nil // another thread has made it
+		}
+		return bucket(l.Burst, l.now().UnixNano(), nil)
+	})
+}
+
+// charge takes a token of a caller, or says how long until there is one.
+func (l *limiter) charge(caller string) time.Duration {
+	var wait time.Duration
+	now := l.now()
+	take := func(b []byte) []byte {
+		b, wait = l.take(b, now)
+		return b
+	}
+	if l.update(bucketOf+caller, take) == nil || l.update(others, take) == nil {
+		return wait
+	}
+	return time.Second // there is no telling
 }
 
 // caller names who asks. The address is without its port: that differs by
@@ -116,8 +146,13 @@ func (l *limiter) take(b []byte, now time.Time) ([]byte, time.Duration) {
 	} else {
 		wait = max(1, time.Duration((1-tokens)/l.Rate*float64(time.Second)))
 	}
+	return bucket(tokens, at, b), wait
+}
+
+// bucket writes a bucket, into b where that has room.
+func bucket(tokens float64, at int64, b []byte) []byte {
 	b = binary.LittleEndian.AppendUint64(b[:0], math.Float64bits(tokens))
-	return binary.LittleEndian.AppendUint64(b, uint64(at)), wait
+	return binary.LittleEndian.AppendUint64(b, uint64(at))
 }
 
 func main() {}
