@@ -17,12 +17,11 @@ build: ## build bin/meshc, one static binary
 tools: ## fetch the pinned Envoy and kubectl into .tools/
 	@.ci/tools
 
-# wazero is not watched for races: compiling a module of 3 MB would take it minutes.
 test: tools ## vet, check the formatting, run every test with the race detector (PKG=./some/... for a part)
 	@unformatted=$$(gofmt -l $(wildcard */)); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w would change:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet $(PKG)
-	@.ci/check $(GO) test -race -gcflags='github.com/tetratelabs/wazero/...=-race=false' -json $(PKG)
+	@.ci/check $(GO) test -race -json $(PKG)
 
 demo: build tools ## serve an example, edit a file, watch traffic move in the built-in proxy and in Envoy
 	@$(GO) run ./examples/demo -meshc bin/meshc -envoy .tools/envoy -mesh examples/mesh

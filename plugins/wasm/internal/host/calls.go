@@ -2,6 +2,7 @@ package host
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"time"
 
@@ -91,6 +92,17 @@ const (
 	retryFor   = 10 * time.Second
 )
 
+// granted reports whether a root may call a cluster, and tells its author where
+// it may not: the guest learns only that the argument is bad.
+func (i *Instance) granted(r *Root, cluster string) bool {
+	if r.plugin.Clusters[cluster] {
+		return true
+	}
+	const shown = 100
+	i.log(abi.Warn, fmt.Sprintf("call refused: service %q is not among the services of the WasmPlugin", cluster[:min(len(cluster), shown)]))
+	return false
+}
+
 func httpCall(i *Instance, p []uint64) abi.Status {
 	cluster, ok := i.text(p[0], p[1])
 	pairs, ok2 := i.bytes(p[2], p[3])
@@ -105,7 +117,7 @@ func httpCall(i *Instance, p []uint64) abi.Status {
 		return s
 	}
 	r := i.current.root
-	if r == nil || int32(p[8]) < 0 || !r.plugin.Clusters[cluster] {
+	if r == nil || int32(p[8]) < 0 || !i.granted(r, cluster) {
 		return abi.BadArgument
 	}
 	request := filter.CallRequest{Headers: i.headersOf(pairs), Timeout: time.Duration(uint32(p[8])) * time.Millisecond}

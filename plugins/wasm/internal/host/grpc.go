@@ -22,7 +22,8 @@ const (
 const maxMessages = 16 << 20
 
 // grpcCluster returns the cluster that a service argument names: its bare
-// name, or that in the bytes of an envoy.config.core.v3.GrpcService.
+// name, or that in the bytes of an envoy.config.core.v3.GrpcService. A name that
+// is not known comes with BadArgument.
 func grpcCluster(service []byte, known map[string]bool) (string, abi.Status) {
 	if name := strings.TrimSpace(string(service)); known[name] {
 		return name, abi.Ok
@@ -37,7 +38,7 @@ func grpcCluster(service []byte, known map[string]bool) (string, abi.Status) {
 		return "", abi.ParseFailure
 	}
 	if !known[string(name)] {
-		return "", abi.BadArgument
+		return string(name), abi.BadArgument
 	}
 	return string(name), abi.Ok
 }
@@ -96,6 +97,9 @@ func (i *Instance) openGRPC(p []uint64, events *grpcEvents, result uint64) abi.S
 	}
 	cluster, s := grpcCluster(service, r.plugin.Clusters)
 	if s != abi.Ok {
+		if s == abi.BadArgument {
+			i.granted(r, cluster)
+		}
 		return s
 	}
 	i.spend(heavyCost)

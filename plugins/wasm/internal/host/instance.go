@@ -162,10 +162,7 @@ func (m *Module) Start(config *Config, log func(abi.Level, string)) (*Instance, 
 // boot calls what a module exports to be started by (wasm.cc startVm of the
 // C++ host): _initialize and then main, or else _start.
 func (i *Instance) boot() error {
-	for name, f := range map[string]*guestFunction{"malloc": &i.malloc} {
-		f.fn = i.module.ExportedFunction(name)
-	}
-	if i.malloc.fn == nil {
+	if i.malloc.fn = i.module.ExportedFunction("malloc"); i.malloc.fn == nil {
 		i.malloc.fn = i.module.ExportedFunction("proxy_on_memory_allocate")
 	}
 	for c, name := range callbackNames {
@@ -282,7 +279,11 @@ func (i *Instance) call(c *Context, f *guestFunction) bool {
 	err := f.fn.CallWithStack(i, f.stack[:])
 	i.current, i.owner = nil, nil
 	if err != nil {
-		i.fail(i.newTrap(err), c)
+		where := f.fn.Definition().ExportNames()[0]
+		if errors.Is(err, errTimeout) {
+			where += fmt.Sprintf(", limit %v", i.timeout)
+		}
+		i.fail(i.newTrap(fmt.Errorf("%s: %w", where, err)), c)
 		return false
 	}
 	for len(i.after) > 0 && i.trap == nil {
