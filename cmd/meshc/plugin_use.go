@@ -5,11 +5,12 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"github.com/urfave/cli/v2"
 	"maps"
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/urfave/cli/v2"
 
 	"github.com/meshc/meshc/compiler"
 	"github.com/meshc/meshc/plugins"

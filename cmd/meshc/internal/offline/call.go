@@ -1,12 +1,11 @@
 package offline
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
-
-	"context"
 
 	"github.com/meshc/meshc/plugins"
 	"github.com/meshc/meshc/runtime/filter"
