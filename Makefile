@@ -21,7 +21,7 @@ test: tools ## vet, check the formatting, run every test with the race detector 
 	@unformatted=$$(gofmt -l $(wildcard */)); \
 	if [ -n "$$unformatted" ]; then echo "gofmt -w would change:"; echo "$$unformatted"; exit 1; fi
 	$(GO) vet $(PKG)
-	@.ci/check $(GO) test -race -json $(PKG)
+	@.ci/check $(GO) test -race -timeout 40m -json $(PKG)
 
 demo: build tools ## serve an example, edit a file, watch traffic move in the built-in proxy and in Envoy
 	@$(GO) run ./examples/demo -meshc bin/meshc -envoy .tools/envoy -mesh examples/mesh
