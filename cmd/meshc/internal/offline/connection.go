@@ -30,27 +30,9 @@ func (s *Session) Connect(ctx context.Context, downstream, upstream []byte) Pass
 	defer cancel()
 	h.chain.Headers(filter.Request, nil, false)
 	h.send(filter.Request, downstream)
-	var up, down *Message
 	var p Passed
-	answered := false
-	for {
-		up = h.collect(filter.Request, up)
-		if !answered && h.ended[filter.Request] {
-			answered = true
-			h.send(filter.Response, upstream)
-		}
-		down = h.collect(filter.Response, down)
-		if h.ended[filter.Response] || h.chain.WasReset() {
-			break
-		}
-		select {
-		case <-h.woken:
-			continue
-		case <-ctx.Done():
-			p.Held = true
-		}
-		break
-	}
+	up, down, held := h.serve(ctx, func() { h.send(filter.Response, upstream) })
+	p.Held = held
 	p.Closed = h.chain.WasReset()
 	h.chain.End(h.record(Outcome{}))
 	if up != nil {

@@ -1,6 +1,7 @@
 package offline
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -34,6 +35,28 @@ func (h *host) feed(d filter.Direction, m *Message) {
 		trailers := &filter.Headers{}
 		clone(trailers, &m.Trailers)
 		h.chain.Trailers(d, trailers)
+	}
+}
+
+// serve collects what comes out of the chain, until the response has come to
+// its end, the stream was reset, or ctx ends: then the filter still held it.
+// answer feeds the response; it is called once the request has come out.
+func (h *host) serve(ctx context.Context, answer func()) (up, down *Message, held bool) {
+	for answered := false; ; {
+		up = h.collect(filter.Request, up)
+		if !answered && h.ended[filter.Request] {
+			answered = true
+			answer()
+		}
+		down = h.collect(filter.Response, down)
+		if h.ended[filter.Response] || h.chain.WasReset() {
+			return up, down, false
+		}
+		select {
+		case <-h.woken:
+		case <-ctx.Done():
+			return up, down, true
+		}
 	}
 }
 

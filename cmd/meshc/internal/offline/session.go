@@ -101,25 +101,7 @@ func (s *Session) Do(ctx context.Context, request, answer *Message) Outcome {
 	ctx, cancel := context.WithTimeout(ctx, Patience)
 	defer cancel()
 	h.feed(filter.Request, request)
-	answered := false
-	for {
-		o.Upstream = h.collect(filter.Request, o.Upstream)
-		if !answered && h.ended[filter.Request] {
-			answered = true
-			h.feed(filter.Response, answer)
-		}
-		o.Response = h.collect(filter.Response, o.Response)
-		if h.ended[filter.Response] || h.chain.WasReset() {
-			break
-		}
-		select {
-		case <-h.woken:
-			continue
-		case <-ctx.Done():
-			o.Held = true
-		}
-		break
-	}
+	o.Upstream, o.Response, o.Held = h.serve(ctx, func() { h.feed(filter.Response, answer) })
 	o.Reset = h.chain.WasReset()
 	h.chain.End(h.record(o))
 	o.Calls, o.Faults = s.calls.take(), s.faults.take()
