@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"sort"
 	"strings"
 	"syscall"
@@ -53,6 +54,41 @@ func bind(ctx context.Context, address string, leaving []*socket) (net.Listener,
 		holders = append(holders, c)
 	}
 	return ln, nil
+}
+
+// waiting returns the connections that ln has and nobody has accepted. It does
+// not wait for more.
+func waiting(ln net.Listener) (out []net.Conn) {
+	sc, ok := ln.(syscall.Conn)
+	if !ok {
+		return nil
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return nil
+	}
+	var accepted []int
+	raw.Control(func(fd uintptr) {
+		for {
+			nfd, _, err := unix.Accept(int(fd)) // the listener does not block
+			switch {
+			case err == nil:
+				unix.CloseOnExec(nfd)
+				accepted = append(accepted, nfd)
+			case err == unix.EINTR, err == unix.ECONNABORTED: // the next may be there
+			default:
+				return
+			}
+		}
+	})
+	for _, nfd := range accepted {
+		f := os.NewFile(uintptr(nfd), "")
+		if nc, err := net.FileConn(f); err == nil {
+			out = append(out, nc)
+		}
+		f.Close() // nc has its own
+	}
+	return out
 }
 
 // overlap reports whether a socket on a keeps another from b. Both have a port.

@@ -175,7 +175,7 @@ func (p *Proxy) Prepare(ctx context.Context, next snapshot.Snapshot) (commit, ab
 	opened, err := p.open(ctx, gen, next.Origins)
 	undo := func() {
 		for _, s := range opened {
-			s.close()
+			s.door.ln.Close()
 		}
 		p.abandon(gen)
 	}

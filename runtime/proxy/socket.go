@@ -64,8 +64,21 @@ func (p *Proxy) newSocket(d *door, l *listener) *socket {
 	return s
 }
 
-// close closes the door.
-func (s *socket) close() { s.door.ln.Close() }
+// close closes the door. Whoever was connected by then is let in: the system
+// would reset those that nobody has accepted yet.
+func (s *socket) close() {
+	for _, nc := range waiting(s.door.ln) {
+		s.door.give(nc)
+	}
+	s.door.ln.Close()
+}
+
+// give hands a connection to the socket behind d.
+func (d *door) give(nc net.Conn) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.to.start(nc)
+}
 
 // succeed puts another socket, which serves l, in the place of s.
 func (s *socket) succeed(l *listener) *socket {
@@ -94,9 +107,7 @@ func (d *door) accept() {
 		nc, err := d.ln.Accept()
 		if err == nil {
 			pause = 0
-			d.mu.Lock()
-			d.to.start(nc)
-			d.mu.Unlock()
+			d.give(nc)
 			continue
 		}
 		d.mu.Lock()
