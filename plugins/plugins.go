@@ -24,9 +24,21 @@ type Kind struct {
 	// Check returns what is wrong with a use, as far as can be told without
 	// running anything. It is called when documents are compiled.
 	Check func(Use) []string
-	// Envoy returns what Envoy runs for a use: the typed_config of an HTTP
-	// filter, or of a network filter where u.TCP is set.
-	Envoy func(u Use) (proto.Message, error)
+	// Policies are the kinds of document that become uses of it, if any.
+	Policies []Policy
+	// Envoy returns what Envoy runs for a use.
+	Envoy func(u Use) (Envoy, error)
+}
+
+// Envoy is what Envoy runs for a use; at least one field is set.
+type Envoy struct {
+	// Filter is the typed_config of an HTTP filter, or of a network filter
+	// where the use is for TCP. It comes over ECDS.
+	Filter proto.Message
+	// AccessLog is the typed_config of an access logger of the listener.
+	AccessLog proto.Message
+	// Tracing is an envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager.Tracing.
+	Tracing proto.Message
 }
 
 // Use is one use of a kind in a snapshot.

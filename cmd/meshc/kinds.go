@@ -6,7 +6,6 @@ import (
 	"log/slog"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/plugins"
@@ -14,6 +13,7 @@ import (
 	"github.com/meshc/meshc/runtime/filter"
 	"github.com/meshc/meshc/runtime/proxy"
 	"github.com/meshc/meshc/runtime/status"
+	"github.com/meshc/meshc/runtime/xds"
 )
 
 // kindOf returns the policy kind that runs a filter.
@@ -48,15 +48,16 @@ func checkFilter(f snapshot.Filter, tcp bool, blob string) []string {
 }
 
 // envoyFilter returns what Envoy runs for a filter; see xds.Config.
-func envoyFilter(f snapshot.Filter, tcp bool, blob string) (proto.Message, error) {
+func envoyFilter(f snapshot.Filter, tcp bool, blob string) (xds.Filter, error) {
 	k, err := kindOf(f)
 	if err != nil {
-		return nil, err
+		return xds.Filter{}, err
 	}
 	if k.Envoy == nil {
-		return nil, fmt.Errorf("policy kind %q is none that Envoy can run", f.Kind)
+		return xds.Filter{}, fmt.Errorf("policy kind %q is none that Envoy can run", f.Kind)
 	}
-	return k.Envoy(useOf(f, tcp, blob))
+	e, err := k.Envoy(useOf(f, tcp, blob))
+	return xds.Filter(e), err
 }
 
 // openKinds are the policy kinds at work in a process that runs the built-in

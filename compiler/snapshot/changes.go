@@ -12,6 +12,8 @@ func Changes(old, new Snapshot) []string {
 	var out []string
 	out = changes(out, "cluster ", old.Clusters, new.Clusters, func(c Cluster) (string, Digest) { return c.Name, c.Digest })
 	out = changes(out, "endpoints ", old.Endpoints, new.Endpoints, func(e EndpointSet) (string, Digest) { return e.Name, e.Digest })
+	out = changes(out, "authority ", old.Authorities, new.Authorities, func(a Authority) (string, Digest) { return a.ID, a.Digest })
+	out = changes(out, "secret ", old.Secrets, new.Secrets, func(x Secret) (string, Digest) { return x.ID, x.Digest })
 	out = changes(out, "document ", old.Documents, new.Documents, func(d Document) (string, Digest) { return d.ID, d.Digest })
 	proxies := len(out)
 	out = changes(out, "proxy ", old.Proxies, new.Proxies, func(p Proxy) (string, Digest) { return p.ID, p.Digest })

@@ -137,7 +137,7 @@ func (s Snapshot) verify() error {
 			return fmt.Errorf("proxy %s: %w", quote(p.ID), err)
 		}
 	}
-	if err := cmp.Or(verify(s.Proxies), verify(s.Clusters), verify(s.Endpoints), verify(s.Documents), verify(s.Blobs)); err != nil {
+	if err := cmp.Or(verify(s.Proxies), verify(s.Clusters), verify(s.Endpoints), verify(s.Documents), verify(s.Blobs), verify(s.Authorities), verify(s.Secrets)); err != nil {
 		return err
 	}
 	if s.Version != s.Sum() {
@@ -149,6 +149,8 @@ func (s Snapshot) verify() error {
 		ascending("endpoints", s.Endpoints, func(e EndpointSet) string { return e.Name }),
 		ascending("documents", s.Documents, func(d Document) string { return d.ID }),
 		ascending("blobs", s.Blobs, func(b Blob) string { return b.Digest.String() }),
+		ascending("authorities", s.Authorities, func(a Authority) string { return a.ID }),
+		ascending("secrets", s.Secrets, func(x Secret) string { return x.ID }),
 		s.verifyBlobs(),
 	)
 }

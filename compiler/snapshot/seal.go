@@ -56,13 +56,25 @@ func (d Document) Sum() Digest {
 	return DigestOf(d)
 }
 
+// Sum returns the digest of a.
+func (a Authority) Sum() Digest {
+	a.Digest = Digest{}
+	return DigestOf(a)
+}
+
+// Sum returns the digest of x.
+func (x Secret) Sum() Digest {
+	x.Digest = Digest{}
+	return DigestOf(x)
+}
+
 // Sum returns the SHA-256 of b's data.
 func (b Blob) Sum() Digest { return sha256.Sum256([]byte(b.Data)) }
 
 // Sum returns the version of s: the digest of the digests of its proxies,
-// clusters, endpoints, documents and blobs. Origins are no part of it.
+// clusters, endpoints, documents, blobs, authorities and secrets. Origins are no part of it.
 func (s Snapshot) Sum() Digest {
-	return DigestOf([]Digest{sum(s.Proxies), sum(s.Clusters), sum(s.Endpoints), sum(s.Documents), sum(s.Blobs)})
+	return DigestOf([]Digest{sum(s.Proxies), sum(s.Clusters), sum(s.Endpoints), sum(s.Documents), sum(s.Blobs), sum(s.Authorities), sum(s.Secrets)})
 }
 
 // Seal returns s with every missing digest filled in, and with its Version. A
@@ -74,6 +86,8 @@ func Seal(s Snapshot) Snapshot {
 	s.Endpoints = sealed(s.Endpoints)
 	s.Documents = sealed(s.Documents)
 	s.Blobs = sealed(s.Blobs)
+	s.Authorities = sealed(s.Authorities)
+	s.Secrets = sealed(s.Secrets)
 	s.Version = s.Sum()
 	return s
 }
@@ -95,6 +109,8 @@ func (c Cluster) digest() Digest     { return c.Digest }
 func (e EndpointSet) digest() Digest { return e.Digest }
 func (d Document) digest() Digest    { return d.Digest }
 func (b Blob) digest() Digest        { return b.Digest }
+func (a Authority) digest() Digest   { return a.Digest }
+func (x Secret) digest() Digest      { return x.Digest }
 
 func (v VirtualHost) label() string { return "virtual host " + quote(v.Name) }
 func (l Listener) label() string    { return "listener " + quote(l.Name) }
@@ -103,12 +119,16 @@ func (c Cluster) label() string     { return "cluster " + quote(c.Name) }
 func (e EndpointSet) label() string { return "endpoints " + quote(e.Name) }
 func (d Document) label() string    { return "document " + quote(d.ID) }
 func (b Blob) label() string        { return "blob " + b.Digest.String() }
+func (a Authority) label() string   { return "authority " + quote(a.ID) }
+func (x Secret) label() string      { return "secret " + quote(x.ID) }
 
 func (v VirtualHost) seal() VirtualHost { v.Digest = v.Sum(); return v }
 func (c Cluster) seal() Cluster         { c.Digest = c.Sum(); return c }
 func (e EndpointSet) seal() EndpointSet { e.Digest = e.Sum(); return e }
 func (d Document) seal() Document       { d.Digest = d.Sum(); return d }
 func (b Blob) seal() Blob               { b.Digest = b.Sum(); return b }
+func (a Authority) seal() Authority     { a.Digest = a.Sum(); return a }
+func (x Secret) seal() Secret           { x.Digest = x.Sum(); return x }
 
 func (l Listener) seal() Listener {
 	l.VirtualHosts = sealed(l.VirtualHosts)

@@ -29,14 +29,23 @@ type Snapshot struct {
 	Documents List[Document] `json:"documents"`
 	// Blobs are the files that filters run, sorted by Digest.
 	Blobs List[Blob] `json:"blobs,omitzero"`
+	// Authorities are sorted by ID; a mesh without mTLS has none.
+	Authorities List[Authority] `json:"authorities,omitzero"`
+	// Secrets are sorted by ID. They are shown to nobody.
+	Secrets List[Secret] `json:"secrets,omitzero"`
 	// Origins say where each document was written, sorted by ID. They are
 	// outside the version: a comment on line 1 of a file changes no behaviour.
 	Origins List[Origin] `json:"origins"`
 }
 
 // Sensitive reports whether s holds what only its owner may see: the
-// configuration of a filter.
+// configuration of a filter, or a secret.
 func (s Snapshot) Sensitive() bool {
+	for _, x := range s.Secrets.All() {
+		if x.Data != "" {
+			return true
+		}
+	}
 	for _, f := range s.filters() {
 		if f.Config != "" {
 			return true
@@ -53,6 +62,9 @@ type Proxy struct {
 	// ID is "gateway" or "MESH.NAME"; it is also the Envoy node id.
 	ID   string `json:"id"`
 	Mesh string `json:"mesh,omitempty"`
+	// Identities are sorted by Mesh: one for a dataplane, one for each mesh
+	// with mTLS for the gateway.
+	Identities List[Identity] `json:"identities,omitzero"`
 	// Listeners are sorted by Name.
 	Listeners List[Listener] `json:"listeners"`
 	Digest    Digest         `json:"digest"`
@@ -71,8 +83,9 @@ const (
 // Protocol is what a listener or a cluster speaks.
 type Protocol string
 
-// The protocols that a data plane can act on. Everything that is not HTTP/1.1
-// is carried as bytes.
+// The protocols that a data plane can act on. HTTP is HTTP/1.1, HTTP/2 and
+// gRPC: a listener takes whichever the client speaks. Everything else is
+// carried as bytes.
 const (
 	HTTP Protocol = "http"
 	TCP  Protocol = "tcp"
@@ -90,6 +103,16 @@ type Listener struct {
 	Port    uint16 `json:"port,omitempty"`
 	// Service is the kuma.io/service the listener is for; empty for the gateway.
 	Service string `json:"service,omitempty"`
+	// TLS is the mesh whose certificates both sides show, of an inbound; ""
+	// for a listener in the clear.
+	TLS string `json:"tls,omitempty"`
+	// Access is looked at where TLS is set.
+	Access Access `json:"access,omitzero"`
+	// IdleTimeout ends a TCP connection on which nothing moves; 0 means 1h.
+	IdleTimeout Duration `json:"idleTimeout,omitempty"`
+	// ConnectAttempts is how often a TCP listener tries to connect, each time
+	// to an endpoint that is chosen anew; 0 means 1.
+	ConnectAttempts uint32 `json:"connectAttempts,omitempty"`
 	// VirtualHosts route HTTP; they are empty for TCP.
 	VirtualHosts List[VirtualHost] `json:"virtualHosts"`
 	// Targets receive the bytes of TCP; they are empty for HTTP. A TCP
@@ -133,6 +156,22 @@ type Route struct {
 	Headers List[HeaderMatch] `json:"headers,omitzero"`
 	// Rewrite changes the path that the target gets.
 	Rewrite PathRewrite `json:"rewrite,omitzero"`
+	// Host changes the Host header that the target gets; HostFromEndpoint and
+	// Host exclude each other.
+	Host HostRewrite `json:"host,omitzero"`
+	// RequestHeaders are changed as the target gets them, ResponseHeaders as
+	// the client does.
+	RequestHeaders  HeaderChanges `json:"requestHeaders,omitzero"`
+	ResponseHeaders HeaderChanges `json:"responseHeaders,omitzero"`
+	// Timeout bounds the time from the end of the request to the end of the
+	// response, tries included (Envoy's route.timeout): 504 "upstream request
+	// timeout"; 0 for none.
+	Timeout Duration `json:"timeout,omitempty"`
+	// IdleTimeout ends a stream on which nothing moves; 0 means 5m, Envoy's own.
+	IdleTimeout Duration `json:"idleTimeout,omitempty"`
+	// MaxDuration bounds the whole stream (Envoy's max_stream_duration); 0 for none.
+	MaxDuration Duration `json:"maxDuration,omitempty"`
+	Retry       Retry    `json:"retry,omitzero"`
 	// Targets share the requests by weight. None, or only targets without
 	// endpoints, answers 503.
 	Targets List[Target] `json:"targets"`
@@ -144,12 +183,24 @@ type Route struct {
 	Filters List[string] `json:"filters,omitzero"`
 }
 
-// HeaderMatch is a condition on one header of a request. Without Values and
-// Regex the header must be there; a header that is not there never matches.
+// HostRewrite replaces the Host header; the zero HostRewrite leaves it alone.
+type HostRewrite struct {
+	// Value is the new one, where it is set.
+	Value string `json:"value,omitempty"`
+	// PathRegex matches all of the path (ParseRegex), and the new value is
+	// Substitution with its groups (PathRewrite).
+	PathRegex    string `json:"pathRegex,omitempty"`
+	Substitution string `json:"substitution,omitempty"`
+}
+
+// HeaderMatch is a condition on one header of a request. Without Values, Prefix
+// and Regex the header must be there; a header that is not there never matches.
 // Where it occurs more than once, one of its values is enough.
 type HeaderMatch struct {
-	// Name is lower-case, or ":authority" for the host with its port.
+	// Name is lower-case, or ":authority" for the host with its port, or ":method".
 	Name string `json:"name"`
+	// Prefix is the start of the value; at most one of Prefix, Values and Regex is set.
+	Prefix string `json:"prefix,omitempty"`
 	// Values are those of which one must be the header's, letter for letter.
 	Values List[string] `json:"values,omitzero"`
 	// Regex must match all of the header's value (ParseRegex). It may not be
@@ -160,6 +211,8 @@ type HeaderMatch struct {
 // PathRewrite replaces a part of the path; the query stays. The zero
 // PathRewrite leaves the path alone.
 type PathRewrite struct {
+	// Global says that every match is replaced; then Regex need not begin with "^".
+	Global bool `json:"global,omitempty"`
 	// Regex begins with "^", so that it matches once at most. What it matches,
 	// which need not be all of the path, is replaced by Substitution, in which
 	// \0 to \9 are the groups of the match and \\ is a backslash.
@@ -230,7 +283,13 @@ type Balancing string
 
 // The balancing policies.
 const (
-	RoundRobin Balancing = "roundRobin"
+	RoundRobin   Balancing = "roundRobin"
+	LeastRequest Balancing = "leastRequest"
+	Random       Balancing = "random"
+	// RingHash and Maglev keep requests of one hash on one endpoint while the
+	// set stays as it is. The hash is that of the client's address.
+	RingHash Balancing = "ringHash"
+	Maglev   Balancing = "maglev"
 	// ClientIP keeps a client address on one endpoint while the set of
 	// endpoints stays as it is (Kubernetes sessionAffinity: ClientIP).
 	ClientIP Balancing = "clientIP"
@@ -238,21 +297,60 @@ const (
 
 // Cluster is a set of endpoints that are spoken to in one way.
 type Cluster struct {
-	// Name is the service, with the tags in braces where it is a subset of it.
-	// It is also the name of its EndpointSet and its Envoy EDS name.
-	Name      string    `json:"name"`
+	// Name is that of the endpoints, and, where policies of the caller's side
+	// change how they are spoken to, "~" and these policies.
+	Name string `json:"name"`
+	// Endpoints is the name of the EndpointSet, "" where it is Name: the
+	// service, with the tags in braces where it is a subset of it. It is also
+	// the Envoy EDS name.
+	Endpoints string    `json:"endpoints,omitempty"`
 	Service   string    `json:"service"`
 	Mesh      string    `json:"mesh,omitempty"`
 	Protocol  Protocol  `json:"protocol"`
 	Discovery Discovery `json:"discovery"`
 	Balancing Balancing `json:"balancing"`
+	// Choices is how many endpoints LeastRequest compares; 0 means 2.
+	Choices uint32 `json:"choices,omitempty"`
+	// Ring is for RingHash.
+	Ring Ring `json:"ring,omitzero"`
 	// ConnectTimeout bounds one attempt to connect.
 	ConnectTimeout Duration `json:"connectTimeout"`
-	// HTTP2 says that the endpoints speak HTTP/2 in the clear (h2c), for calls
-	// of filters; routed traffic is not HTTP/2 yet.
-	HTTP2   bool         `json:"http2,omitempty"`
-	Sources List[string] `json:"sources"`
-	Digest  Digest       `json:"digest"`
+	// IdleTimeout closes a pooled HTTP connection; 0 means 60s in the built-in
+	// proxy and Envoy's own 1h there.
+	IdleTimeout Duration `json:"idleTimeout,omitempty"`
+	// HTTP2 says that the endpoints speak HTTP/2, with prior knowledge or,
+	// where they have a Transport, by ALPN.
+	HTTP2 bool `json:"http2,omitempty"`
+	// Checks must all hold for an endpoint to be healthy.
+	Checks List[HealthCheck] `json:"checks,omitzero"`
+	// Panic is the percentage of healthy endpoints below which health is not
+	// looked at (Envoy's panic threshold), 0..100; 0 means never. FailOnPanic
+	// answers 503 then instead.
+	Panic       uint32     `json:"panic,omitempty"`
+	FailOnPanic bool       `json:"failOnPanic,omitempty"`
+	Outliers    Outliers   `json:"outliers,omitzero"`
+	Thresholds  Thresholds `json:"thresholds,omitzero"`
+	// Transports are sorted by Name; an endpoint that names none is spoken to in the clear.
+	Transports List[Transport] `json:"transports,omitzero"`
+	Sources    List[string]    `json:"sources"`
+	Digest     Digest          `json:"digest"`
+}
+
+// EndpointsName returns the name of c's EndpointSet.
+func (c Cluster) EndpointsName() string {
+	if c.Endpoints != "" {
+		return c.Endpoints
+	}
+	return c.Name
+}
+
+// Ring is the ring of RingHash.
+type Ring struct {
+	// Hash is "XX_HASH" or "MURMUR_HASH_2".
+	Hash string `json:"hash,omitempty"`
+	// Min and Max bound the number of entries; 0 means Envoy's own 1,024 and 8M.
+	Min uint64 `json:"min,omitempty"`
+	Max uint64 `json:"max,omitempty"`
 }
 
 // EndpointSet is the endpoints of one cluster.
@@ -274,6 +372,8 @@ type Endpoint struct {
 	// Weight is its share of the cluster's traffic, relative to its siblings';
 	// 0 means 1. Each address of a host name has it.
 	Weight uint32 `json:"weight,omitempty"`
+	// Transport names one of the cluster's; "" for the clear.
+	Transport string `json:"transport,omitempty"`
 }
 
 // Document is one source document after checking and defaulting.

@@ -7,7 +7,6 @@ import (
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/wasm/v3"
 	networkv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/wasm/v3"
 	wasmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/wasm/v3"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -16,10 +15,10 @@ import (
 
 // envoy is Kind.Envoy: the same module with the same configuration. Envoy has
 // no limits on memory and time to be set per plugin.
-func envoy(u plugins.Use) (proto.Message, error) {
+func envoy(u plugins.Use) (plugins.Envoy, error) {
 	c, err := parseConfig(u.Config)
 	if err != nil {
-		return nil, err
+		return plugins.Envoy{}, err
 	}
 	vm := &wasmv3.VmConfig{
 		VmId:    c.VMID,
@@ -29,7 +28,7 @@ func envoy(u plugins.Use) (proto.Message, error) {
 		}}},
 	}
 	if vm.Configuration, err = text(c.VMConfiguration); err != nil {
-		return nil, err
+		return plugins.Envoy{}, err
 	}
 	if len(c.Env) > 0 {
 		vm.EnvironmentVariables = &wasmv3.EnvironmentVariables{KeyValues: c.Env}
@@ -44,12 +43,12 @@ func envoy(u plugins.Use) (proto.Message, error) {
 		p.FailurePolicy = wasmv3.FailurePolicy_FAIL_OPEN
 	}
 	if p.Configuration, err = text(c.Configuration); err != nil {
-		return nil, err
+		return plugins.Envoy{}, err
 	}
 	if u.TCP {
-		return &networkv3.Wasm{Config: p}, nil
+		return plugins.Envoy{Filter: &networkv3.Wasm{Config: p}}, nil
 	}
-	return &httpv3.Wasm{Config: p}, nil
+	return plugins.Envoy{Filter: &httpv3.Wasm{Config: p}}, nil
 }
 
 // text wraps a configuration as Envoy unwraps it for the guest: the bytes of a

@@ -16,7 +16,7 @@ func TestEnvoy(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := m.(*httpv3.Wasm).Config
+	p := m.Filter.(*httpv3.Wasm).Config
 	vm := p.GetVmConfig()
 	var c wrapperspb.StringValue
 	if err := p.Configuration.UnmarshalTo(&c); err != nil || c.Value != "c" {
@@ -26,15 +26,15 @@ func TestEnvoy(t *testing.T) {
 		vm.VmId != "v" || vm.Configuration != nil || vm.EnvironmentVariables.KeyValues["A"] != "b" || string(vm.Code.GetLocal().GetInlineBytes()) != "module" {
 		t.Errorf("%v", p)
 	}
-	if err := m.(*httpv3.Wasm).ValidateAll(); err != nil {
+	if err := m.Filter.(*httpv3.Wasm).ValidateAll(); err != nil {
 		t.Error(err)
 	}
 	u.TCP = true
 	if m, err = Kind.Envoy(u); err != nil {
 		t.Fatal(err)
 	}
-	if _, ok := m.(*networkv3.Wasm); !ok {
-		t.Errorf("%T", m)
+	if _, ok := m.Filter.(*networkv3.Wasm); !ok {
+		t.Errorf("%T", m.Filter)
 	}
 }
 

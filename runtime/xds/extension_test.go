@@ -8,7 +8,6 @@ import (
 	"time"
 
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshc/meshc/compiler/snapshot"
@@ -196,9 +195,9 @@ func TestFilterIsHeldOnce(t *testing.T) {
 	const size, proxies = 4 << 20, 8
 	calls := 0
 	r := start(t, func(c *xds.Config) {
-		c.Filter = func(f snapshot.Filter, _ bool, blob string) (proto.Message, error) {
+		c.Filter = func(f snapshot.Filter, _ bool, blob string) (xds.Filter, error) {
 			calls++
-			return wrapperspb.String(f.Config + blob), nil
+			return xds.Filter{Filter: wrapperspb.String(f.Config + blob)}, nil
 		}
 	})
 	build := func(config string, timeout time.Duration) snapshot.Snapshot {

@@ -10,10 +10,19 @@ import (
 	"github.com/meshc/meshc/runtime/xds/envoy"
 )
 
-// FilterFunc returns what Envoy runs for f: the typed_config of an HTTP
-// filter, or of a network filter where tcp is set. blob is the content of the
-// file that f names. Equal arguments give equal messages.
-type FilterFunc func(f snapshot.Filter, tcp bool, blob string) (proto.Message, error)
+// FilterFunc returns what Envoy runs for f. blob is the content of the file
+// that f names. Equal arguments give equal messages.
+type FilterFunc func(f snapshot.Filter, tcp bool, blob string) (Filter, error)
+
+// Filter is what Envoy runs for a filter of the snapshot; see plugins.Envoy.
+type Filter struct {
+	// Filter is the typed_config of an HTTP filter, or of a network filter for TCP.
+	Filter proto.Message
+	// AccessLog is the typed_config of an access logger.
+	AccessLog proto.Message
+	// Tracing is the HttpConnectionManager's.
+	Tracing proto.Message
+}
 
 // filterConfig is the configuration of a filter as a resource. It may hold
 // megabytes, so there is one for all listeners, proxies and generations where
@@ -61,7 +70,10 @@ func (c *filterConfigs) of(f snapshot.Filter, tcp bool) (*filterConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	m, typ, err := envoy.Extension(f, tcp, config)
+	if config.Filter == nil {
+		return nil, fmt.Errorf("policy kind %q has no filter in Envoy", f.Kind)
+	}
+	m, typ, err := envoy.Extension(f, tcp, config.Filter)
 	if err != nil {
 		return nil, err
 	}

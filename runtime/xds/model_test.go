@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/xds"
 	"github.com/meshc/meshc/runtime/xds/envoy"
 )
 
@@ -321,8 +322,8 @@ func filterNames(l *listenerv3.Listener) []string {
 }
 
 // textFilter is a kind whose Config is all that Envoy gets.
-func textFilter(f snapshot.Filter, _ bool, _ string) (proto.Message, error) {
-	return wrapperspb.String(f.Config), nil
+func textFilter(f snapshot.Filter, _ bool, _ string) (xds.Filter, error) {
+	return xds.Filter{Filter: wrapperspb.String(f.Config)}, nil
 }
 
 // filterText returns the Config of a textFilter: a word, and the clusters that

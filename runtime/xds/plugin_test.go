@@ -9,7 +9,6 @@ import (
 	httpwasmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/http/wasm/v3"
 	tcpwasmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/wasm/v3"
 	wasmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/wasm/v3"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshc/meshc/compiler/snapshot"
@@ -23,7 +22,7 @@ import (
 var filterModule string
 
 // wasmFilter is a kind "wasm" whose Config is the module's configuration.
-func wasmFilter(f snapshot.Filter, tcp bool, blob string) (proto.Message, error) {
+func wasmFilter(f snapshot.Filter, tcp bool, blob string) (xds.Filter, error) {
 	vm := &wasmv3.VmConfig{
 		VmId: f.Name, Runtime: "envoy.wasm.runtime.v8",
 		Code: &corev3.AsyncDataSource{Specifier: &corev3.AsyncDataSource_Local{Local: &corev3.DataSource{
@@ -32,13 +31,13 @@ func wasmFilter(f snapshot.Filter, tcp bool, blob string) (proto.Message, error)
 	}
 	text, err := envoy.Any(wrapperspb.String(f.Config))
 	if err != nil {
-		return nil, err
+		return xds.Filter{}, err
 	}
 	config := &wasmv3.PluginConfig{Name: f.Name, Vm: &wasmv3.PluginConfig_VmConfig{VmConfig: vm}, Configuration: text}
 	if tcp {
-		return &tcpwasmv3.Wasm{Config: config}, nil
+		return xds.Filter{Filter: &tcpwasmv3.Wasm{Config: config}}, nil
 	}
-	return &httpwasmv3.Wasm{Config: config}, nil
+	return xds.Filter{Filter: &httpwasmv3.Wasm{Config: config}}, nil
 }
 
 func withWasm(c *xds.Config) { c.Filter = wasmFilter }
