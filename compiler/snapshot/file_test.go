@@ -162,7 +162,7 @@ func TestReadRefusesWhatWriteDidNotWrite(t *testing.T) {
 		"long text":          {bytes.Repeat([]byte("kind: Service\n"), 1000), "not a meshc snapshot", true},
 		"another archive":    {archive(t, tar.FormatUSTAR, entry{"a.txt", "a"}), "not a meshc snapshot", true},
 		"a later format":     {with(0, "4", "3"), `its format is "meshc-snapshot 3"`, false},
-		"control characters": {with(0, "3", "\x1b[31m"), `\x1b[31m`, false},
+		"control characters": {with(0, "4", "\x1b[31m"), `\x1b[31m`, false},
 		"cut in the body":    {good[:2000], "damaged: snapshot.json", false},
 		"cut between":        {good[:1024], "damaged", false},
 		"one entry":          {archive(t, tar.FormatUSTAR, parts[0]), "ends before snapshot.json", false},
