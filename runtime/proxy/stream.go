@@ -64,3 +64,25 @@ type clientCodec interface {
 	// exchange.
 	Idle() bool
 }
+
+// write sends o. With hold, headers alone may wait for what follows.
+func write(c halfStream, o filter.Output, hold bool) error {
+	dataEnd := o.End && o.Trailers == nil
+	if o.Headers != nil {
+		end := dataEnd && len(o.Data) == 0
+		if err := c.WriteHeaders(o.Headers, end); err != nil || end {
+			return err
+		}
+	}
+	if len(o.Data) > 0 || dataEnd {
+		if err := c.WriteData(o.Data, dataEnd); err != nil {
+			return err
+		}
+	} else if !hold && o.Trailers == nil {
+		return c.Flush()
+	}
+	if o.Trailers != nil {
+		return c.WriteTrailers(o.Trailers)
+	}
+	return nil
+}
