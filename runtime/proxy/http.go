@@ -196,6 +196,7 @@ func (s *stream) feedRequest() {
 	}
 	s.fed = true
 }
+
 // sync runs f where no filter can see its effects half done.
 func (s *stream) sync(f func()) {
 	if s.f == nil {
