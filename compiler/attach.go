@@ -3,7 +3,6 @@ package compiler
 import (
 	"fmt"
 	"maps"
-	"math"
 	"net"
 	"slices"
 
@@ -211,7 +210,7 @@ func (b *build) split(mesh string, tags map[string]string, route *schema.Documen
 		add(tags, 1)
 		return arms
 	}
-	for _, part := range route.Body.(*kuma.TrafficRoute).Conf.Split {
+	for _, part := range route.Body.(*kuma.TrafficRoute).Conf.Arms() {
 		destination := maps.Clone(tags)
 		for k, v := range part.Destination {
 			if v != "*" {
@@ -221,39 +220,6 @@ func (b *build) split(mesh string, tags map[string]string, route *schema.Documen
 		add(destination, part.Weight)
 	}
 	return arms
-}
-
-// checkRoutes reports what is wrong with a TrafficRoute whoever it applies to.
-func (b *build) checkRoutes() {
-	for _, d := range b.routes {
-		var sum uint64
-		split := d.Body.(*kuma.TrafficRoute).Conf.Split
-		for i, part := range split {
-			sum += uint64(part.Weight)
-			name := part.Destination[kuma.ServiceTag]
-			if name == "*" {
-				continue
-			}
-			s := b.services[serviceKey{d.Mesh, name}]
-			if s == nil {
-				b.reportUnknownService(diag.Error, d, []any{"conf", "split", i, "destination", kuma.ServiceTag}, d.Mesh, name)
-				continue
-			}
-			if part.Weight > 0 && len(s.endpoints) > 0 && !s.hasSubset(part.Destination) {
-				b.reportMissing(name, diag.CodeMatchesNothing, diag.Warning, d, []any{"conf", "split", i, "destination"},
-					fmt.Sprintf("no endpoint of service %s has these tags, so this share of the traffic gets 503", name),
-					"use tags that an inbound of the service carries")
-			}
-		}
-		if sum > math.MaxUint32 {
-			b.report(diag.CodeInvalid, diag.Error, d, []any{"conf", "split"},
-				fmt.Sprintf("the weights add up to %d", sum), fmt.Sprintf("keep the sum at or below %d", uint32(math.MaxUint32)))
-		}
-		if sum == 0 && len(split) > 0 {
-			b.report(diag.CodeMatchesNothing, diag.Warning, d, []any{"conf", "split"},
-				"every weight is 0, so the traffic goes nowhere and gets 503", "give at least one destination a weight")
-		}
-	}
 }
 
 // checkSubset reports an outbound of d whose tags no endpoint of its service has.

@@ -73,7 +73,9 @@ func init() {
 	byType["Retry"].extra = (*reader).retryStatuses
 	byType["Dataplane"].extra = (*reader).numericHosts
 	byType["ExternalService"].extra = (*reader).numericHosts
-	byType["TrafficRoute"].unapplied = []unapplied{{[]string{"conf", "loadBalancer"}, "requests are balanced round robin"}}
+	byType["TrafficRoute"].unapplied = []unapplied{
+		{[]string{"conf", "loadBalancer"}, "requests are balanced round robin"}, {[]string{"conf", "http"}, "all requests go the same way"},
+	}
 	byType["Dataplane"].unapplied = []unapplied{
 		{[]string{"metrics"}, "no metrics listener is opened"}, {[]string{"probes"}, "no listener for probes is opened"},
 	}
@@ -88,8 +90,11 @@ var kumaTags = map[string][][]string{
 		{"networking", "inbound", "*", "tags"}, {"networking", "outbound", "*", "tags"}, {"networking", "gateway", "tags"},
 		{"networking", "ingress", "availableServices", "*", "tags"},
 	},
-	"ExternalService":   {{"tags"}},
-	"TrafficRoute":      {fromTo[0], fromTo[1], {"conf", "split", "*", "destination"}},
+	"ExternalService": {{"tags"}},
+	"TrafficRoute": {
+		fromTo[0], fromTo[1], {"conf", "destination"}, {"conf", "split", "*", "destination"},
+		{"conf", "http", "*", "destination"}, {"conf", "http", "*", "split", "*", "destination"},
+	},
 	"Mesh":              {{"metrics", "backends", "*", "conf", "tags"}},
 	"TrafficPermission": fromTo,
 	"TrafficLog":        fromTo,
@@ -112,7 +117,7 @@ var kumaScalars = map[string][]scalars{
 		{"networking", "inbound", "*", "port"}, {"networking", "inbound", "*", "servicePort"}, {"networking", "outbound", "*", "port"},
 		{"networking", "ingress", "publicPort"}, {"networking", "ingress", "availableServices", "*", "instances"},
 	}}},
-	"TrafficRoute": {{read: number, at: [][]string{{"conf", "split", "*", "weight"}}}},
+	"TrafficRoute": {{read: number, at: [][]string{{"conf", "split", "*", "weight"}, {"conf", "http", "*", "split", "*", "weight"}}}},
 	"HealthCheck": {{read: number, at: [][]string{
 		{"conf", "unhealthyThreshold"}, {"conf", "healthyThreshold"}, {"conf", "http", "expectedStatuses", "*"},
 		{"conf", "intervalJitterPercent"}, {"conf", "healthyPanicThreshold"},
@@ -247,10 +252,12 @@ func renameFields(m *tree.Node, name func(tree.Field) string) *tree.Node {
 }
 
 var (
-	tagPath     = regexp.MustCompile(`^(.*\.)?(tags|match|destination)\.(.*)$`)
-	missingTag  = regexp.MustCompile(`^(.*(?:match|destination))\["kuma\.io/(?:service|protocol)"\]$`)
-	repeated    = regexp.MustCompile(`^(.*\.retryOn)\[\d+\]$`)
-	backendConf = regexp.MustCompile(`^((?:mtls|tracing|logging)\.backends\[\d+\])\.conf\b`)
+	tagPath = regexp.MustCompile(`^(.*\.)?(tags|match|destination)\.(.*)$`)
+	// requestMatch is what looks at requests, and not at tags.
+	requestMatch = regexp.MustCompile(`^conf\.http\[\d+\]\.match\.`)
+	missingTag   = regexp.MustCompile(`^(.*(?:match|destination))\["kuma\.io/(?:service|protocol)"\]$`)
+	repeated     = regexp.MustCompile(`^(.*\.retryOn)\[\d+\]$`)
+	backendConf  = regexp.MustCompile(`^((?:mtls|tracing|logging)\.backends\[\d+\])\.conf\b`)
 )
 
 // kumaPath writes a field path as Kuma does: a tag in brackets, a tag that a
@@ -258,7 +265,7 @@ var (
 // with the names that Kuma's own messages have for some fields.
 func kumaPath(kind string, f plan.Finding) string {
 	path := strings.TrimSuffix(f.Path, `[""]`) // of an empty tag name, Kuma says nothing
-	if m := tagPath.FindStringSubmatch(path); m != nil {
+	if m := tagPath.FindStringSubmatch(path); m != nil && !requestMatch.MatchString(path) {
 		path = m[1] + m[2]
 		if m[3] != "" {
 			path += `["` + m[3] + `"]`

@@ -32,7 +32,7 @@ func (r PathRewrite) Parse() (*regexp.Regexp, string, error) {
 	if tree.Op == syntax.OpConcat {
 		tree = tree.Sub[0]
 	}
-	if tree.Op != syntax.OpBeginText {
+	if tree.Op != syntax.OpBeginText && !r.Global {
 		return nil, "", fmt.Errorf("the expression %q of a rewrite does not begin with ^", r.Regex)
 	}
 	re, err := regexp.Compile(r.Regex)
@@ -60,6 +60,11 @@ func (r PathRewrite) Parse() (*regexp.Regexp, string, error) {
 		s = s[2:]
 	}
 	return re, out.String(), nil
+}
+
+// Parse returns the meaning of PathRegex and Substitution, as PathRewrite's does.
+func (h HostRewrite) Parse() (*regexp.Regexp, string, error) {
+	return PathRewrite{Regex: h.PathRegex, Substitution: h.Substitution, Global: true}.Parse()
 }
 
 // parseRegex returns the syntax tree of expr, or why no consumer takes it.

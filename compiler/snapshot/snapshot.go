@@ -187,8 +187,8 @@ type Route struct {
 type HostRewrite struct {
 	// Value is the new one, where it is set.
 	Value string `json:"value,omitempty"`
-	// PathRegex matches all of the path (ParseRegex), and the new value is
-	// Substitution with its groups (PathRewrite).
+	// PathRegex and Substitution make it of the path, without the query: it is
+	// the path with each match replaced, as PathRewrite does it.
 	PathRegex    string `json:"pathRegex,omitempty"`
 	Substitution string `json:"substitution,omitempty"`
 }

@@ -32,8 +32,73 @@ func (p *OfProxies) Proxies() *OfProxies { return p }
 type TrafficRoute struct {
 	FromTo
 	Conf struct {
-		Split []Split `json:"split"`
+		Shares
+		HTTP []HTTPRoute `json:"http"`
 	} `json:"conf"`
+}
+
+// Shares say where traffic goes: by weight, or all of it to one Destination.
+type Shares struct {
+	Split       []Split           `json:"split"`
+	Destination map[string]string `json:"destination"`
+}
+
+// Arms returns s as shares by weight.
+func (s *Shares) Arms() []Split {
+	if s.Destination != nil {
+		return []Split{{Weight: 1, Destination: s.Destination}}
+	}
+	return s.Split
+}
+
+// HTTPRoute is where some requests go, and what is changed on the way. Its
+// fields are those of later versions of Kuma.
+type HTTPRoute struct {
+	Match struct {
+		Method  *TextMatch           `json:"method"`
+		Path    *TextMatch           `json:"path"`
+		Headers map[string]TextMatch `json:"headers"`
+	} `json:"match"`
+	Modify struct {
+		Path struct {
+			RewritePrefix *string  `json:"rewritePrefix"`
+			Regex         *Replace `json:"regex"`
+		} `json:"path"`
+		Host struct {
+			Value    string   `json:"value"`
+			FromPath *Replace `json:"fromPath"`
+		} `json:"host"`
+		RequestHeaders  HeaderChanges `json:"requestHeaders"`
+		ResponseHeaders HeaderChanges `json:"responseHeaders"`
+	} `json:"modify"`
+	Shares
+}
+
+// TextMatch matches the start of a text, all of it, or all of it by a regular
+// expression: exactly one is set.
+type TextMatch struct {
+	Prefix string `json:"prefix"`
+	Exact  string `json:"exact"`
+	Regex  string `json:"regex"`
+}
+
+// Replace puts Substitution in place of each match of Pattern; \1 in it is the
+// first group.
+type Replace struct {
+	Pattern      string `json:"pattern"`
+	Substitution string `json:"substitution"`
+}
+
+// HeaderChanges are changes to the headers of a message.
+type HeaderChanges struct {
+	Add []struct {
+		Name   string `json:"name"`
+		Value  string `json:"value"`
+		Append bool   `json:"append"` // else in place of what is there
+	} `json:"add"`
+	Remove []struct {
+		Name string `json:"name"`
+	} `json:"remove"`
 }
 
 // Split is one arm of a TrafficRoute.
