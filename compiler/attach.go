@@ -12,6 +12,9 @@ import (
 	"github.com/meshc/meshc/schema/kuma"
 )
 
+// gatewayTags are what the gateway is to policies, in each mesh.
+var gatewayTags = map[string]string{kuma.ServiceTag: snapshot.GatewayID}
+
 // gatewayHost is a service as the gateway serves it.
 type gatewayHost struct {
 	service *service
@@ -36,6 +39,8 @@ type listener struct {
 	address   string
 	port      uint16
 	service   string
+	// tags are those of an inbound, or those that an outbound asks for.
+	tags map[string]string
 	// path is where the dataplane's document has it.
 	path []any
 	// route is the winning TrafficRoute of an outbound, or nil.
@@ -68,9 +73,9 @@ func attach(b *build) {
 }
 
 func (b *build) attachGateway() {
-	candidates := map[string][]candidate{}
+	routes := map[string]outlook{}
 	for mesh := range b.meshes {
-		candidates[mesh] = b.routesFrom(identity{mesh, []map[string]string{{kuma.ServiceTag: snapshot.GatewayID}}})
+		routes[mesh] = b.rules("kuma/TrafficRoute", mesh).of(gatewayTags)
 	}
 	b.hosts = make([]*gatewayHost, 0, len(b.sorted))
 	hosts, arms := make([]gatewayHost, len(b.sorted)), make([]arm, len(b.sorted)) // one allocation for all
@@ -78,7 +83,7 @@ func (b *build) attachGateway() {
 		if len(s.domains) == 0 {
 			continue
 		}
-		route := choose(candidates[s.mesh], s.name)
+		route := routes[s.mesh].winner(s.name)
 		h := &hosts[i]
 		h.service, h.route = s, route
 		if route == nil {
@@ -95,18 +100,17 @@ func (b *build) attachGateway() {
 func (b *build) attachDataplane(d *schema.Document) {
 	dp := d.Body.(*kuma.Dataplane)
 	v := view{doc: d}
-	id := identity{mesh: d.Mesh}
 	for i, in := range dp.Networking.Inbound {
-		id.tags = append(id.tags, in.Tags)
+		v.tags = append(v.tags, in.Tags)
 		if dp.Networking.Ingress != nil {
 			continue // a zone ingress routes by SNI: unsupported tells
 		}
 		l := listener{
 			direction: snapshot.Inbound, protocol: snapshot.TCP,
 			address: inboundAddress(dp, in), port: uint16(in.Port),
-			service: in.Tags[kuma.ServiceTag],
-			path:    []any{"networking", "inbound", i, "port"},
-			local:   snapshot.Endpoint{Address: "127.0.0.1", Port: uint16(in.Port)},
+			service: in.Tags[kuma.ServiceTag], tags: in.Tags,
+			path:  []any{"networking", "inbound", i, "port"},
+			local: snapshot.Endpoint{Address: "127.0.0.1", Port: uint16(in.Port)},
 		}
 		if net.ParseIP(l.address) == nil {
 			continue // a listener binds an address, not a name: unsupported tells
@@ -123,12 +127,11 @@ func (b *build) attachDataplane(d *schema.Document) {
 		v.listeners = append(v.listeners, l)
 	}
 	if g := dp.Networking.Gateway; g != nil {
-		id.tags = append(id.tags, g.Tags)
+		v.tags = append(v.tags, g.Tags)
 	}
-	v.tags = id.tags
-	var candidates []candidate
+	var routes outlook
 	if len(dp.Networking.Outbound) > 0 {
-		candidates = b.routesFrom(id)
+		routes = b.rules("kuma/TrafficRoute", d.Mesh).of(v.tags...)
 	}
 	for i, out := range dp.Networking.Outbound {
 		tags := out.Tags
@@ -140,8 +143,8 @@ func (b *build) attachDataplane(d *schema.Document) {
 		l := listener{
 			direction: snapshot.Outbound,
 			address:   "127.0.0.1", port: uint16(out.Port),
-			service: name,
-			path:    []any{"networking", "outbound", i, "port"},
+			service: name, tags: tags,
+			path: []any{"networking", "outbound", i, "port"},
 		}
 		if out.Address != "" {
 			l.address = canonicalIP(out.Address)
@@ -154,7 +157,7 @@ func (b *build) attachDataplane(d *schema.Document) {
 			b.reportUnknownService(diag.Warning, d, field, d.Mesh, name)
 		}
 		b.checkSubset(d, i, tags)
-		l.route = choose(candidates, name)
+		l.route = routes.winner(name)
 		l.arms = b.split(d.Mesh, tags, l.route)
 		l.protocol = armsProtocol(l.arms)
 		v.listeners = append(v.listeners, l)

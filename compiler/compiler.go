@@ -26,7 +26,8 @@ type Compiler struct {
 	Check Check
 
 	plugins      memo[*schema.Document, *plugin]
-	selected     memo[*schema.Document, []int]      // of a dataplane, among the plugins of its mesh
+	selected     memo[*schema.Document, []int] // of a dataplane, among the plugins of its mesh
+	rulesets     memo[rulesetKey, *ruleset]
 	services     memo[*schema.Document, []*service] // of one Kubernetes or Kong document
 	kumaServices memo[serviceKey, *service]
 	clusters     memo[clusterKey, *lowered]
@@ -88,6 +89,7 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	} {
 		pass(b)
 	}
+	c.rulesets.endCompile()
 	c.services.endCompile()
 	c.kumaServices.endCompile()
 	c.clusters.endCompile()
@@ -117,6 +119,7 @@ type build struct {
 	sorted     []*service // the same by mesh and name, their order everywhere
 	dataplanes []*schema.Document
 	routes     []*schema.Document // TrafficRoutes
+	rulesets   map[rulesetKey]*ruleset
 	// gatewayRoutes are in the order in which they are tried.
 	gatewayRoutes []*gatewayRoute
 

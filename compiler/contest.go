@@ -2,41 +2,34 @@ package compiler
 
 import (
 	"fmt"
+	"maps"
 	"slices"
-	"time"
 
-	"github.com/meshc/meshc/schema"
 	"github.com/meshc/meshc/schema/kuma"
 )
 
-// contest finds out which policies of one kind and mesh win anywhere. Policies
-// meet at members of a population; which of them take part depends on what
-// else is given, as the service that the traffic goes to: that is a round.
+// contest finds out which policies of a ruleset win anywhere. Policies meet at
+// members of a population; which of them take part depends on what else is
+// given, as the service that the traffic goes to: that is a round.
 type contest struct {
-	policies []*policy // by name
-	arena    *population
+	rules *ruleset
+	arena *population
 	// united says that policies of equal rank apply together.
 	united bool
 	// effort is how many more comparisons may be made. When it is spent, who
 	// has not lost yet counts as a winner: nothing is reported that is not so.
 	effort int
+	fates  map[*policy]*fate
+	// exact are, by policy, the members that a selector with a value in it may select.
+	exact map[*policy][]int
+	seen  []outlook // by member, once it was met
 }
 
-// policy is one that takes part in a contest, and how it fared.
-type policy struct {
-	doc       *schema.Document
-	selectors []kuma.Selector // over the members
-	created   time.Time
-
+// fate is how a policy fared.
+type fate struct {
 	won  bool
 	lost []defeat // one for each that beat it
 	tied []defeat // those by name alone
-}
-
-func (p *policy) addStrangers(arena *population) {
-	for _, s := range p.selectors {
-		arena.addStranger(s.Match)
-	}
 }
 
 // defeat is who won against a policy, and why; at is the round.
@@ -49,36 +42,63 @@ type defeat struct {
 // for as many services take a hundredth of it.
 const maxEffort = 2_000_000
 
-// entry is a policy in a round: its rank there is added to that at a member.
-type entry struct {
-	*policy
-	rank rank
-	// any says that it selects every member there is, whatever its selectors.
-	any bool
+// newContest lets the policies of rules meet wherever they apply.
+func newContest(rules *ruleset, f family, w *world) *contest {
+	c := &contest{
+		rules: rules, arena: w.proxies, united: f == inbound, effort: maxEffort,
+		fates: map[*policy]*fate{}, exact: map[*policy][]int{},
+	}
+	if f == inbound {
+		c.arena = w.inbounds
+	}
+	rounds := map[string][]*policy{} // by service, "*" for those that no policy names
+	for _, p := range rules.policies {
+		c.fates[p] = &fate{}
+		for _, s := range p.selectors {
+			c.arena.addStranger(s.Match)
+		}
+		for _, name := range p.services {
+			if name == "" || w.hasService(map[string]string{kuma.ServiceTag: name}) {
+				rounds[name] = append(rounds[name], p)
+			}
+		}
+	}
+	c.seen = make([]outlook, len(c.arena.members))
+	for _, p := range rules.policies {
+		for _, s := range p.selectors {
+			if hasValue(s.Match) {
+				c.exact[p] = append(c.exact[p], c.arena.candidates(s.Match)...)
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(rounds)) {
+		entries := rounds[name]
+		if name != "*" {
+			entries = slices.Concat(entries, rounds["*"])
+		}
+		c.round(entries, name)
+	}
+	return c
 }
 
 // round lets entries meet at every member. Members that differ in nothing that
 // a selector of them looks at are represented by one.
-func (c *contest) round(entries []entry, at string) {
-	var exact []int // selected, perhaps, by a selector with a value in it
-	for _, e := range entries {
-		for _, s := range e.selectors {
-			if hasValue(s.Match) {
-				exact = append(exact, c.arena.candidates(s.Match)...)
-			}
-		}
-		c.effort -= len(e.selectors)
+func (c *contest) round(entries []*policy, at string) {
+	var exact []int
+	for _, p := range entries {
+		exact = append(exact, c.exact[p]...)
+		c.effort -= len(p.selectors)
 	}
 	slices.Sort(exact)
 	exact = slices.Compact(exact)
 	for _, n := range exact {
-		c.meet(entries, n, at)
+		c.meet(n, at)
 	}
 	for _, shape := range c.arena.shapes {
 		rest := c.arena.byShape[shape]
 		i := slices.IndexFunc(rest, func(n int) bool { _, found := slices.BinarySearch(exact, n); return !found })
 		if i >= 0 {
-			c.meet(entries, rest[i], at)
+			c.meet(rest[i], at)
 		}
 	}
 }
@@ -92,40 +112,25 @@ func hasValue(selector map[string]string) bool {
 	return false
 }
 
-// meet lets entries meet at member n.
-func (c *contest) meet(entries []entry, n int, at string) {
-	c.effort -= len(entries)
+// meet lets the policies that are for traffic to at meet at member n.
+func (c *contest) meet(n int, at string) {
 	if c.effort < 0 {
 		return
 	}
-	type result struct {
-		*policy
-		rank rank
+	if c.seen[n] == nil {
+		c.seen[n] = append(outlook{}, c.rules.of(c.arena.members[n].tags...)...)
 	}
-	var results []result
-	for _, e := range entries {
-		r, ok := best(e.selectors, c.arena.members[n].tags)
-		if ok || e.any {
-			results = append(results, result{e.policy, r.plus(e.rank)})
-		}
-	}
-	if len(results) == 0 {
-		return
-	}
-	top := results[0]
-	for _, r := range results[1:] {
-		if order := r.rank.compare(top.rank); order > 0 || order == 0 && r.created.After(top.created) {
-			top = r
-		}
-	}
-	for _, r := range results {
-		switch order := r.rank.compare(top.rank); {
-		case r.policy == top.policy, c.united && order == 0:
-			r.won = true
-		case order == 0 && r.created.Equal(top.created):
-			r.tied = appendDefeat(r.tied, defeat{top.policy, "its name comes first", at})
+	all := c.seen[n].contenders(at)
+	c.effort -= 1 + len(all)
+	for _, x := range all {
+		top, fate := all[0], c.fates[x.policy]
+		switch order := x.rank.compare(top.rank); {
+		case x.policy == top.policy, c.united && order == 0:
+			fate.won = true
+		case order == 0 && x.created.Equal(top.created):
+			fate.tied = appendDefeat(fate.tied, defeat{top.policy, "its name comes first", at})
 		default:
-			r.lost = appendDefeat(r.lost, defeat{top.policy, whyBetter(top.rank, r.rank), at})
+			fate.lost = appendDefeat(fate.lost, defeat{top.policy, whyBetter(top.rank, x.rank), at})
 		}
 	}
 }

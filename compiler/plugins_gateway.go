@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/meshc/meshc/compiler/snapshot"
-	"github.com/meshc/meshc/schema/kuma"
 )
 
 // gatewayPlugins are the plugins that the gateway runs on some of its routes.
@@ -50,7 +49,7 @@ func (b *build) attachGatewayPlugins() {
 	var there []*plugin
 	for _, p := range b.plugins {
 		switch {
-		case !p.listensTo(snapshot.Gateway) || !p.selects([]map[string]string{{kuma.ServiceTag: snapshot.GatewayID}}):
+		case !p.listensTo(snapshot.Gateway) || !p.selects([]map[string]string{gatewayTags}):
 		case p.speaks(snapshot.HTTP):
 			own, there = append(own, p), append(there, p.plugin)
 			if !whole(p) {

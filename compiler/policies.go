@@ -113,16 +113,16 @@ func (b *build) checkPolicies() {
 	}
 	worlds := b.worlds(want)
 	for _, f := range families {
-		byMesh := map[string][]*schema.Document{}
+		meshes := map[string]bool{}
 		for _, d := range b.byKind[f.kind] {
 			if want[d.Mesh] {
 				b.checkSelectors(d, f.family, worlds[d.Mesh])
-				byMesh[d.Mesh] = append(byMesh[d.Mesh], d)
+				meshes[d.Mesh] = true
 			}
 		}
-		for _, mesh := range slices.Sorted(maps.Keys(byMesh)) {
-			if docs := byMesh[mesh]; len(docs) > 1 && f.family != together {
-				b.reportContest(f.family, newContest(docs, f.family, worlds[mesh]))
+		for _, mesh := range slices.Sorted(maps.Keys(meshes)) {
+			if r := b.rules(f.kind, mesh); f.family != together && len(r.policies) > 1 {
+				b.reportContest(f.family, newContest(r, f.family, worlds[mesh]))
 			}
 		}
 	}
@@ -213,63 +213,6 @@ func noService(w *world) explain {
 	}
 }
 
-// newContest lets the policies docs of one kind and mesh meet wherever they apply.
-func newContest(docs []*schema.Document, f family, w *world) *contest {
-	c := &contest{arena: w.proxies, united: f == inbound, effort: maxEffort}
-	if f == inbound {
-		c.arena = w.inbounds
-	}
-	rounds := map[string][]entry{} // by service, "*" for those that no policy names
-	for _, d := range docs {
-		p := &policy{doc: d}
-		c.policies = append(c.policies, p)
-		switch body := d.Body.(type) {
-		case interface{ Traffic() *kuma.FromTo }:
-			t := body.Traffic()
-			p.created, p.selectors = creation(t.CreationTime), t.Sources
-			if f == inbound {
-				p.selectors = t.Destinations
-			}
-			p.addStrangers(c.arena)
-			if f == inbound {
-				rounds["*"] = append(rounds["*"], entry{policy: p})
-				continue
-			}
-			for _, name := range destinations(t.Destinations) {
-				r := rank{1, 1}
-				if name == "*" {
-					r.exact = 0
-				}
-				if w.hasService(map[string]string{kuma.ServiceTag: name}) {
-					rounds[name] = append(rounds[name], entry{policy: p, rank: r})
-				}
-			}
-		case interface{ Proxies() *kuma.OfProxies }:
-			o := body.Proxies()
-			p.created, p.selectors = creation(o.CreationTime), o.Selectors
-			p.addStrangers(c.arena)
-			rounds["*"] = append(rounds["*"], entry{policy: p, any: len(o.Selectors) == 0})
-		}
-	}
-	for _, name := range slices.Sorted(maps.Keys(rounds)) {
-		entries := rounds[name]
-		if name != "*" {
-			named := map[*policy]bool{}
-			for _, e := range entries {
-				named[e.policy] = true
-			}
-			for _, e := range rounds["*"] {
-				if !named[e.policy] {
-					entries = append(entries, e)
-				}
-			}
-			slices.SortStableFunc(entries, func(x, y entry) int { return strings.Compare(x.doc.Name, y.doc.Name) })
-		}
-		c.round(entries, name)
-	}
-	return c
-}
-
 // destinations returns the services that selectors of whole services name, each once.
 func destinations(selectors []kuma.Selector) []string {
 	var out []string
@@ -283,24 +226,25 @@ func destinations(selectors []kuma.Selector) []string {
 
 // reportContest reports who came second by name alone, and who never wins.
 func (b *build) reportContest(f family, c *contest) {
-	for _, p := range c.policies {
-		for _, t := range p.tied {
+	for _, p := range c.rules.policies {
+		fate := c.fates[p]
+		for _, t := range fate.tied {
 			b.report(diag.CodeTie, diag.Warning, p.doc, []any{"name"},
 				fmt.Sprintf("%s %s and %s match %s equally well; %s is used, for %s", p.doc.Kind, t.by.doc.Name, p.doc.Name, ground(f, t.at), t.by.doc.Name, t.why),
 				"add a tag to the selectors of the one that should win, or give it a later creationTime",
 				diag.Related{Place: t.by.doc.Place("name"), Message: "the one in use"})
 		}
-		if p.won || len(p.tied) > 0 || len(p.lost) == 0 || c.effort < 0 {
+		if fate.won || len(fate.tied) > 0 || len(fate.lost) == 0 || c.effort < 0 {
 			continue
 		}
-		slices.SortFunc(p.lost, func(x, y defeat) int { return strings.Compare(x.by.doc.Name, y.by.doc.Name) })
+		slices.SortFunc(fate.lost, func(x, y defeat) int { return strings.Compare(x.by.doc.Name, y.by.doc.Name) })
 		const shown = 3
 		var related []diag.Related
-		for _, l := range p.lost[:min(len(p.lost), shown)] {
+		for _, l := range fate.lost[:min(len(fate.lost), shown)] {
 			related = append(related, diag.Related{Place: l.by.doc.Place("name"), Message: fmt.Sprintf("%s wins, for %s", l.by.doc.Name, l.why)})
 		}
-		winner := fmt.Sprintf("%s %s is used, for %s", p.doc.Kind, p.lost[0].by.doc.Name, p.lost[0].why)
-		if n := len(p.lost); n > 1 {
+		winner := fmt.Sprintf("%s %s is used, for %s", p.doc.Kind, fate.lost[0].by.doc.Name, fate.lost[0].why)
+		if n := len(fate.lost); n > 1 {
 			winner = fmt.Sprintf("one of %d others is used", n)
 		}
 		b.report(diag.CodeShadowed, diag.Warning, p.doc, []any{"name"},

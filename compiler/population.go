@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/schema"
 	"github.com/meshc/meshc/schema/kuma"
 )
@@ -114,7 +113,7 @@ func (p *population) add(m member) {
 	p.byShape[m.shape] = append(p.byShape[m.shape], n)
 }
 
-func appendOnce(list []int, n int) []int {
+func appendOnce[T comparable](list []T, n T) []T {
 	if len(list) > 0 && list[len(list)-1] == n {
 		return list
 	}
@@ -176,7 +175,7 @@ type world struct {
 
 // worlds returns the worlds of the meshes in want.
 func (b *build) worlds(want map[string]bool) map[string]*world {
-	gateway := newMember(map[string]string{kuma.ServiceTag: snapshot.GatewayID})
+	gateway := newMember(gatewayTags)
 	proxies, inbounds, services := map[string][]member{}, map[string][]member{}, map[string]map[string]bool{} // by mesh
 	for mesh := range want {
 		proxies[mesh], services[mesh] = []member{gateway}, map[string]bool{}

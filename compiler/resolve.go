@@ -32,6 +32,7 @@ func resolve(b *build) {
 	b.byKind = byKind
 	b.dataplanes = byKind["kuma/Dataplane"]
 	b.routes = byKind["kuma/TrafficRoute"]
+	b.indexPolicies()
 
 	b.kubernetesServices(byKind)
 	b.kong(byKind)
