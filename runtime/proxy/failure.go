@@ -35,12 +35,12 @@ func (s *stream) abort(seq uint64, cause error) {
 	s.cause = cause
 	chain := s.chain
 	s.letGo()
-	s.mu.Unlock()
 	if cause == errStalled {
-		s.d.nc.SetReadDeadline(past)
+		s.d.codec.SetReadDeadline(past)
 		// It may be the client that takes nothing. Else there may be an answer to write.
-		s.d.nc.SetWriteDeadline(time.Now().Add(lastWords))
+		s.d.codec.SetWriteDeadline(time.Now().Add(lastWords))
 	}
+	s.mu.Unlock()
 	if chain != nil {
 		chain.Reset()
 	}

@@ -153,6 +153,7 @@ func (s *stream) reset() {
 	s.responseTrailers.Reset()
 	s.mu.Lock()
 	s.cause, s.chain, s.cancel = nil, nil, nil
+	s.d.seq.Add(1) // what still means this stream comes too late
 	s.mu.Unlock()
 }
 

@@ -201,11 +201,11 @@ func (p *pool) connect(ctx context.Context, c *cluster) (net.Conn, error) {
 	return nc, nil
 }
 
-// abort closes the socket under u while a goroutine may still be using it;
+// abort ends the exchange on u while a goroutine may still be using it;
 // whoever holds u closes the rest.
 func (u *upstream) abort() {
 	if !u.closed.Swap(true) {
-		u.nc.Close()
+		u.codec.Abort()
 	}
 }
 

@@ -147,7 +147,7 @@ func (s *stream) joinPump() {
 	}
 	if !s.requestSent.Load() {
 		if !s.requestRead.Load() {
-			s.d.nc.SetReadDeadline(past)
+			s.d.codec.SetReadDeadline(past)
 		}
 		s.Abandon()
 		if s.f != nil {
@@ -155,5 +155,5 @@ func (s *stream) joinPump() {
 		}
 	}
 	<-s.pumped
-	s.d.nc.SetReadDeadline(time.Time{})
+	s.d.codec.SetReadDeadline(time.Time{})
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net"
+	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
 )
@@ -53,8 +54,13 @@ type serverCodec interface {
 	ExpectContinue() bool
 	// WriteInformational sends an interim response.
 	WriteInformational(h *filter.Headers) error
-	// CloseAfter makes this response the last.
+	// CloseAfter makes this response the last, where a connection has one
+	// exchange at a time.
 	CloseAfter()
+	// Deadlines of reading the request and writing the response; the zero time
+	// is none. A deadline gone by ends what waits.
+	SetReadDeadline(t time.Time) error
+	SetWriteDeadline(t time.Time) error
 }
 
 // clientCodec is the client side of an upstream connection.
@@ -63,6 +69,9 @@ type clientCodec interface {
 	// Idle reports whether the server has kept quiet and open since the last
 	// exchange.
 	Idle() bool
+	// Abort ends the exchange, also what Hijack has handed out. It may be
+	// called while others read and write, who get an error.
+	Abort()
 }
 
 // write sends o. With hold, headers alone may wait for what follows.

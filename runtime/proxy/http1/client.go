@@ -210,6 +210,10 @@ func (c *ClientConn) Hijack() (net.Conn, []byte) {
 	return c.in.conn, c.in.abandon(errHijacked)
 }
 
+// Abort closes the connection, hijacked or not. It may be called while others
+// read and write, who get an error.
+func (c *ClientConn) Abort() { c.in.conn.Close() }
+
 // Close closes the connection, unless it was hijacked. It may be called while
 // others read and write, who get an error. The last strings stay valid.
 func (c *ClientConn) Close() error {

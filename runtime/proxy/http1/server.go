@@ -233,6 +233,12 @@ func (s *ServerConn) KeepAlive() bool { return s.keep && !s.closing }
 // body, or the requests behind this one.
 func (s *ServerConn) Buffered() int { return s.in.w - s.in.r }
 
+// SetReadDeadline sets the deadline for reading from the connection.
+func (s *ServerConn) SetReadDeadline(t time.Time) error { return s.in.conn.SetReadDeadline(t) }
+
+// SetWriteDeadline sets the deadline for writing to the connection.
+func (s *ServerConn) SetWriteDeadline(t time.Time) error { return s.in.conn.SetWriteDeadline(t) }
+
 // Next ends the exchange: strings it gave out are no longer valid. It reports
 // whether the connection serves another request, and is to be closed if not.
 // Of a request not read to its end it reads the rest, up to Limits.DrainBytes
