@@ -52,6 +52,7 @@ type cluster struct {
 	service        string
 	clientIP       bool
 	connectTimeout time.Duration
+	thresholds     snapshot.Thresholds
 	endpoints      []*endpoint
 	dns            *dnsCluster // in place of endpoints
 	http2          bool        // its endpoints speak HTTP/2, to calls of filters

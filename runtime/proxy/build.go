@@ -268,6 +268,7 @@ func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.En
 		name: name, service: cmp.Or(spec.Service, name), clientIP: spec.Balancing == snapshot.ClientIP,
 		connectTimeout: cmp.Or(time.Duration(spec.ConnectTimeout), 5*time.Second),
 		http2:          spec.HTTP2, state: state, spec: spec.Digest, set: set.Digest,
+		thresholds: spec.Thresholds,
 	}
 	if spec.Discovery == snapshot.DNS {
 		c.dns = newDNSCluster(b.Proxy, c, set.Endpoints)
@@ -282,7 +283,7 @@ func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.En
 			address := netip.AddrPortFrom(ip, e.Port)
 			pl := state.pool(address)
 			if pl == nil {
-				pl = newPool(b.Proxy, address, &state.meter)
+				pl = newPool(b.Proxy, address, state)
 			}
 			c.endpoints = append(c.endpoints, newEndpoint(pl, e))
 		}

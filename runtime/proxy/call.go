@@ -200,7 +200,9 @@ func (c *call) http1(ctx context.Context, e *endpoint, start time.Time) (r filte
 	for fresh := false; ; fresh = true {
 		var u *upstream
 		if !fresh {
-			u = e.pool.get(true)
+			if u, err = e.pool.get(c.cluster, true); err != nil {
+				return r, err
+			}
 		}
 		if u == nil {
 			if u, err = e.pool.dial(ctx, c.cluster); err != nil {
@@ -210,11 +212,7 @@ func (c *call) http1(ctx context.Context, e *endpoint, start time.Time) (r filte
 		release := context.AfterFunc(ctx, u.abort)
 		err := c.exchange(u, &r, start)
 		silent := u.codec.Buffered() == 0
-		if release() && err == nil && !u.closed.Load() {
-			e.pool.put(u)
-		} else {
-			u.codec.Close()
-		}
+		u.release(release() && err == nil)
 		if err == nil || r.Headers != nil || fresh || !u.reused || !silent || ctx.Err() != nil {
 			return r, err
 		}

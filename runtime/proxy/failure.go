@@ -77,7 +77,7 @@ func (s *stream) attach(u *upstream) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cause != nil {
-		u.codec.Close()
+		u.release(false)
 		return s.cause
 	}
 	s.up = u
@@ -146,12 +146,17 @@ func (s *stream) failure(err error) *filter.Reply {
 		return nil
 	}
 	status, reason := reset(err)
-	return &filter.Reply{
+	r := &filter.Reply{
 		Status:     status,
 		Body:       []byte("upstream connect error or disconnect/reset before headers. reset reason: " + reason),
 		GRPCStatus: -1,
 		Details:    "upstream_reset_before_response_started",
 	}
+	if errors.Is(err, errOverflow) {
+		r.Headers = []filter.Field{{Name: "x-envoy-overloaded", Value: "true"}}
+		r.Details += "{overflow}"
+	}
+	return r
 }
 
 // reset names a failure of the upstream in Envoy's words.
@@ -160,6 +165,8 @@ func reset(err error) (status int, reason string) {
 	var response *http1.Error
 	var errno syscall.Errno
 	switch {
+	case errors.Is(err, errOverflow):
+		return 503, "overflow"
 	case errors.As(err, &connect) && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || isTimeout(err)):
 		return 503, "connection timeout"
 	case errors.As(err, &connect):

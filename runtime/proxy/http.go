@@ -124,13 +124,8 @@ func (s *stream) finish(keep *bool) {
 		s.sync(func() { s.took = took })
 		s.f.finish(s.record(took))
 	}
-	u := s.detach()
-	if u != nil {
-		if s.complete && !u.closed.Load() {
-			u.pool.put(u)
-		} else {
-			u.codec.Close()
-		}
+	if u := s.detach(); u != nil {
+		u.release(s.complete)
 	}
 	s.l.gen.release()
 	s.reset()

@@ -17,6 +17,7 @@ import (
 type clusterState struct {
 	next  atomic.Uint64 // round robin
 	meter upstreamMeter
+	load  load
 
 	mu     sync.Mutex
 	pools  map[netip.AddrPort]*pool // of the endpoints of the current generation
@@ -36,7 +37,7 @@ func (s *clusterState) dnsPool(p *Proxy, address netip.AddrPort) *pool {
 	defer s.mu.Unlock()
 	pl := s.pools[address]
 	if pl == nil {
-		pl = newPool(p, address, &s.meter)
+		pl = newPool(p, address, s)
 		pl.closed = s.closed
 		if s.pools == nil {
 			s.pools = map[netip.AddrPort]*pool{}
@@ -101,22 +102,32 @@ func (s *clusterState) close() {
 	}
 }
 
-// pool keeps the idle connections to one endpoint of one cluster. The one
-// used last is used first, so that the others can grow old.
+// standing is what a cluster knows of the endpoint at one address.
+type standing struct {
+	active atomic.Int64 // requests and TCP connections in flight
+}
+
+// pool keeps the connections to one endpoint of one cluster. Of the idle ones
+// that used last is used first, so that the others can grow old.
 type pool struct {
-	proxy   *Proxy
-	address netip.AddrPort
-	text    string // of the address
-	meter   *upstreamMeter
-	named   int64 // last answered for a name, by the clock; clusterState.mu guards it
+	proxy    *Proxy
+	address  netip.AddrPort
+	text     string // of the address
+	state    *clusterState
+	standing *standing
+	named    int64 // last answered for a name, by the clock; clusterState.mu guards it
 
 	mu     sync.Mutex
 	idle   []*upstream
+	open   int // connections that are open or being opened
 	closed bool
+	// waiting are those who would have a connection and may not open one,
+	// first come first. Each gets one, or nil: it may try again.
+	waiting []chan *upstream
 }
 
-func newPool(p *Proxy, address netip.AddrPort, meter *upstreamMeter) *pool {
-	return &pool{proxy: p, address: address, text: address.String(), meter: meter}
+func newPool(p *Proxy, address netip.AddrPort, state *clusterState) *pool {
+	return &pool{proxy: p, address: address, text: address.String(), state: state, standing: &standing{}}
 }
 
 // upstream is a connection to an endpoint, in the hands of one stream or of
@@ -132,51 +143,118 @@ type upstream struct {
 	closed  atomic.Bool
 }
 
-// get returns an idle connection, or nil. With alive, it is one whose server
-// has neither closed it nor said anything up to now, which costs a system call.
-func (p *pool) get(alive bool) *upstream {
+// get returns an idle connection for a request of c, or nil. With alive, it is
+// one whose server has neither closed it nor said anything up to now, which
+// costs a system call. The error is errOverflow.
+func (p *pool) get(c *cluster, alive bool) (*upstream, error) {
 	for {
 		p.mu.Lock()
 		n := len(p.idle)
 		if n == 0 {
 			p.mu.Unlock()
-			return nil
+			return nil, nil
 		}
 		u := p.idle[n-1]
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
 		if alive && !u.codec.Idle() {
-			u.codec.Close()
+			u.close()
 			continue
 		}
+		if !p.enter(c) {
+			p.put(u)
+			return nil, errOverflow
+		}
 		u.reused = true
-		return u
+		return u, nil
 	}
 }
 
-// put takes back a connection after its exchange.
-func (p *pool) put(u *upstream) {
-	if !u.codec.Next() {
-		u.codec.Close()
+// release ends the exchange that u was taken for. With reuse, it went to its
+// end on both sides, and the connection may serve another.
+func (u *upstream) release(reuse bool) {
+	p := u.pool
+	p.leave()
+	if !reuse || u.closed.Load() || !u.codec.Next() {
+		u.close()
 		return
 	}
 	u.since = p.proxy.clock.Load()
+	p.put(u)
+}
+
+// put hands u to whoever waits for a connection, or keeps it.
+func (p *pool) put(u *upstream) {
 	p.mu.Lock()
+	if w := p.first(); w != nil {
+		w <- u
+		p.mu.Unlock()
+		return
+	}
 	closed := p.closed
 	if !closed {
 		p.idle = append(p.idle, u)
 	}
 	p.mu.Unlock()
 	if closed {
-		u.codec.Close()
+		u.close()
 	}
 }
 
-// dial makes a new connection.
+// first takes the first of those who wait; nil where nobody does. p.mu is held.
+func (p *pool) first() chan *upstream {
+	if len(p.waiting) == 0 {
+		return nil
+	}
+	w := p.waiting[0]
+	p.waiting = slices.Delete(p.waiting, 0, 1)
+	return w
+}
+
+// close closes a connection that its pool does not hold.
+func (u *upstream) close() {
+	u.codec.Close()
+	u.pool.gone()
+}
+
+// dial returns a connection for a request of c: a new one, or, where c may
+// open no more, the first one that another request is done with. The error is
+// errOverflow where c has too much in flight.
 func (p *pool) dial(ctx context.Context, c *cluster) (*upstream, error) {
+	if !p.state.load.pending.take(c.thresholds.MaxPendingRequests) {
+		return nil, errOverflow
+	}
+	u, err := p.obtain(ctx, c)
+	p.state.load.pending.give()
+	if err != nil {
+		return nil, err
+	}
+	if !p.enter(c) {
+		p.put(u)
+		return nil, errOverflow
+	}
+	return u, nil
+}
+
+func (p *pool) obtain(ctx context.Context, c *cluster) (*upstream, error) {
+	for {
+		w := p.slot(c)
+		if w == nil {
+			break
+		}
+		u, err := p.await(ctx, w)
+		if err != nil {
+			return nil, err
+		}
+		if u != nil {
+			u.reused = true
+			return u, nil
+		}
+	}
 	nc, err := p.connect(ctx, c)
 	if err != nil {
+		p.gone()
 		return nil, err
 	}
 	codec := http1.NewClientConn(nc, p.proxy.cfg.Limits)
@@ -189,13 +267,95 @@ func (p *pool) dial(ctx context.Context, c *cluster) (*upstream, error) {
 	return u, nil
 }
 
+// slot counts a connection of c that is about to be opened, until gone. Where
+// c has MaxConnections it returns a place in the queue for one of p's instead;
+// a pool without any may open one in any case, as in Envoy.
+func (p *pool) slot(c *cluster) (wait chan *upstream) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	connections := &p.state.load.connections
+	if !connections.take(c.thresholds.MaxConnections) {
+		if p.open > 0 {
+			wait = make(chan *upstream, 1)
+			p.waiting = append(p.waiting, wait)
+			return wait
+		}
+		connections.take(0)
+	}
+	p.open++
+	return nil
+}
+
+// gone uncounts a connection: it is closed, or could not be opened.
+func (p *pool) gone() {
+	p.state.load.connections.give()
+	p.mu.Lock()
+	p.open--
+	if w := p.first(); w != nil {
+		w <- nil
+	}
+	p.mu.Unlock()
+}
+
+// await waits in the queue.
+func (p *pool) await(ctx context.Context, w chan *upstream) (*upstream, error) {
+	select {
+	case u := <-w:
+		return u, nil
+	case <-ctx.Done():
+	}
+	p.mu.Lock()
+	i := slices.Index(p.waiting, w)
+	if i >= 0 {
+		p.waiting = slices.Delete(p.waiting, i, i+1)
+	}
+	p.mu.Unlock()
+	if i < 0 { // its turn had come: to the next
+		if u := <-w; u != nil {
+			p.put(u)
+		} else {
+			p.mu.Lock()
+			if next := p.first(); next != nil {
+				next <- nil
+			}
+			p.mu.Unlock()
+		}
+	}
+	return nil, ctx.Err()
+}
+
+// tcp opens a connection of c that carries one connection from downstream;
+// done is to be called when that has ended. The error is errOverflow where c
+// has too much in flight.
+func (p *pool) tcp(ctx context.Context, c *cluster) (nc net.Conn, done func(), err error) {
+	l := &p.state.load
+	if !l.connections.take(c.thresholds.MaxConnections) {
+		return nil, nil, errOverflow
+	}
+	if !l.pending.take(c.thresholds.MaxPendingRequests) {
+		l.connections.give()
+		return nil, nil, errOverflow
+	}
+	nc, err = p.connect(ctx, c)
+	l.pending.give()
+	if err != nil {
+		l.connections.give()
+		return nil, nil, err
+	}
+	p.standing.active.Add(1)
+	return nc, func() {
+		p.standing.active.Add(-1)
+		l.connections.give()
+	}, nil
+}
+
 // connect opens a bare connection within the cluster's connect timeout.
 func (p *pool) connect(ctx context.Context, c *cluster) (net.Conn, error) {
 	d := net.Dialer{Timeout: c.connectTimeout}
 	nc, err := d.DialContext(ctx, "tcp", p.text)
-	p.meter.connects.Add(1)
+	p.state.meter.connects.Add(1)
 	if err != nil {
-		p.meter.failures.Add(1)
+		p.state.meter.failures.Add(1)
 		return nil, err
 	}
 	return nc, nil
@@ -226,7 +386,7 @@ func (p *pool) sweep(oldest int64) {
 	p.idle = kept
 	p.mu.Unlock()
 	for _, u := range stale {
-		u.codec.Close()
+		u.close()
 	}
 }
 
@@ -243,6 +403,6 @@ func (p *pool) close() {
 	p.idle, p.closed = nil, true
 	p.mu.Unlock()
 	for _, u := range idle {
-		u.codec.Close()
+		u.close()
 	}
 }

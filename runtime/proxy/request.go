@@ -102,7 +102,11 @@ func (s *stream) connect(o *filter.Output, fresh bool) error {
 	if !fresh {
 		// A request that leaves with the wait for its response is not sent to a
 		// server that has closed or said something; others have to ask before.
-		u = s.endpoint.pool.get(!o.End || len(o.Data) > 0 || o.Trailers != nil)
+		var err error
+		u, err = s.endpoint.pool.get(s.arm.cluster, !o.End || len(o.Data) > 0 || o.Trailers != nil)
+		if err != nil {
+			return err
+		}
 	}
 	if u == nil {
 		ctx, done := s.cancellable(true)
@@ -168,7 +172,7 @@ func (s *stream) receive(o filter.Output) (end bool, err error) {
 		return end, err
 	}
 	s.detach()
-	u.codec.Close()
+	u.release(false)
 	if err := s.connect(&o, true); err != nil {
 		return false, err
 	}

@@ -38,6 +38,7 @@ type tunnel struct {
 
 	mu     sync.Mutex // of what kill needs
 	up     net.Conn
+	done   func()        // to be called when up has ended
 	ready  time.Duration // from the choice of the endpoint to its connection
 	chain  *filter.Chain
 	ctx    context.Context
@@ -91,6 +92,9 @@ func (t *tunnel) serve() {
 			t.Panicked(v, debug.Stack())
 		}
 		t.Abandon()
+		if t.done != nil {
+			t.done()
+		}
 		took := time.Since(t.start)
 		meter := t.l.meter
 		if t.arm != nil {
@@ -131,7 +135,7 @@ func (t *tunnel) connect() bool {
 		return false
 	}
 	chosen := time.Now()
-	up, err := e.pool.connect(t.ctx, t.arm.cluster)
+	up, done, err := e.pool.tcp(t.ctx, t.arm.cluster)
 	if err != nil {
 		t.proxy.log.Debug("upstream not connected", "listener", t.l.name, "upstream", e.pool.text, "error", err)
 		return false
@@ -141,9 +145,10 @@ func (t *tunnel) connect() bool {
 	defer t.mu.Unlock()
 	if t.ended {
 		up.Close()
+		done()
 		return false
 	}
-	t.up, t.ready = up, time.Since(chosen)
+	t.up, t.done, t.ready = up, done, time.Since(chosen)
 	return true
 }
 
