@@ -41,6 +41,10 @@ type Envoy struct {
 	Tracing proto.Message
 }
 
+// FlagsProperty is the property in which filters leave response flags of their
+// own for those that write logs: "DI,FI", as in filter.Record.
+const FlagsProperty = "meshc.response_flags"
+
 // Use is one use of a kind in a snapshot.
 type Use struct {
 	// Name is unique among the uses of the kind: MESH/NAME of the document.

@@ -386,6 +386,12 @@ func (c *Chain) continued(d Direction, s *slot) {
 	c.resume(d, s)
 }
 
+// passed is passPart outside any callback of this chain.
+func (c *Chain) passed(d Direction, s *slot, n int) {
+	defer c.contained()
+	c.passPart(d, s, n)
+}
+
 // settleAlone is settle outside any callback of this chain.
 func (c *Chain) settleAlone() {
 	defer c.contained()

@@ -132,6 +132,10 @@ type TCP interface {
 type Stream interface {
 	// Continue lets go what this filter stopped in direction d.
 	Continue(d Direction)
+	// Pass lets go the first n bytes of the body that this filter stopped in
+	// direction d, with the headers before them, and keeps the rest and the end.
+	// It must be called inside a callback, and is done when that has returned.
+	Pass(d Direction, n int)
 	// Post runs f as a callback of the stream. It reports false, and f never
 	// runs, when the stream has ended.
 	Post(f func()) bool
@@ -217,6 +221,13 @@ type Record struct {
 	// and as sent to it.
 	BytesReceived, BytesSent uint64
 	Route, Cluster, Upstream string
+	// Service is the kuma.io/service that the listener or the route is for.
+	Service string
+	// Flags are Envoy's short response flags, "UF,URX", in Envoy's order; "" for none.
+	Flags string
+	// Protocol is what the client spoke: "HTTP/1.0", "HTTP/1.1", "HTTP/2", or ""
+	// for a connection of TCP.
+	Protocol string
 }
 
 // PassThrough is an HTTP and TCP filter that does nothing.

@@ -7,6 +7,11 @@ func (s *slot) Continue(d Direction) {
 	s.chain.worker.post(task{kind: taskContinue, direction: d, chain: s.chain, slot: s})
 }
 
+// Pass lets go the first n bytes of what the filter stopped in direction d.
+func (s *slot) Pass(d Direction, n int) {
+	s.chain.worker.post(task{kind: taskPass, direction: d, chain: s.chain, slot: s, n: n})
+}
+
 // Post runs f as a callback of the stream.
 func (s *slot) Post(f func()) bool { return s.chain.worker.post(task{chain: s.chain, f: f}) }
 

@@ -298,6 +298,28 @@ func (c *Chain) resume(d Direction, s *slot) {
 	}
 }
 
+// passPart lets go the first n bytes that s holds, and the headers.
+func (c *Chain) passPart(d Direction, s *slot, n int) {
+	h := &s.hold[d]
+	n = min(n, h.body.Len())
+	if c.reset.Load() || c.message[d].cut || h.all || n <= 0 {
+		return
+	}
+	if h.headers {
+		h.headers = false
+		c.passHeaders(d, s.position(d)+1)
+		if c.over(d) {
+			return
+		}
+	}
+	part := append([]byte(nil), h.body.data[:n]...) // the filters behind may alter it
+	h.body.data = h.body.data[n:]
+	if h.body.Len() < c.limit {
+		c.relax(d)
+	}
+	c.passData(d, s.position(d)+1, part, false)
+}
+
 // keep adds data to what h holds.
 func (c *Chain) keep(d Direction, h *hold, data []byte, end bool) {
 	h.body.Append(data)

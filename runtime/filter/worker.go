@@ -44,6 +44,7 @@ type task struct {
 	direction Direction
 	chain     *Chain
 	slot      *slot
+	n         int
 	f         func()
 }
 
@@ -52,6 +53,7 @@ type taskKind uint8
 const (
 	taskFunc taskKind = iota
 	taskContinue
+	taskPass
 	taskReset
 	taskNone // it has been run out of turn
 )
@@ -241,6 +243,8 @@ func (w *Worker) run(t *task) {
 	case t.kind == taskNone:
 	case t.kind == taskContinue:
 		t.chain.continued(t.direction, t.slot)
+	case t.kind == taskPass:
+		t.chain.passed(t.direction, t.slot, t.n)
 	case t.kind == taskReset:
 		t.chain.doReset()
 	case t.chain != nil:
