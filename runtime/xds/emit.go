@@ -51,7 +51,7 @@ func decode[M any, P interface {
 	proto.Message
 }](g *generation, v *view, k kind) ([]*M, error) {
 	var out []*M
-	for _, name := range v.names(k) {
+	for _, name := range g.names(v, k) {
 		r := g.lookup(v, k, name)
 		if r == nil {
 			continue // a cluster that holds its endpoints itself

@@ -23,12 +23,14 @@ type generation struct {
 	snap snapshot.Snapshot
 	// ready is false of the generation before the first snapshot: an Envoy
 	// that outlived the server must not be told that it has nothing.
-	ready     bool
-	views     map[string]*view // by proxy ID
-	entries   []entry          // one a cluster of the snapshot, in its order
-	clusters  []*resource      // sorted by name
-	endpoints []*resource      // sorted by name, of clusters that use EDS
-	filters   map[snapshot.Digest]*filterConfig
+	ready       bool
+	views       map[string]*view // by proxy ID
+	entries     []entry          // one a cluster of the snapshot, in its order
+	clusters    []*resource      // sorted by name
+	users       []users          // of the snapshot's endpoint sets, in their order
+	assignments []entry          // one an endpoint set with users
+	endpoints   []*resource      // sorted by name, of assignments
+	filters     map[snapshot.Digest]*filterConfig
 
 	superseded chan struct{} // closed when there is a next
 	// Both are set before superseded is closed and before the next one serves.
@@ -36,16 +38,32 @@ type generation struct {
 	changed [2][]string // by kind: clusters, endpoints that next has anew or otherwise
 }
 
-// entry remembers what a cluster's resources were made from.
+// entry remembers what a resource was made from: a cluster, with its endpoints
+// where they stand in it, or an endpoint set.
 type entry struct {
-	cluster, endpoints   snapshot.Digest
-	inline               bool
-	clusterRes, assigned *resource // assigned is nil when inline
+	cluster, endpoints snapshot.Digest // zero for what it is not made from
+	inline             bool
+	resource           *resource
 }
 
 func (e entry) madeFrom(o entry) bool {
 	return e.cluster == o.cluster && e.endpoints == o.endpoints && e.inline == o.inline &&
-		!e.cluster.IsZero() && !e.endpoints.IsZero()
+		!(e.cluster.IsZero() && e.endpoints.IsZero())
+}
+
+// users are the names of the clusters that ask for an endpoint set over EDS.
+// Most sets have one.
+type users struct {
+	first string
+	more  []string
+}
+
+func (u *users) add(cluster string) {
+	if u.first == "" {
+		u.first = cluster
+	} else {
+		u.more = append(u.more, cluster)
+	}
 }
 
 // noEndpoints is the cluster of listeners without targets.
@@ -95,8 +113,13 @@ func build(ctx context.Context, snap snapshot.Snapshot, gateway netip.AddrPort, 
 			}
 		}
 	}
-	if err := g.buildClusters(ctx, inline, old); err != nil {
-		errs = append(errs, err)
+	for _, step := range []func() error{
+		func() error { return g.buildClusters(ctx, inline, old) },
+		func() error { return g.buildEndpoints(ctx, old) },
+	} {
+		if err := step(); err != nil {
+			errs = append(errs, err)
+		}
 	}
 	for _, p := range snap.Proxies.All() {
 		if v := g.views[p.ID]; v != old.views[p.ID] || !sameNames(g.clusters, old.clusters) {
@@ -106,15 +129,15 @@ func build(ctx context.Context, snap snapshot.Snapshot, gateway netip.AddrPort, 
 	return g, errors.Join(errs...)
 }
 
-// buildClusters fills entries, clusters and endpoints. inline names the
-// clusters whose endpoints stand in them though they could come over EDS.
+// buildClusters fills entries, clusters and users. inline names the clusters
+// whose endpoints stand in them though they could come over EDS.
 func (g *generation) buildClusters(ctx context.Context, inline map[string]bool, old *generation) error {
 	var errs []error
 	n := g.snap.Clusters.Len()
 	g.entries = make([]entry, 0, n)
 	g.clusters = make([]*resource, 0, n)
-	g.endpoints = make([]*resource, 0, n)
-	before, sets := 0, 0 // how far old's clusters and the endpoint sets have been read
+	g.users = make([]users, g.snap.Endpoints.Len())
+	before, next := 0, 0 // how far old's clusters and the endpoint sets have been read
 	for i, c := range g.snap.Clusters.All() {
 		if i%256 == 0 && ctx.Err() != nil {
 			return ctx.Err()
@@ -122,20 +145,31 @@ func (g *generation) buildClusters(ctx context.Context, inline map[string]bool, 
 		if i > 0 && c.Name <= g.snap.Clusters.At(i-1).Name {
 			return fmt.Errorf("the snapshot's clusters are not sorted: %q", c.Name)
 		}
-		for sets < g.snap.Endpoints.Len() && g.snap.Endpoints.At(sets).Name < c.Name {
-			sets++
+		set, ok := 0, false
+		if c.Endpoints != "" {
+			set, ok = g.endpointSet(c.Endpoints)
+		} else {
+			for next < g.snap.Endpoints.Len() && g.snap.Endpoints.At(next).Name < c.Name {
+				next++
+			}
+			set, ok = next, next < g.snap.Endpoints.Len() && g.snap.Endpoints.At(next).Name == c.Name
 		}
-		if sets == g.snap.Endpoints.Len() || g.snap.Endpoints.At(sets).Name != c.Name {
-			errs = append(errs, place(&g.snap, c.Sources, fmt.Errorf("cluster %q has no endpoint set", c.Name)))
+		if !ok {
+			errs = append(errs, place(&g.snap, c.Sources, fmt.Errorf("cluster %q has no endpoint set %q", c.Name, c.EndpointsName())))
 			continue
 		}
-		eps := g.snap.Endpoints.At(sets)
-		e := entry{cluster: c.Digest, endpoints: eps.Digest, inline: inline[c.Name] || c.Discovery == snapshot.DNS}
-		for before < len(old.entries) && old.entries[before].clusterRes.name < c.Name {
+		eps := g.snap.Endpoints.At(set)
+		e := entry{cluster: c.Digest, inline: inline[c.Name] || c.Discovery == snapshot.DNS}
+		if e.inline {
+			e.endpoints = eps.Digest
+		} else {
+			g.users[set].add(c.Name)
+		}
+		for before < len(old.entries) && old.entries[before].resource.name < c.Name {
 			before++
 		}
 		var prior entry
-		if before < len(old.entries) && old.entries[before].clusterRes.name == c.Name {
+		if before < len(old.entries) && old.entries[before].resource.name == c.Name {
 			prior = old.entries[before]
 		}
 		if err := e.make(c, eps, prior); err != nil {
@@ -147,44 +181,75 @@ func (g *generation) buildClusters(ctx context.Context, inline map[string]bool, 
 			continue
 		}
 		g.entries = append(g.entries, e)
-		g.clusters = append(g.clusters, e.clusterRes)
-		if e.assigned != nil {
-			g.endpoints = append(g.endpoints, e.assigned)
-		}
+		g.clusters = append(g.clusters, e.resource)
 	}
 	return errors.Join(errs...)
 }
 
-// make fills in the resources of e, which says what they are made from. Those
-// of prior are kept as far as they are the same.
+// make fills in the resource of e, which says what it is made from. That of
+// prior is kept where it is the same.
 func (e *entry) make(c snapshot.Cluster, eps snapshot.EndpointSet, prior entry) error {
 	if e.madeFrom(prior) {
 		*e = prior
 		return nil
 	}
 	var inline *endpointv3.ClusterLoadAssignment
-	assignment, err := envoy.ClusterLoadAssignment(eps, c.Discovery)
-	if err != nil {
-		return err
-	}
 	var asks []reference
-	if e.inline {
-		inline = assignment
-	} else if e.assigned, err = encode(endpoint, c.Name, nil, assignment); err != nil {
+	var err error
+	if !e.inline {
+		asks = []reference{{endpoint, c.EndpointsName()}}
+	} else if inline, err = envoy.ClusterLoadAssignment(eps, c.Discovery); err != nil {
 		return err
-	} else {
-		asks = []reference{{endpoint, c.Name}}
 	}
 	m, err := envoy.Cluster(c, inline)
 	if err != nil {
 		return err
 	}
-	if e.clusterRes, err = encode(cluster, c.Name, asks, m); err != nil {
+	if e.resource, err = encode(cluster, c.Name, asks, m); err != nil {
 		return err
 	}
-	e.clusterRes = kept(e.clusterRes, prior.clusterRes)
-	e.assigned = kept(e.assigned, prior.assigned)
+	e.resource = kept(e.resource, prior.resource)
 	return nil
+}
+
+// buildEndpoints fills assignments and endpoints: of the sets that a cluster
+// asks for over EDS.
+func (g *generation) buildEndpoints(ctx context.Context, old *generation) error {
+	var errs []error
+	n := g.snap.Endpoints.Len()
+	g.assignments = make([]entry, 0, n)
+	g.endpoints = make([]*resource, 0, n)
+	before := 0
+	for i, set := range g.snap.Endpoints.All() {
+		if i%256 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
+		if g.users[i].first == "" {
+			continue
+		}
+		e := entry{endpoints: set.Digest}
+		for before < len(old.assignments) && old.assignments[before].resource.name < set.Name {
+			before++
+		}
+		var prior entry
+		if before < len(old.assignments) && old.assignments[before].resource.name == set.Name {
+			prior = old.assignments[before]
+		}
+		if e.madeFrom(prior) {
+			e = prior
+		} else if m, err := envoy.ClusterLoadAssignment(set, snapshot.Static); err != nil {
+			errs = append(errs, place(&g.snap, set.Sources, fmt.Errorf("cluster %q: %w", set.Name, err)))
+			continue
+		} else if e.resource, err = encode(endpoint, set.Name, nil, m); err != nil {
+			errs = append(errs, err)
+			continue
+		} else {
+			e.resource = kept(e.resource, prior.resource)
+		}
+		g.assignments = append(g.assignments, e)
+		g.endpoints = append(g.endpoints, e.resource)
+	}
+	return errors.Join(errs...)
 }
 
 // kept returns old where it is the same resource as r: other comments around
@@ -231,7 +296,7 @@ func (g *generation) lookup(v *view, k kind, name string) *resource {
 			return g.cluster(name)
 		}
 	case endpoint:
-		if v.has(name) {
+		if g.uses(v, name) {
 			return find(g.endpoints, name)
 		}
 	case extension:
@@ -244,14 +309,38 @@ func (g *generation) lookup(v *view, k kind, name string) *resource {
 	return nil
 }
 
+// uses reports whether one of v's clusters asks for the endpoint set.
+func (g *generation) uses(v *view, set string) bool {
+	i, ok := g.endpointSet(set)
+	return ok && (v.has(g.users[i].first) || slices.ContainsFunc(g.users[i].more, v.has))
+}
+
+// endpointSet returns the index of an endpoint set in the snapshot.
+func (g *generation) endpointSet(name string) (int, bool) {
+	return indexOf(g.snap.Endpoints, name, func(e snapshot.EndpointSet) string { return e.Name })
+}
+
 // names returns what a wildcard of kind k means to a proxy with view v, in
 // order. lookup has nothing for some of them.
-func (v *view) names(k kind) []string {
+func (g *generation) names(v *view, k kind) []string {
 	if v == nil {
 		return nil
 	}
 	var from []*resource
 	switch k {
+	case endpoint:
+		var out []string
+		for _, name := range v.clusters {
+			if c := g.cluster(name); c != nil {
+				for _, child := range c.asks {
+					if child.kind == endpoint {
+						out = append(out, child.name)
+					}
+				}
+			}
+		}
+		slices.Sort(out)
+		return slices.Compact(out)
 	case extension:
 		from = v.extensions
 	case listener:

@@ -126,7 +126,7 @@ func (s *stream) candidates(k kind, askedOnly bool) []string {
 		all := slices.Collect(maps.Keys(sub.names))
 		all = slices.AppendSeq(all, maps.Keys(sub.asked))
 		if sub.wildcard {
-			for _, name := range s.view.names(k) {
+			for _, name := range s.target.names(s.view, k) {
 				if s.lookup(k, name) != nil { // a cluster may hold its endpoints itself
 					all = append(all, name)
 				}

@@ -147,6 +147,15 @@ func originOf(snap *snapshot.Snapshot, id string) (snapshot.Origin, bool) {
 
 // byName finds an element of a list that is sorted by name.
 func byName[T any](l snapshot.List[T], name string, nameOf func(T) string) (T, bool) {
+	if i, ok := indexOf(l, name, nameOf); ok {
+		return l.At(i), true
+	}
+	var none T
+	return none, false
+}
+
+// indexOf finds the index of an element of a list that is sorted by name.
+func indexOf[T any](l snapshot.List[T], name string, nameOf func(T) string) (int, bool) {
 	lo, hi := 0, l.Len()
 	for lo < hi {
 		mid := (lo + hi) / 2
@@ -156,9 +165,5 @@ func byName[T any](l snapshot.List[T], name string, nameOf func(T) string) (T, b
 			hi = mid
 		}
 	}
-	if lo < l.Len() && nameOf(l.At(lo)) == name {
-		return l.At(lo), true
-	}
-	var none T
-	return none, false
+	return lo, lo < l.Len() && nameOf(l.At(lo)) == name
 }

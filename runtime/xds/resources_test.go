@@ -64,6 +64,7 @@ func worlds() map[string]snapshot.Snapshot {
 	on.Filters = snapshot.ListOf("default/routed")
 	enabled.Routes = snapshot.ListOf(on, snapshot.Route{Name: "rest", PathPrefix: "/"})
 	return map[string]snapshot.Snapshot{
+		"policies": policies(),
 		"filters": pluginWorld([]service{
 			{name: "web", endpoints: []snapshot.Endpoint{at("192.0.2.1", 80)}},
 			{name: "grpc", tcp: true, http2: true, endpoints: []snapshot.Endpoint{at("192.0.2.2", 80)}},
@@ -99,7 +100,7 @@ func worlds() map[string]snapshot.Snapshot {
 func TestResourcesAreAsWritten(t *testing.T) {
 	for name, snap := range worlds() {
 		id := snapshot.GatewayID
-		if name == "dataplane" || name == "filters" {
+		if name == "dataplane" || name == "filters" || name == "policies" {
 			id = "default.web"
 		}
 		t.Run(name, func(t *testing.T) {

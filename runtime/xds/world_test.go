@@ -18,6 +18,7 @@ type service struct {
 	clientIP  bool
 	dns       bool
 	http2     bool
+	more      func(*snapshot.Cluster) // what is beside these
 }
 
 func at(address string, port uint16) snapshot.Endpoint {
@@ -52,8 +53,13 @@ func world(services []service, proxies ...snapshot.Proxy) snapshot.Snapshot {
 		if s.dns {
 			c.Discovery = snapshot.DNS
 		}
+		if s.more != nil {
+			s.more(&c)
+		}
 		clusters = append(clusters, c)
-		sets = append(sets, snapshot.EndpointSet{Name: s.name, Endpoints: snapshot.ListOf(s.endpoints...), Sources: c.Sources})
+		if c.Endpoints == "" {
+			sets = append(sets, snapshot.EndpointSet{Name: s.name, Endpoints: snapshot.ListOf(s.endpoints...), Sources: c.Sources})
+		}
 		origins = append(origins, snapshot.Origin{ID: "svc/" + s.name, File: s.name + ".yaml", Line: 3, Column: 1})
 	}
 	return snapshot.Seal(snapshot.Snapshot{

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"cmp"
 	"fmt"
 
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
@@ -43,9 +44,9 @@ func (s Set) Bootstrap(nodeID string) (*bootstrapv3.Bootstrap, error) {
 	for _, c := range s.Clusters {
 		if c.GetType() == clusterv3.Cluster_EDS {
 			c = proto.CloneOf(c)
+			c.LoadAssignment = assignments[cmp.Or(c.GetEdsClusterConfig().GetServiceName(), c.GetName())]
 			c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 			c.EdsClusterConfig = nil
-			c.LoadAssignment = assignments[c.Name]
 		}
 		static.Clusters = append(static.Clusters, c)
 	}

@@ -1,8 +1,6 @@
 package envoy
 
 import (
-	"fmt"
-	"math"
 	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
@@ -11,7 +9,6 @@ import (
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
-	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshc/meshc/compiler/snapshot"
 )
@@ -24,28 +21,27 @@ const NoEndpoints = "meshc/no-endpoints"
 const httpOptions = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 // Cluster returns the CDS resource of c. Its endpoints come over EDS under
-// the cluster's own name, or stand in the cluster when assignment is set, as
-// they must where they are host names.
+// c.EndpointsName, or stand in the cluster when assignment is set, as they
+// must where they are host names.
 func Cluster(c snapshot.Cluster, assignment *endpointv3.ClusterLoadAssignment) (*clusterv3.Cluster, error) {
 	out := &clusterv3.Cluster{
 		Name:           c.Name,
 		ConnectTimeout: durationpb.New(time.Duration(c.ConnectTimeout)),
 		CircuitBreakers: &clusterv3.CircuitBreakers{
-			Thresholds: []*clusterv3.CircuitBreakers_Thresholds{unlimited()},
+			Thresholds: []*clusterv3.CircuitBreakers_Thresholds{thresholds(c.Thresholds)},
 		},
+		OutlierDetection: outlierDetection(c.Outliers),
+		CommonLbConfig:   panicMode(c),
+		// Left alone, Envoy keeps an endpoint that is gone while its checks hold.
+		IgnoreHealthOnHostRemoval: c.Checks.Len() > 0,
 	}
-	switch c.Balancing {
-	case snapshot.RoundRobin:
-		out.LbPolicy = clusterv3.Cluster_ROUND_ROBIN
-	case snapshot.ClientIP:
-		out.LbPolicy = clusterv3.Cluster_RING_HASH
-	default:
-		return nil, fmt.Errorf("balancing %q has no form in Envoy", c.Balancing)
+	if err := balance(out, c); err != nil {
+		return nil, err
 	}
 	switch {
 	case assignment == nil:
 		out.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_EDS}
-		out.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: overADS()}
+		out.EdsClusterConfig = &clusterv3.Cluster_EdsClusterConfig{EdsConfig: overADS(), ServiceName: c.Endpoints}
 	case c.Discovery == snapshot.DNS:
 		out.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS}
 		// A name with both kinds of address, as localhost has, is more often
@@ -56,12 +52,15 @@ func Cluster(c snapshot.Cluster, assignment *endpointv3.ClusterLoadAssignment) (
 		out.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 		out.LoadAssignment = assignment
 	}
-	if c.HTTP2 || c.Protocol == snapshot.HTTP {
-		speaks := http1()
-		if c.HTTP2 {
-			speaks = http2()
+	for i, check := range c.Checks.All() {
+		h, err := healthCheck(c, i, check)
+		if err != nil {
+			return nil, err
 		}
-		options, err := pack(speaks)
+		out.HealthChecks = append(out.HealthChecks, h)
+	}
+	if c.HTTP2 || c.Protocol == snapshot.HTTP {
+		options, err := pack(httpProtocol(c))
 		if err != nil {
 			return nil, err
 		}
@@ -78,39 +77,24 @@ func EmptyCluster() (*clusterv3.Cluster, error) {
 	}, &endpointv3.ClusterLoadAssignment{ClusterName: NoEndpoints})
 }
 
-// unlimited lifts Envoy's circuit breakers. Left alone they allow 1,024
-// connections and 3 concurrent retries a cluster, which nobody asked for.
-func unlimited() *clusterv3.CircuitBreakers_Thresholds {
-	return &clusterv3.CircuitBreakers_Thresholds{
-		MaxConnections:     wrapperspb.UInt32(math.MaxUint32),
-		MaxPendingRequests: wrapperspb.UInt32(math.MaxUint32),
-		MaxRequests:        wrapperspb.UInt32(math.MaxUint32),
-		MaxRetries:         wrapperspb.UInt32(math.MaxUint32),
-	}
-}
-
-func http1() *httpv3.HttpProtocolOptions {
-	return &httpv3.HttpProtocolOptions{
-		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
-			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
-				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
-					HttpProtocolOptions: &corev3.Http1ProtocolOptions{EnableTrailers: true},
-				},
-			},
+// httpProtocol returns what requests to c speak. Where c is TCP they are
+// filters' own calls; bytes that a TCP listener forwards are not touched by it.
+func httpProtocol(c snapshot.Cluster) *httpv3.HttpProtocolOptions {
+	speaks := &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
+		ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_HttpProtocolOptions{
+			HttpProtocolOptions: &corev3.Http1ProtocolOptions{EnableTrailers: true},
 		},
 	}
-}
-
-// http2 is what filters' own calls speak; bytes that a TCP listener forwards
-// are not touched by it.
-func http2() *httpv3.HttpProtocolOptions {
-	return &httpv3.HttpProtocolOptions{
-		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{
-			ExplicitHttpConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig{
-				ProtocolConfig: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
-					Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
-				},
-			},
-		},
+	if c.HTTP2 {
+		speaks.ProtocolConfig = &httpv3.HttpProtocolOptions_ExplicitHttpConfig_Http2ProtocolOptions{
+			Http2ProtocolOptions: &corev3.Http2ProtocolOptions{},
+		}
 	}
+	out := &httpv3.HttpProtocolOptions{
+		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: speaks},
+	}
+	if c.IdleTimeout > 0 {
+		out.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{IdleTimeout: durationpb.New(time.Duration(c.IdleTimeout))}
+	}
+	return out
 }

@@ -7,13 +7,24 @@ import (
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
+	"google.golang.org/protobuf/types/known/structpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
 	"github.com/meshc/meshc/compiler/snapshot"
 )
 
-// ClusterLoadAssignment returns the EDS resource of e, the endpoints of a
-// cluster with the given discovery. It keeps e's order, which is sorted.
+// transportMatch is the metadata of an endpoint by which Envoy finds how to
+// speak to it among the transport_socket_matches of its cluster.
+const transportMatch = "envoy.transport_socket_match"
+
+// transportLabels is what the metadata says of an endpoint that names a
+// Transport, and what the match of that Transport asks for.
+func transportLabels(transport string) *structpb.Struct {
+	return &structpb.Struct{Fields: map[string]*structpb.Value{"transport": structpb.NewStringValue(transport)}}
+}
+
+// ClusterLoadAssignment returns the EDS resource of e, the endpoints of
+// clusters with the given discovery. It keeps e's order, which is sorted.
 func ClusterLoadAssignment(e snapshot.EndpointSet, d snapshot.Discovery) (*endpointv3.ClusterLoadAssignment, error) {
 	// gRPC clients pass over a locality that is not set or weighs nothing.
 	locality := &endpointv3.LocalityLbEndpoints{
@@ -33,6 +44,12 @@ func ClusterLoadAssignment(e snapshot.EndpointSet, d snapshot.Discovery) (*endpo
 				Address:  socketAddress(ep.Address, ep.Port),
 				Hostname: ep.Hostname,
 			}},
+		}
+		if ep.Hostname != "" {
+			lb.GetEndpoint().HealthCheckConfig = &endpointv3.Endpoint_HealthCheckConfig{Hostname: ep.Hostname}
+		}
+		if ep.Transport != "" {
+			lb.Metadata = &corev3.Metadata{FilterMetadata: map[string]*structpb.Struct{transportMatch: transportLabels(ep.Transport)}}
 		}
 		if ep.Weight > 0 {
 			lb.LoadBalancingWeight = wrapperspb.UInt32(ep.Weight)

@@ -155,7 +155,7 @@ func connectionManager(l snapshot.Listener, uses []Use) (*listenerv3.Filter, err
 			ConfigSource:    awaited(),
 			RouteConfigName: l.Name,
 		}},
-		CodecType:   hcmv3.HttpConnectionManager_HTTP1,
+		CodecType:   hcmv3.HttpConnectionManager_AUTO,
 		StatPrefix:  statPrefix.Replace(l.Name),
 		HttpFilters: filters,
 		HttpProtocolOptions: &corev3.Http1ProtocolOptions{
@@ -197,12 +197,19 @@ func neverTrustForwardedFor() *xffv3.XffConfig {
 }
 
 func tcpProxy(l snapshot.Listener) (*listenerv3.Filter, error) {
+	idle := tcpIdleTimeout
+	if l.IdleTimeout > 0 {
+		idle = time.Duration(l.IdleTimeout)
+	}
 	p := &tcpv3.TcpProxy{
 		StatPrefix:  statPrefix.Replace(l.Name),
-		IdleTimeout: durationpb.New(tcpIdleTimeout),
+		IdleTimeout: durationpb.New(idle),
 		HashPolicy: []*typev3.HashPolicy{{
 			PolicySpecifier: &typev3.HashPolicy_SourceIp_{SourceIp: &typev3.HashPolicy_SourceIp{}},
 		}},
+	}
+	if l.ConnectAttempts > 0 {
+		p.MaxConnectAttempts = wrapperspb.UInt32(l.ConnectAttempts)
 	}
 	switch l.Targets.Len() {
 	case 0:

@@ -50,6 +50,11 @@ func headerMatcher(h snapshot.HeaderMatch) (*routev3.HeaderMatcher, error) {
 	expr := h.Regex
 	switch {
 	case expr != "":
+	case h.Prefix != "":
+		out.HeaderMatchSpecifier = stringMatch(&matcherv3.StringMatcher{
+			MatchPattern: &matcherv3.StringMatcher_Prefix{Prefix: h.Prefix},
+		})
+		return out, nil
 	case h.Values.Len() == 0:
 		out.HeaderMatchSpecifier = &routev3.HeaderMatcher_PresentMatch{PresentMatch: true}
 		return out, nil

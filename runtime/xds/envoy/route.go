@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"strings"
+	"time"
 
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -67,11 +68,13 @@ func httpRoute(r snapshot.Route) (*routev3.Route, error) {
 	if err != nil {
 		return nil, err
 	}
-	rewrite, err := pathRewrite(r.Rewrite)
-	if err != nil {
+	out := &routev3.Route{Name: r.Name, Match: match}
+	if out.RequestHeadersToAdd, out.RequestHeadersToRemove, err = headerChanges(r.RequestHeaders); err != nil {
 		return nil, err
 	}
-	out := &routev3.Route{Name: r.Name, Match: match}
+	if out.ResponseHeadersToAdd, out.ResponseHeadersToRemove, err = headerChanges(r.ResponseHeaders); err != nil {
+		return nil, err
+	}
 	if r.Targets.Len() == 0 {
 		// Envoy cannot route to nothing.
 		out.Action = &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
@@ -82,9 +85,27 @@ func httpRoute(r snapshot.Route) (*routev3.Route, error) {
 		}}
 		return out, nil
 	}
+	action, err := routeAction(r)
+	if err != nil {
+		return nil, err
+	}
+	out.Action = &routev3.Route_Route{Route: action}
+	return out, nil
+}
+
+func routeAction(r snapshot.Route) (*routev3.RouteAction, error) {
+	rewrite, err := pathRewrite(r.Rewrite)
+	if err != nil {
+		return nil, err
+	}
+	retry, err := retryPolicy(r.Retry)
+	if err != nil {
+		return nil, err
+	}
 	action := &routev3.RouteAction{
-		Timeout:      durationpb.New(0), // none; unset would mean 15 s
-		RetryPolicy:  retryOnce(),
+		Timeout:      durationpb.New(time.Duration(r.Timeout)), // unset would mean 15 s
+		IdleTimeout:  given(r.IdleTimeout),
+		RetryPolicy:  retry,
 		RegexRewrite: rewrite,
 		// It counts only where the cluster balances by hash. Set on each
 		// route, it keeps routes independent of their clusters' settings.
@@ -94,24 +115,69 @@ func httpRoute(r snapshot.Route) (*routev3.Route, error) {
 			},
 		}},
 	}
-	if r.HostFromEndpoint {
-		action.HostRewriteSpecifier = &routev3.RouteAction_AutoHostRewrite{AutoHostRewrite: wrapperspb.Bool(true)}
+	if r.MaxDuration > 0 {
+		action.MaxStreamDuration = &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: given(r.MaxDuration)}
+	}
+	if err := rewriteHost(action, r); err != nil {
+		return nil, err
 	}
 	if r.Targets.Len() == 1 {
 		action.ClusterSpecifier = &routev3.RouteAction_Cluster{Cluster: r.Targets.At(0).Cluster}
-	} else {
-		if err := checkWeights(r.Targets); err != nil {
-			return nil, err
-		}
-		w := &routev3.WeightedCluster{}
-		for _, t := range r.Targets.All() {
-			w.Clusters = append(w.Clusters, &routev3.WeightedCluster_ClusterWeight{
-				Name: t.Cluster, Weight: wrapperspb.UInt32(t.Weight),
-			})
-		}
-		action.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: w}
+		return action, nil
 	}
-	out.Action = &routev3.Route_Route{Route: action}
+	if err := checkWeights(r.Targets); err != nil {
+		return nil, err
+	}
+	w := &routev3.WeightedCluster{}
+	for _, t := range r.Targets.All() {
+		w.Clusters = append(w.Clusters, &routev3.WeightedCluster_ClusterWeight{
+			Name: t.Cluster, Weight: wrapperspb.UInt32(t.Weight),
+		})
+	}
+	action.ClusterSpecifier = &routev3.RouteAction_WeightedClusters{WeightedClusters: w}
+	return action, nil
+}
+
+// rewriteHost fills in what the target of r gets as Host.
+func rewriteHost(action *routev3.RouteAction, r snapshot.Route) error {
+	switch {
+	case r.HostFromEndpoint:
+		action.HostRewriteSpecifier = &routev3.RouteAction_AutoHostRewrite{AutoHostRewrite: wrapperspb.Bool(true)}
+	case r.Host.Value != "":
+		action.HostRewriteSpecifier = &routev3.RouteAction_HostRewriteLiteral{HostRewriteLiteral: r.Host.Value}
+	case r.Host.PathRegex != "":
+		// Envoy replaces every match in the path; anchored it is all or nothing.
+		whole := snapshot.PathRewrite{Regex: "^(?:" + r.Host.PathRegex + ")$", Substitution: r.Host.Substitution}
+		m, err := pathRewrite(whole)
+		if err != nil {
+			return fmt.Errorf("host: %w", err)
+		}
+		action.HostRewriteSpecifier = &routev3.RouteAction_HostRewritePathRegex{HostRewritePathRegex: m}
+	}
+	return nil
+}
+
+// retryPolicy returns the policy of r; where it says nothing, that of a
+// connection which went away.
+func retryPolicy(r snapshot.Retry) (*routev3.RetryPolicy, error) {
+	if r.On.Len() == 0 {
+		return retryOnce(), nil
+	}
+	out := &routev3.RetryPolicy{
+		RetryOn:              strings.Join(r.On.Slice(), ","),
+		RetriableStatusCodes: r.Statuses.Slice(),
+		NumRetries:           wrapperspb.UInt32(r.Attempts),
+		PerTryTimeout:        given(r.PerTryTimeout),
+	}
+	if r.BackOffBase > 0 {
+		if r.BackOffMax < r.BackOffBase { // no field rule sees this
+			return nil, fmt.Errorf("the longest back-off, %s, is less than the first, %s", time.Duration(r.BackOffMax), time.Duration(r.BackOffBase))
+		}
+		out.RetryBackOff = &routev3.RetryPolicy_RetryBackOff{
+			BaseInterval: given(r.BackOffBase),
+			MaxInterval:  given(r.BackOffMax),
+		}
+	}
 	return out, nil
 }
 
