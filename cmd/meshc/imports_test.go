@@ -37,6 +37,7 @@ var imports = map[string][]string{
 	"runtime/filter":                 {},
 	"runtime/status":                 {"compiler/snapshot"},
 	"runtime/publish":                {"compiler/snapshot"},
+	"runtime/identity":               {"compiler/snapshot"},
 	"runtime/proxy/http1":            {"runtime/filter"},
 	"runtime/proxy":                  {"compiler/snapshot", "runtime/filter", "runtime/proxy/http1"},
 	"runtime/xds/envoy":              {"compiler/snapshot"},
