@@ -126,7 +126,7 @@ func (g *gatewayPlugins) of(s *service, route string) *routePlugins {
 		plain = plain && p.services == nil && p.routes == nil
 		if (p.services == nil || p.services[s.name]) && (p.routes == nil || p.routes[route]) {
 			p.routed = true
-			names = append(names, p.filter.Name)
+			names = append(names, p.filter.Ref())
 		}
 	}
 	var r *routePlugins

@@ -35,7 +35,7 @@ func sample() snapshot.Snapshot {
 						Headers: snapshot.ListOf(snapshot.HeaderMatch{Name: "x", Values: snapshot.ListOf("1"), Regex: ".*"}),
 						Rewrite: snapshot.PathRewrite{Regex: "^/", Substitution: "/web/"},
 						Targets: targets, HostFromEndpoint: true,
-						Filters: snapshot.ListOf("default/auth"),
+						Filters: snapshot.ListOf("wasm/default/auth"),
 					}),
 				}),
 				Targets: targets,

@@ -175,11 +175,14 @@ type Route struct {
 	// Targets share the requests by weight. None, or only targets without
 	// endpoints, answers 503.
 	Targets List[Target] `json:"targets"`
+	// Service is the kuma.io/service that a route of the gateway is for, where
+	// filters run on it that are to know.
+	Service string `json:"service,omitempty"`
 	// HostFromEndpoint sends the chosen endpoint's Hostname, where it has one,
 	// as the Host header in place of the client's.
 	HostFromEndpoint bool `json:"hostFromEndpoint,omitempty"`
-	// Filters are the names of the listener's PerRoute filters that run here,
-	// sorted.
+	// Filters are the listener's PerRoute filters that run here, each as
+	// Filter.Ref has it, sorted.
 	Filters List[string] `json:"filters,omitzero"`
 }
 
@@ -249,6 +252,9 @@ type Filter struct {
 	PerRoute bool         `json:"perRoute,omitempty"`
 	Sources  List[string] `json:"sources"`
 }
+
+// Ref names f among the filters of a listener: "KIND/NAME".
+func (f Filter) Ref() string { return f.Kind + "/" + f.Name }
 
 // FilterMatch says which requests a filter takes part in.
 type FilterMatch struct {

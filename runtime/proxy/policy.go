@@ -100,7 +100,7 @@ func (l *listener) arrange(list snapshot.List[snapshot.Filter], made []filter.Fa
 			}
 			var chosen []filter.Factory
 			for i, f := range list.All() {
-				if !f.PerRoute || has(r.filters, f.Name) {
+				if !f.PerRoute || has(r.filters, f.Ref()) {
 					chosen = append(chosen, made[i])
 				}
 			}

@@ -43,8 +43,8 @@ func TestFiltersOfRoutes(t *testing.T) {
 	w.cluster("a", echoMark(t))
 	w.vhosts = append(w.vhosts, snapshot.VirtualHost{
 		Name: "x", Domains: snapshot.ListOf("x"), Routes: snapshot.ListOf(
-			snapshot.Route{Name: "one", PathPrefix: "/one", Targets: targetList([]string{"a"}), Filters: snapshot.ListOf("P")},
-			snapshot.Route{Name: "two", PathPrefix: "/two", Targets: targetList([]string{"a"}), Filters: snapshot.ListOf("P", "Q")},
+			snapshot.Route{Name: "one", PathPrefix: "/one", Targets: targetList([]string{"a"}), Filters: snapshot.ListOf("k/P")},
+			snapshot.Route{Name: "two", PathPrefix: "/two", Targets: targetList([]string{"a"}), Filters: snapshot.ListOf("k/P", "k/Q")},
 			snapshot.Route{Name: "none", PathPrefix: "/", Targets: targetList([]string{"a"})},
 		),
 	})
@@ -79,7 +79,7 @@ func TestFiltersOfTheInitialRoute(t *testing.T) {
 	w.cluster("a", echoMark(t))
 	w.vhosts = append(w.vhosts, snapshot.VirtualHost{
 		Name: "x", Domains: snapshot.ListOf("x"), Routes: snapshot.ListOf(
-			snapshot.Route{Name: "one", PathPrefix: "/one", Targets: targetList([]string{"a"}), Filters: snapshot.ListOf("P")},
+			snapshot.Route{Name: "one", PathPrefix: "/one", Targets: targetList([]string{"a"}), Filters: snapshot.ListOf("k/P")},
 			snapshot.Route{Name: "none", PathPrefix: "/other", Targets: targetList([]string{"a"})},
 		),
 	})

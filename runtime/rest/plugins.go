@@ -49,14 +49,14 @@ func pluginsOf(s snapshot.Snapshot) func() []plugin {
 		known := map[key]*plugin{}
 		for _, p := range s.Proxies.All() {
 			for _, l := range p.Listeners.All() {
-				var routes map[string]int // by name of the plugin
+				var routes map[string]int // by the filter's Ref
 				for _, f := range l.Filters.All() {
 					a := attachment{Proxy: p.ID, Listener: l.Name, Protocol: l.Protocol}
 					if f.PerRoute {
 						if routes == nil {
 							routes = countRoutes(l)
 						}
-						a.Routes = new(routes[f.Name])
+						a.Routes = new(routes[f.Ref()])
 					}
 					at := known[key{f.Kind, f.Name}]
 					if at == nil {

@@ -31,8 +31,8 @@ func withPlugins() snapshot.Snapshot {
 			snapshot.Proxy{ID: "gateway", Listeners: snapshot.ListOf(snapshot.Listener{
 				Name: "gateway", Protocol: snapshot.HTTP, Filters: snapshot.ListOf(routed),
 				VirtualHosts: snapshot.ListOf(snapshot.VirtualHost{Name: "web", Routes: snapshot.ListOf(
-					snapshot.Route{Name: "a", Filters: snapshot.ListOf("default/auth")}, snapshot.Route{Name: "b"},
-					snapshot.Route{Name: "c", Filters: snapshot.ListOf("default/auth")},
+					snapshot.Route{Name: "a", Filters: snapshot.ListOf("wasm/default/auth")}, snapshot.Route{Name: "b"},
+					snapshot.Route{Name: "c", Filters: snapshot.ListOf("wasm/default/auth")},
 				)}),
 			})},
 		),

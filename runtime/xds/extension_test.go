@@ -246,7 +246,7 @@ func TestPrepareRefusesFilters(t *testing.T) {
 	missing.Blob = module("x").Digest
 	named := host("h", []string{"*"}, "/", "v1")
 	route := named.Routes.At(0)
-	route.Filters = snapshot.ListOf("p")
+	route.Filters = snapshot.ListOf(perRoute.Ref())
 	named.Routes = snapshot.ListOf(route)
 	plain := host("h", []string{"*"}, "/", "v1")
 	for _, test := range []struct {
@@ -259,8 +259,8 @@ func TestPrepareRefusesFilters(t *testing.T) {
 		{"a path of a connection", pluginWorld([]service{web("v1")}, nil, proxy("m.d", with(outboundTCP(1, "v1"), matched))), "p.yaml:3:1"},
 		{"no file", pluginWorld([]service{web("v1")}, nil, proxy("m.d", with(outbound(1, plain), missing))), "lacks the file"},
 		{"no cluster", pluginWorld([]service{web("v1")}, nil, proxy("m.d", with(outbound(1, plain), text("p", "1", "gone")))), `p.yaml:3:1: proxy m.d leads to cluster "gone"`},
-		{"no such filter", pluginWorld([]service{web("v1")}, nil, proxy("m.d", outbound(1, named))), `the listener has no filter "p"`},
-		{"not for routes", pluginWorld([]service{web("v1")}, nil, proxy("m.d", with(outbound(1, named), text("p", "1")))), `the listener has no filter "p"`},
+		{"no such filter", pluginWorld([]service{web("v1")}, nil, proxy("m.d", outbound(1, named))), `the listener has no filter "text/p"`},
+		{"not for routes", pluginWorld([]service{web("v1")}, nil, proxy("m.d", with(outbound(1, named), text("p", "1")))), `the listener has no filter "text/p"`},
 		{"two configurations", pluginWorld([]service{web("v1")}, nil, proxy("m.d", with(outbound(1, plain), text("p", "1")), with(outbound(2, plain), text("p", "2")))),
 			`p.yaml:3:1: proxy m.d: listener "outbound:127.0.0.1:2": filter "p" is configured otherwise`},
 	} {
@@ -277,13 +277,13 @@ func TestPrepareRefusesFilters(t *testing.T) {
 // What a route enables depends on the listener's filters, not on the virtual
 // host alone.
 func TestRouteFollowsTheKindOfItsFilter(t *testing.T) {
-	h := host("h", []string{"*"}, "/", "v1")
-	route := h.Routes.At(0)
-	route.Filters = snapshot.ListOf("p")
-	h.Routes = snapshot.ListOf(route)
 	build := func(kind string) snapshot.Snapshot {
 		f := text("p", "1")
 		f.Kind, f.PerRoute = kind, true
+		h := host("h", []string{"*"}, "/", "v1")
+		route := h.Routes.At(0)
+		route.Filters = snapshot.ListOf(f.Ref())
+		h.Routes = snapshot.ListOf(route)
 		return pluginWorld([]service{web("v1")}, nil, proxy("gateway", with(outbound(1, h), f)))
 	}
 	r := start(t, withText)

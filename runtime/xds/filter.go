@@ -105,7 +105,7 @@ func (p *part) filtersOf(l snapshot.Listener, configs *filterConfigs, fail func(
 			if perRoute == nil {
 				perRoute = map[string][]string{}
 			}
-			perRoute[f.Name] = append(perRoute[f.Name], config.name)
+			perRoute[f.Ref()] = append(perRoute[f.Ref()], config.name)
 		}
 		p.filters = append(p.filters, config)
 		p.calls = append(p.calls, f.Clusters.Slice()...)

@@ -126,7 +126,7 @@ func filteredProxy(web, calls snapshot.Endpoint, port, tcp, tunnel uint16) snaps
 	h := host("h", []string{"*"}, "/", "web")
 	all := h.Routes.At(0)
 	some := all
-	some.Name, some.PathPrefix, some.Filters = "some", "/route", snapshot.ListOf("m/both", "m/routed")
+	some.Name, some.PathPrefix, some.Filters = "some", "/route", snapshot.ListOf(both.Ref(), routed.Ref())
 	h.Routes = snapshot.ListOf(some, all)
 	return pluginWorld([]service{
 		{name: "web", endpoints: []snapshot.Endpoint{web}},

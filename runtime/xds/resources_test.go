@@ -61,7 +61,7 @@ func worlds() map[string]snapshot.Snapshot {
 	}
 	enabled := host("web", []string{"*"}, "/on", "web")
 	on := enabled.Routes.At(0)
-	on.Filters = snapshot.ListOf("default/routed")
+	on.Filters = snapshot.ListOf(routed.Ref())
 	enabled.Routes = snapshot.ListOf(on, snapshot.Route{Name: "rest", PathPrefix: "/"})
 	return map[string]snapshot.Snapshot{
 		"policies": policies(),
