@@ -214,13 +214,7 @@ func (b *build) split(mesh string, tags map[string]string, route *schema.Documen
 		return arms
 	}
 	for _, part := range route.Body.(*kuma.TrafficRoute).Conf.Arms() {
-		destination := maps.Clone(tags)
-		for k, v := range part.Destination {
-			if v != "*" {
-				destination[k] = v
-			}
-		}
-		add(destination, part.Weight)
+		add(destination(tags, part.Destination), part.Weight)
 	}
 	return arms
 }

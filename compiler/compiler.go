@@ -72,12 +72,7 @@ type Result struct {
 
 // Compile compiles docs, which are sorted as Loader.Load sorts them.
 func (c *Compiler) Compile(docs []*schema.Document) Result {
-	b := &build{
-		c: c, input: docs,
-		meshes:   map[string]*schema.Document{"default": nil},
-		services: make(map[serviceKey]*service, c.serviceOrder.length),
-		known:    map[string]map[string]bool{},
-	}
+	b := c.newBuild(docs)
 	for _, pass := range []func(*build){
 		resolve,
 		references,
@@ -103,6 +98,15 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	diag.Sort(b.diags)
 	diag.Sort(b.unsupported)
 	return Result{Snapshot: b.out, Diagnostics: b.diags, Unsupported: b.unsupported}
+}
+
+func (c *Compiler) newBuild(docs []*schema.Document) *build {
+	return &build{
+		c: c, input: docs,
+		meshes:   map[string]*schema.Document{"default": nil},
+		services: make(map[serviceKey]*service, c.serviceOrder.length),
+		known:    map[string]map[string]bool{},
+	}
 }
 
 // build is the state of one compile, in the order in which the passes fill it.

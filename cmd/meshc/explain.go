@@ -18,11 +18,35 @@ import (
 func explainCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "explain",
-		Usage:     "say what a code means, with a wrong and a right example",
-		ArgsUsage: "[CODE…]",
+		Usage:     "say which policies apply to a proxy or a request and why, or what a code means",
+		ArgsUsage: "[CODE…] | --proxy MESH.NAME [PATH…] | --host HOST [PATH…]",
 		Description: `CODE is a finding's code: MC0301, or just 301. Without a CODE it lists them all. The findings shown are not stored but
-made: meshc checks the wrong example as it checks your files. Exit code: 0, or 2 for a CODE that does not exist.`,
+made: meshc checks the wrong example as it checks your files.
+
+With --proxy it reads PATH (as validate does) and lists what a dataplane gets: its inbounds and outbounds, the policies that
+apply to each, where they were written, and which others match and why they are not used.
+With --host it follows one request, offline, through the code that routes: listener, route, policies, clusters and endpoints.
+It enters at the gateway, or with --from at the outbound of a dataplane whose service or ADDRESS:PORT is HOST.
+
+Exit code: 0, 1 where the request goes nowhere or the input has errors, 2 for what does not exist or cannot be read.`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "proxy", Usage: "list what the dataplane `MESH.NAME` gets"},
+			&cli.StringFlag{Name: "host", Usage: "follow a request for `HOST`, as in its Host header"},
+			&cli.StringFlag{Name: "path", Value: "/", Usage: "the `PATH` of the request, with its query"},
+			&cli.StringFlag{Name: "method", Value: "GET", Usage: "the `METHOD` of the request"},
+			&cli.StringSliceFlag{Name: "header", Usage: "a header of the request, as `NAME: VALUE`; repeatable"},
+			&cli.StringFlag{Name: "from", Usage: "the dataplane `MESH.NAME` that the request comes from", DefaultText: "the gateway"},
+			&cli.StringFlag{Name: "format", Value: "text", Usage: "how to write what applies: text or json"},
+		},
 		Action: func(c *cli.Context) error {
+			if c.String("proxy") != "" || c.String("host") != "" {
+				return explainInput(c)
+			}
+			for _, name := range []string{"path", "method", "header", "from", "format"} {
+				if c.IsSet(name) {
+					return failed("--%s is about a request or a proxy: say which with --host or --proxy", name)
+				}
+			}
 			if !c.Args().Present() {
 				return listCodes(c.App.Writer)
 			}

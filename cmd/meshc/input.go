@@ -42,6 +42,8 @@ type loaded struct {
 	// name they are shown under; made when the first excerpt asks.
 	files  []files.File
 	byName map[string][]byte
+	// checked are the documents that hold their rules.
+	checked []*schema.Document
 }
 
 // source returns the content of a file of the input, or nil.
@@ -120,7 +122,7 @@ func (d *documents) load(ctx context.Context) (loaded, error) {
 	diag.Sort(l.diags)
 	l.summary.Errors, l.summary.Warnings = 0, 0
 	l.summary.Count(l.diags)
-	l.files = tree.Files
+	l.files, l.checked = tree.Files, checked.Documents
 	return l, nil
 }
 

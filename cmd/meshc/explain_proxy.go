@@ -1,0 +1,185 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/meshc/meshc/compiler"
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/kuma"
+)
+
+// policyJSON is a policy where it was written.
+type policyJSON struct {
+	Name string `json:"name"`
+	File string `json:"file"`
+	Line int    `json:"line"`
+}
+
+// choicesJSON is what applies, by kind: a policyJSON, or a list of them where
+// policies of the kind unite.
+type choicesJSON map[string]any
+
+type shareJSON struct {
+	Weight      uint32            `json:"weight"`
+	Destination map[string]string `json:"destination"`
+	Policies    choicesJSON       `json:"policies,omitempty"`
+}
+
+type outboundJSON struct {
+	Address  string      `json:"address"`
+	Service  string      `json:"service"`
+	Policies choicesJSON `json:"policies,omitempty"`
+	Split    []shareJSON `json:"split,omitempty"`
+}
+
+type inboundJSON struct {
+	Address  string      `json:"address"`
+	Service  string      `json:"service"`
+	Policies choicesJSON `json:"policies,omitempty"`
+}
+
+// proxyJSON is the answer to explain --proxy in JSON.
+type proxyJSON struct {
+	Proxy     string         `json:"proxy"`
+	Outbounds []outboundJSON `json:"outbounds,omitempty"`
+	Inbounds  []inboundJSON  `json:"inbounds,omitempty"`
+	Policies  choicesJSON    `json:"policies,omitempty"`
+}
+
+// united are the kinds of which several policies may apply at one place.
+var united = map[string]bool{"TrafficPermission": true, "FaultInjection": true}
+
+func policyOf(d *schema.Document) policyJSON {
+	return policyJSON{d.Name, d.File, d.Tree.Pos.Line}
+}
+
+func choicesOf(choices []compiler.Choice) choicesJSON {
+	out := choicesJSON{}
+	for _, c := range choices {
+		if !united[c.Kind] {
+			out[c.Kind] = policyOf(c.Applied[0])
+			continue
+		}
+		var all []policyJSON
+		for _, d := range c.Applied {
+			all = append(all, policyOf(d))
+		}
+		out[c.Kind] = all
+	}
+	return out
+}
+
+// targetsOf returns the choices for the targets of a split, once for the
+// outbound where all targets are alike, else for each.
+func targetsOf(split []compiler.Share) (whole []compiler.Choice, each bool) {
+	for _, s := range split[min(1, len(split)):] {
+		if !slices.EqualFunc(s.Choices, split[0].Choices, func(a, b compiler.Choice) bool {
+			return a.Kind == b.Kind && slices.Equal(a.Applied, b.Applied)
+		}) {
+			return nil, true
+		}
+	}
+	if len(split) == 0 {
+		return nil, false
+	}
+	return split[0].Choices, false
+}
+
+// writeProxyJSON writes what a proxy gets as JSON.
+func writeProxyJSON(w io.Writer, id string, p compiler.ProxyExplained) error {
+	out := proxyJSON{Proxy: id, Policies: choicesOf(p.Choices)}
+	for _, o := range p.Outbounds {
+		whole, each := targetsOf(o.Split)
+		j := outboundJSON{Address: o.Address, Service: o.Service, Policies: choicesOf(slices.Concat(o.Choices, whole))}
+		for _, s := range o.Split {
+			share := shareJSON{Weight: s.Weight, Destination: s.Destination}
+			if each {
+				share.Policies = choicesOf(s.Choices)
+			}
+			j.Split = append(j.Split, share)
+		}
+		out.Outbounds = append(out.Outbounds, j)
+	}
+	for _, in := range p.Inbounds {
+		out.Inbounds = append(out.Inbounds, inboundJSON{in.Address, in.Service, choicesOf(in.Choices)})
+	}
+	return writeIndented(w, out)
+}
+
+func writeIndented(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// writeProxy writes what a proxy gets for a reader, and why.
+func writeProxy(w *strings.Builder, id string, p compiler.ProxyExplained) {
+	fmt.Fprintf(w, "%s  %s\n", id, placeOf(p.Dataplane))
+	for _, in := range p.Inbounds {
+		fmt.Fprintf(w, "\ninbound %s  service %s\n", in.Address, in.Service)
+		writeChoices(w, "  ", in.Choices)
+	}
+	for _, o := range p.Outbounds {
+		fmt.Fprintf(w, "\noutbound %s  service %s\n", o.Address, o.Service)
+		writeChoices(w, "  ", o.Choices)
+		whole, each := targetsOf(o.Split)
+		writeChoices(w, "  ", whole)
+		if len(o.Split) == 0 {
+			fmt.Fprintf(w, "  to nothing: every share is 0\n")
+		}
+		var sum uint64
+		for _, s := range o.Split {
+			sum += uint64(s.Weight)
+		}
+		for _, s := range o.Split {
+			fmt.Fprintf(w, "  %s to %s\n", percent(uint64(s.Weight), sum), tagText(s.Destination))
+			if each {
+				writeChoices(w, "    ", s.Choices)
+			}
+		}
+	}
+	if len(p.Choices) > 0 {
+		fmt.Fprintf(w, "\nthe proxy as a whole\n")
+		writeChoices(w, "  ", p.Choices)
+	}
+}
+
+// writeChoices writes choices, one to a line, and below each who lost and why.
+func writeChoices(w *strings.Builder, indent string, choices []compiler.Choice) {
+	for _, c := range choices {
+		for _, d := range c.Applied {
+			fmt.Fprintf(w, "%s%s %s  %s\n", indent, c.Kind, d.Name, placeOf(d))
+		}
+		for _, l := range c.Lost {
+			fmt.Fprintf(w, "%s  and not %s  %s: %s is used, for %s\n", indent, l.Policy.Name, placeOf(l.Policy), c.Applied[0].Name, l.Why)
+		}
+	}
+}
+
+func placeOf(d *schema.Document) diag.Place {
+	return diag.Place{File: d.File, Line: d.Tree.Pos.Line, Column: d.Tree.Pos.Column}
+}
+
+// percent writes a part of a sum, which is not 0.
+func percent(part, sum uint64) string {
+	text := fmt.Sprintf("%.2f", 100*float64(part)/float64(sum))
+	return strings.TrimSuffix(strings.TrimRight(text, "0"), ".") + " %"
+}
+
+// tagText writes tags, the service first.
+func tagText(tags map[string]string) string {
+	out := []string{"service " + tags[kuma.ServiceTag]}
+	for _, k := range slices.Sorted(maps.Keys(tags)) {
+		if k != kuma.ServiceTag {
+			out = append(out, k+" "+tags[k])
+		}
+	}
+	return strings.Join(out, ", ")
+}

@@ -1,0 +1,41 @@
+package proxy
+
+import (
+	"fmt"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/filter"
+)
+
+// Lookup returns the positions, in l's virtual hosts and in the routes of that
+// one, of where a request with these headers goes; -1 for none. It is found by
+// the code that serves. An error is a condition that cannot be read.
+func Lookup(l snapshot.Listener, request *filter.Headers) (host, route int, err error) {
+	running := &listener{}
+	for _, spec := range l.VirtualHosts.All() {
+		vh := &virtualHost{name: spec.Name, domains: spec.Domains, digest: spec.Digest}
+		running.hosts = append(running.hosts, vh)
+	}
+	running.domains = domainsOf(running.hosts, nil)
+	found := running.host(request.Value(":authority"))
+	if found == nil {
+		return -1, -1, nil
+	}
+	for i, vh := range running.hosts {
+		if vh != found {
+			continue
+		}
+		path, _ := cutQuery(request.Value(":path"))
+		for j, r := range l.VirtualHosts.At(i).Routes.All() {
+			c, err := newCondition(r)
+			if err != nil {
+				return i, -1, fmt.Errorf("route %q: %w", r.Name, err)
+			}
+			if c.holds(path, request) {
+				return i, j, nil
+			}
+		}
+		return i, -1, nil
+	}
+	return -1, -1, nil
+}
