@@ -25,6 +25,8 @@ type input interface {
 	// load reads the input as it is now. An error means that it could not be
 	// read at all; what is wrong with its content is in the result.
 	load(context.Context) (loaded, error)
+	// roots are the folders in which the relative paths of a snapshot begin.
+	roots() []string
 }
 
 // loaded is one reading of the input.
@@ -68,6 +70,7 @@ const (
 
 // documents is a tree of files.
 type documents struct {
+	paths    []string // as the user gave them
 	reader   *files.Reader
 	loader   *schema.Loader
 	sources  schema.Sources
@@ -78,7 +81,7 @@ type documents struct {
 }
 
 func newDocuments(roots []string, stdin io.Reader, p purpose) *documents {
-	d := &documents{reader: files.NewReader(roots, stdin), loader: schema.NewLoader(), compiler: compiler.New(), purpose: p}
+	d := &documents{paths: roots, reader: files.NewReader(roots, stdin), loader: schema.NewLoader(), compiler: compiler.New(), purpose: p}
 	d.loader.CheckRaw(raw.Check)
 	d.compiler.Modules, d.compiler.Check = d.sources.Module, checkFilter
 	return d
@@ -124,6 +127,26 @@ func (d *documents) load(ctx context.Context) (loaded, error) {
 	l.summary.Count(l.diags)
 	l.files, l.checked = tree.Files, checked.Documents
 	return l, nil
+}
+
+// roots are those that the user gave; a file stands for its folder, and standard
+// input for that of the process.
+func (d *documents) roots() []string {
+	var out []string
+	for _, p := range d.paths {
+		if info, err := os.Stat(p); p == files.Stdin {
+			p = "."
+		} else if err == nil && !info.IsDir() {
+			p = filepath.Dir(p)
+		}
+		if !slices.Contains(out, filepath.Clean(p)) {
+			out = append(out, filepath.Clean(p))
+		}
+	}
+	if len(out) == 0 {
+		out = append(out, ".")
+	}
+	return out
 }
 
 // dropReferencesOut drops the findings about what is not in the input.
@@ -173,6 +196,8 @@ func (b built) load(context.Context) (loaded, error) {
 	l.summary.Count(l.diags)
 	return l, nil
 }
+
+func (b built) roots() []string { return []string{filepath.Dir(b.path)} }
 
 func (b built) finding(code string, err error) diag.Diagnostic {
 	return diag.Diagnostic{Code: code, Place: diag.Place{File: b.path}, Message: err.Error(), Hint: "give a file that meshc build wrote, or documents"}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -17,6 +18,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/identity"
 	"github.com/meshc/meshc/runtime/proxy"
 	"github.com/meshc/meshc/runtime/publish"
 	"github.com/meshc/meshc/runtime/rest"
@@ -48,7 +50,7 @@ Exit code: 0 stopped by a signal, 1 the input has errors and there is no last go
 			&cli.StringSliceFlag{Name: "dataplane", Usage: "serve this dataplane instead of the gateway: MESH.NAME, MESH.* or '*'; repeatable, and gateway may be one of them"},
 			&cli.BoolFlag{Name: "no-proxy", Usage: "run no built-in proxy; Envoy's gateway listener then binds --proxy-addr"},
 			&cli.StringFlag{Name: "xds-gateway-addr", Usage: "address that Envoy's gateway listener binds beside the built-in proxy (default: " + defaultEnvoyGateway + ")"},
-			&cli.StringFlag{Name: "state-dir", Usage: "directory, of this process alone, that keeps the last good snapshot and compiled modules over restarts"},
+			&cli.StringFlag{Name: "state-dir", Usage: "directory, of this process alone, that keeps the last good snapshot, certificate authorities and compiled modules over restarts"},
 			&cli.BoolFlag{Name: "watch", Value: true, Usage: "reload when the input changes"},
 			&cli.DurationFlag{Name: "poll", Usage: "look for changes at this interval, where file events do not arrive"},
 			&cli.BoolFlag{Name: "allow-empty", Usage: "an input that falls to no documents at all is meant"},
@@ -118,6 +120,8 @@ type server struct {
 	in    input
 	board status.Board
 
+	identity *identity.Store
+
 	proxy *proxy.Proxy // nil with --no-proxy
 	kinds openKinds    // none with --no-proxy
 	xds   *xds.Server  // nil without an address
@@ -155,6 +159,7 @@ func (s *server) run(ctx context.Context) error {
 	loopCtx, cancel := context.WithCancel(ctx)
 	go func() {
 		defer close(done)
+		go s.identity.Run(loopCtx)
 		reload.loop(loopCtx)
 	}()
 	select {
@@ -179,6 +184,15 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 	metrics := prometheus.NewRegistry()
 	metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	metrics.MustRegister(reloadMetrics(&s.board)...)
+
+	// First, for the others ask it for what the snapshot at hand needs.
+	config := identity.Config{Roots: s.in.roots(), Log: s.log}
+	if dir := s.c.String("state-dir"); dir != "" {
+		config.Dir = filepath.Join(dir, "identity")
+	}
+	s.identity = identity.New(config)
+	metrics.MustRegister(s.identity)
+	consumers = append(consumers, s.identity)
 
 	envoyGateway := s.c.String("xds-gateway-addr")
 	if envoyGateway == "" {
@@ -234,7 +248,8 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 		addresses = append(addresses, "rest", l.Addr().String())
 		view := rest.New(rest.Config{
 			Board: &s.board, Log: s.log, Version: version(),
-			Metrics: promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+			Metrics:    promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
+			Identities: func() any { return s.identity.Status() },
 		})
 		s.rest = view.HTTPServer()
 		consumers = append(consumers, view)

@@ -235,7 +235,7 @@ func TestSecretsAreFollowed(t *testing.T) {
 	}
 	t.Setenv("MESHC_TEST_SECRET", "hunter3")
 	var log bytes.Buffer
-	s := identity.New(identity.Config{Root: dir, Log: logTo(&log), Poll: time.Millisecond})
+	s := identity.New(identity.Config{Roots: []string{t.TempDir(), dir}, Log: logTo(&log), Poll: time.Millisecond})
 	told := make(chan struct{}, 100)
 	s.OnChange(func() { told <- struct{}{} })
 	secrets := []snapshot.Secret{

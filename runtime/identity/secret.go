@@ -22,7 +22,7 @@ const maxSecret = 1 << 20
 // secret is one secret of a snapshot, with what it is now.
 type secret struct {
 	of    snapshot.Secret
-	path  string // of a file, ready to be opened
+	roots []string // for a relative path
 	value atomic.Pointer[Value]
 	stamp stamp // of the file when it was read; the Store's lock guards it
 	// problem says why what the source holds now cannot be read; value is then
@@ -53,11 +53,15 @@ func (s *secret) read(now time.Time) (changed bool, err error) {
 	var data []byte
 	switch {
 	case s.of.File != "":
-		info, err := os.Stat(s.path)
+		path, err := locate(s.roots, s.of.File)
+		if err != nil {
+			return false, err
+		}
+		info, err := os.Stat(path)
 		if err == nil && s.stamp.same(info) {
 			return false, nil
 		}
-		if data, err = readFile(s.path); err != nil {
+		if data, err = readFile(path); err != nil {
 			s.stamp = stamp{}
 			return false, err
 		}
@@ -115,9 +119,26 @@ func plain(err error) error {
 	return err
 }
 
-func resolvePath(root, path string) string {
+// locate returns where a path of a snapshot leads: a relative one must be below
+// one root, and not below two.
+func locate(roots []string, path string) (string, error) {
+	path = filepath.FromSlash(path)
 	if filepath.IsAbs(path) {
-		return path
+		return path, nil
 	}
-	return filepath.Join(root, filepath.FromSlash(path))
+	found := ""
+	for _, root := range roots {
+		full := filepath.Join(root, path)
+		if _, err := os.Stat(full); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if found != "" && found != full {
+			return "", fmt.Errorf("the file %s is in %s and in %s: name it by its absolute path", path, filepath.Dir(found), filepath.Dir(full))
+		}
+		found = full
+	}
+	if found == "" {
+		return "", fmt.Errorf("the file %s does not exist", path)
+	}
+	return found, nil
 }

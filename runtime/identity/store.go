@@ -15,8 +15,8 @@ type Config struct {
 	// Dir keeps the authorities that meshc makes. Without it they live as long
 	// as the Store.
 	Dir string
-	// Root is the folder where the relative paths of secrets begin.
-	Root string
+	// Roots are the folders where the relative paths of secrets may begin.
+	Roots []string
 	// Log is slog.Default where it is nil.
 	Log *slog.Logger
 	// Poll is the time between two looks at the files of secrets: 1s.

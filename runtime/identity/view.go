@@ -139,14 +139,13 @@ func (s *Store) newView(ctx context.Context, next snapshot.Snapshot) (*View, err
 // addSecret reads a secret. One that was there before keeps what it had where
 // its source cannot be read any more.
 func (v *View) addSecret(x snapshot.Secret, now time.Time) error {
-	path := resolvePath(v.store.cfg.Root, x.File)
 	if old := v.store.serving; old != nil {
 		if was := old.secrets[x.ID]; was != nil && was.of.Digest == x.Digest && !x.Digest.IsZero() {
 			v.secrets[x.ID] = was
 			return nil // Run looks after it
 		}
 	}
-	n := &secret{of: x, path: path}
+	n := &secret{of: x, roots: v.store.cfg.Roots}
 	if _, err := n.read(now); err != nil {
 		return err
 	}

@@ -146,6 +146,13 @@ func withoutData(d snapshot.Document) snapshot.Document {
 	return d
 }
 
+// withoutValue returns x without its content, and without the digest of that,
+// which would tell a short one to whoever guesses.
+func withoutValue(x snapshot.Secret) snapshot.Secret {
+	x.Data, x.Digest = "", snapshot.Digest{}
+	return x
+}
+
 // uid makes a UUID (version 8, RFC 9562) of a document's ID, the same in every
 // process.
 func uid(id string) string {

@@ -46,6 +46,12 @@ func (s *Server) ownRoute(path string) http.HandlerFunc {
 		return s.reloads
 	case "meshc/xds/nodes":
 		return s.nodes
+	case "meshc/identities":
+		if s.Identities != nil {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				send(w, http.StatusOK, typeJSON, marshal(s.Identities()))
+			}
+		}
 	case "meshc/plugins":
 		return s.plugins
 	}
@@ -102,6 +108,7 @@ func wholeOf(s snapshot.Snapshot) func() whole {
 	return sync.OnceValue(func() whole {
 		s.Documents = each(s.Documents, withoutData)
 		s.Proxies = withoutConfigs(s.Proxies)
+		s.Secrets = each(s.Secrets, withoutValue)
 		body := marshal(s)
 		var b bytes.Buffer
 		z := gzip.NewWriter(&b)

@@ -17,6 +17,22 @@ import (
 	"github.com/meshc/meshc/runtime/status"
 )
 
+// Not even the digest of a secret is shown: a short one could be guessed by it.
+func TestSnapshotHidesSecrets(t *testing.T) {
+	v := start(t)
+	s := snapshot.Seal(snapshot.Snapshot{Secrets: snapshot.ListOf(
+		snapshot.Secret{ID: "default/a", Data: "czNjcjN0"}, snapshot.Secret{ID: "default/b", Env: "B"})})
+	v.commit(s)
+	var got snapshot.Snapshot
+	a := v.get("/meshc/snapshot", 200, &got)
+	if strings.Contains(a.body, "czNjcjN0") || strings.Contains(a.body, s.Secrets.At(0).Digest.String()) {
+		t.Error("a secret is shown")
+	}
+	if got.Secrets.Len() != 2 || got.Secrets.At(1).Env != "B" {
+		t.Errorf("the secrets are %+v", got.Secrets)
+	}
+}
+
 func TestWholeSnapshot(t *testing.T) {
 	s := sealed(every()...)
 	s.Origins = snapshot.ListOf(snapshot.Origin{ID: "kong/Service//web", File: "kong.yaml", Line: 3, Column: 1})

@@ -28,6 +28,8 @@ type Config struct {
 	Board *status.Board
 	// Metrics serves /metrics; nil means 404.
 	Metrics http.Handler
+	// Identities returns what /meshc/identities shows; nil means 404.
+	Identities func() any
 	// Log takes what net/http complains of; nil means slog.Default.
 	Log *slog.Logger
 	// Version is meshc's own, for the index.

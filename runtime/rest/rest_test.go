@@ -53,7 +53,8 @@ func start(t *testing.T, docs ...snapshot.Document) *view {
 	v := &view{T: t, board: &status.Board{}}
 	v.rest = rest.New(rest.Config{
 		Board: v.board, Version: "1.2.3", Log: slog.New(slog.DiscardHandler),
-		Metrics: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "some_metric 1\n") }),
+		Metrics:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "some_metric 1\n") }),
+		Identities: func() any { return struct{}{} },
 	})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = v.rest.HTTPServer()
@@ -143,7 +144,7 @@ func every() []snapshot.Document {
 
 var readable = []string{
 	"/", "/healthz", "/readyz", "/metrics",
-	"/meshc/snapshot", "/meshc/diagnostics", "/meshc/reloads", "/meshc/xds/nodes", "/meshc/plugins",
+	"/meshc/snapshot", "/meshc/diagnostics", "/meshc/reloads", "/meshc/xds/nodes", "/meshc/plugins", "/meshc/identities",
 	"/api/v1/services", "/api/v1/namespaces/shop/services", "/api/v1/namespaces/shop/services/web", "/api/v1/namespaces/shop/services/web/status",
 	"/api/v1/endpoints", "/api/v1/namespaces/shop/endpoints", "/api/v1/namespaces/shop/endpoints/web",
 	"/apis/discovery.k8s.io/v1/endpointslices", "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices", "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-x",
@@ -235,7 +236,7 @@ func TestHead(t *testing.T) {
 func TestBeforeTheFirstSnapshot(t *testing.T) {
 	v := start(t)
 	for path, want := range map[string]int{
-		"/healthz": 200, "/meshc/diagnostics": 200, "/meshc/reloads": 200, "/meshc/xds/nodes": 200, "/metrics": 200, "/": 200,
+		"/healthz": 200, "/meshc/diagnostics": 200, "/meshc/reloads": 200, "/meshc/xds/nodes": 200, "/meshc/identities": 200, "/metrics": 200, "/": 200,
 		"/readyz": 503, "/meshc/snapshot": 503, "/meshc/plugins": 503, "/api/v1/services": 503, "/meshes": 503, "/services": 503,
 	} {
 		v.get(path, want, nil)
