@@ -51,6 +51,7 @@ type Chain struct {
 	changed [2]bool // since the last Wake of that direction
 	listed  bool    // in worker.changed
 	reply   *Reply  // asked for, not yet acted on
+	change  func(*Headers)
 	details string
 	kept    []property // of SetProperty
 	logging bool       // Log is being called
@@ -228,6 +229,10 @@ func (c *Chain) Reply(r Reply) {
 	}
 	c.worker.leave(c, Response)
 }
+
+// OnReply has change alter the headers of each reply before the filters see
+// them; it is called as Property is. OnReply is called before anything is fed.
+func (c *Chain) OnReply(change func(*Headers)) { c.change = change }
 
 // Reset ends the stream from the proxy itself, as Stream.Reset does.
 func (c *Chain) Reset() {

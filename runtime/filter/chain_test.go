@@ -463,7 +463,7 @@ func TestReply(t *testing.T) {
 		}
 	})
 	t.Run("its headers", func(t *testing.T) {
-		h, body := forbidden.Response(request())
+		h, body := forbidden.Response(request(), nil)
 		var got []string
 		for i := range h.Len() {
 			got = append(got, h.At(i).Name+"="+h.At(i).Value)
@@ -473,13 +473,13 @@ func TestReply(t *testing.T) {
 			t.Errorf("got %v %q", got, body)
 		}
 		empty := filter.Reply{Status: 404, GRPCStatus: -1}
-		if h, body := empty.Response(nil); body != nil || h.Len() != 1 {
+		if h, body := empty.Response(nil, nil); body != nil || h.Len() != 1 {
 			t.Errorf("empty reply: %v %q", h, body)
 		}
 		grpc := request()
 		grpc.Add("content-type", "application/grpc")
 		r := filter.Reply{Status: 503, GRPCStatus: -1, Body: []byte("50%")}
-		if h, body := r.Response(grpc); h.Value(":status") != "200" || h.Value("grpc-status") != "14" || h.Value("grpc-message") != "50%25" || body != nil {
+		if h, body := r.Response(grpc, nil); h.Value(":status") != "200" || h.Value("grpc-status") != "14" || h.Value("grpc-message") != "50%25" || body != nil {
 			t.Errorf("gRPC reply: %v %q", h, body)
 		}
 	})

@@ -37,7 +37,7 @@ func (c *Chain) settle() {
 		return
 	}
 	c.takeOver(r.Details)
-	h, body := r.Response(c.message[Request].headers)
+	h, body := c.response(r)
 	end := len(body) == 0
 	if m.headers != nil {
 		c.replace(h, body)
@@ -81,7 +81,7 @@ func (c *Chain) replace(h *Headers, body []byte) {
 func (c *Chain) refuse() {
 	r := Reply{Status: 502, Body: []byte("missing required header: :status"), GRPCStatus: -1, Details: "filter_removed_required_response_headers"}
 	c.takeOver(r.Details)
-	c.replace(r.Response(c.message[Request].headers))
+	c.replace(c.response(&r))
 }
 
 // sendable reports whether h is the head of a final response. Envoy sends any
@@ -104,7 +104,7 @@ func (c *Chain) fail() {
 	}
 	r := Reply{Status: 500, GRPCStatus: -1, Details: "filter_panic"}
 	c.takeOver(r.Details)
-	h, _ := r.Response(c.message[Request].headers)
+	h, _ := c.response(&r)
 	c.replace(h, nil)
 }
 
@@ -145,10 +145,20 @@ func (m *message) keepLast() {
 	}
 }
 
+// response returns the response that r is for the stream of c.
+func (c *Chain) response(r *Reply) (h *Headers, body []byte) {
+	return r.Response(c.message[Request].headers, c.change)
+}
+
 // Response returns the response that r is, for the request with headers req,
 // which may be nil. What it looks like is Envoy's (Utility::sendLocalReply).
-func (r *Reply) Response(req *Headers) (h *Headers, body []byte) {
+// change, which may be nil, may alter its headers before those are added that
+// the body needs.
+func (r *Reply) Response(req *Headers, change func(*Headers)) (h *Headers, body []byte) {
 	h = &Headers{}
+	if change == nil {
+		change = func(*Headers) {}
+	}
 	if req != nil && strings.HasPrefix(req.Value("content-type"), "application/grpc") {
 		status := r.GRPCStatus
 		if status < 0 {
@@ -156,6 +166,7 @@ func (r *Reply) Response(req *Headers) (h *Headers, body []byte) {
 		}
 		h.Add(":status", "200")
 		r.add(h)
+		change(h)
 		h.Set("content-type", "application/grpc")
 		h.Set("grpc-status", strconv.Itoa(status))
 		if len(r.Body) > 0 {
@@ -165,6 +176,7 @@ func (r *Reply) Response(req *Headers) (h *Headers, body []byte) {
 	}
 	h.Add(":status", strconv.Itoa(r.Status))
 	r.add(h)
+	change(h)
 	if len(r.Body) == 0 {
 		return h, nil
 	}

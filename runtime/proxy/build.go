@@ -171,19 +171,11 @@ func (b *builder) virtualHosts(l *listener, spec snapshot.Listener, old *listene
 func (b *builder) virtualHost(l *listener, spec snapshot.VirtualHost) (*virtualHost, error) {
 	vh := &virtualHost{name: spec.Name, domains: spec.Domains, routes: make([]route, spec.Routes.Len()), digest: spec.Digest}
 	for i, r := range spec.Routes.All() {
-		condition, err := newCondition(r)
-		if err != nil {
+		var err error
+		if vh.routes[i], err = newRoute(r); err != nil {
 			return nil, fmt.Errorf("route %q: %w", r.Name, err)
 		}
-		rewrite, err := newRewrite(r.Rewrite)
-		if err != nil {
-			return nil, fmt.Errorf("route %q: %w", r.Name, err)
-		}
-		vh.routes[i] = route{
-			name: r.Name, condition: condition, rewrite: rewrite,
-			split: b.split(l, r.Targets), hostFromEndpoint: r.HostFromEndpoint,
-			filters: filterNames(r.Filters),
-		}
+		vh.routes[i].split = b.split(l, r.Targets)
 	}
 	return vh, nil
 }

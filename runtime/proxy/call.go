@@ -184,7 +184,7 @@ func resetText(reason string) string {
 // local is a response in the cluster's place.
 func (c *call) local(status int, body string) filter.CallResponse {
 	r := filter.Reply{Status: status, Body: []byte(body), GRPCStatus: -1}
-	h, b := r.Response(c.Headers)
+	h, b := r.Response(c.Headers, nil)
 	return filter.CallResponse{Headers: h, Body: b}
 }
 

@@ -20,15 +20,9 @@ type condition struct {
 
 type headerCondition struct {
 	name   string
+	prefix string
 	values []string
 	regex  *regexp.Regexp // nil without one
-}
-
-// rewrite replaces the start of the path; its zero value replaces nothing.
-type rewrite struct {
-	regex        *regexp.Regexp
-	substitution string // as Regexp.Expand takes it
-	groups       bool   // the substitution is no plain text
 }
 
 func newCondition(spec snapshot.Route) (c condition, err error) {
@@ -39,7 +33,7 @@ func newCondition(spec snapshot.Route) (c condition, err error) {
 		}
 	}
 	for _, h := range spec.Headers.All() {
-		header := headerCondition{name: h.Name, values: h.Values.Slice()}
+		header := headerCondition{name: h.Name, prefix: h.Prefix, values: h.Values.Slice()}
 		if h.Regex != "" {
 			if header.regex, err = snapshot.ParseRegex(h.Regex); err != nil {
 				return c, fmt.Errorf("header %s: %w", h.Name, err)
@@ -92,35 +86,5 @@ func (c *headerCondition) takes(value string) bool {
 	if c.regex != nil {
 		return c.regex.MatchString(value)
 	}
-	return len(c.values) == 0 || slices.Contains(c.values, value)
-}
-
-func newRewrite(spec snapshot.PathRewrite) (r rewrite, err error) {
-	if spec != (snapshot.PathRewrite{}) {
-		r.regex, r.substitution, err = spec.Parse()
-		r.groups = strings.Contains(r.substitution, "$")
-	}
-	return r, err
-}
-
-// apply returns target, a path with or without a query, with its path rewritten.
-// The expression begins with ^, so that there is one match, at the start.
-func (r *rewrite) apply(target string) string {
-	path, _ := cutQuery(target)
-	if r.groups {
-		if m := r.regex.FindStringSubmatchIndex(path); m != nil {
-			return string(r.regex.ExpandString(nil, r.substitution, path, m)) + target[m[1]:]
-		}
-	} else if m := r.regex.FindStringIndex(path); m != nil {
-		return r.substitution + target[m[1]:]
-	}
-	return target
-}
-
-// cutQuery parts a request target before the question mark.
-func cutQuery(target string) (path, query string) {
-	if i := strings.IndexByte(target, '?'); i >= 0 {
-		return target[:i], target[i:]
-	}
-	return target, ""
+	return strings.HasPrefix(value, c.prefix) && (len(c.values) == 0 || slices.Contains(c.values, value))
 }

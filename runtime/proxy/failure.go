@@ -198,7 +198,22 @@ func (s *stream) reply(r *filter.Reply) {
 		}
 	case r != nil:
 		s.details = r.Details
-		h, body := r.Response(&s.request)
+		h, body := r.Response(&s.request, s.replying)
 		s.complete = s.write(filter.Response, filter.Output{Headers: h, Data: body, End: true}) == nil
+	}
+}
+
+// replying makes the changes of the route to the headers of a reply, as Envoy
+// does: that of the route that the request has or, where none was chosen yet,
+// would have.
+func (s *stream) replying(h *filter.Headers) {
+	r := s.route
+	if r == nil {
+		if vh := s.l.host(s.request.Value(":authority")); vh != nil {
+			r = vh.match(&s.request)
+		}
+	}
+	if r != nil {
+		r.responseHeaders.apply(h)
 	}
 }

@@ -161,6 +161,7 @@ func (s *stream) filter(factories []filter.Factory) {
 	if f.chain == nil {
 		return
 	}
+	f.chain.OnReply(s.replying)
 	s.f = f
 	s.mu.Lock()
 	s.chain = f.chain

@@ -59,9 +59,28 @@ type route struct {
 	name             string
 	condition        condition
 	rewrite          rewrite
+	host             hostRewrite
+	requestHeaders   headerChanges
+	responseHeaders  headerChanges
 	split            split
 	hostFromEndpoint bool
 	filters          string // the names of those for this route, each with a NUL behind it
+}
+
+// newRoute returns the route without its split.
+func newRoute(spec snapshot.Route) (r route, err error) {
+	r = route{
+		name: spec.Name, hostFromEndpoint: spec.HostFromEndpoint, filters: filterNames(spec.Filters),
+		requestHeaders: newHeaderChanges(spec.RequestHeaders), responseHeaders: newHeaderChanges(spec.ResponseHeaders),
+	}
+	if r.condition, err = newCondition(spec); err != nil {
+		return r, err
+	}
+	if r.rewrite, err = newRewrite(spec.Rewrite); err != nil {
+		return r, err
+	}
+	r.host, err = newHostRewrite(spec.Host)
+	return r, err
 }
 
 // host returns the virtual host for a Host header, or nil. Host names do not

@@ -25,6 +25,7 @@ func (s *stream) forward(o filter.Output) {
 		s.reply(s.failure(err))
 		return
 	}
+	s.route.responseHeaders.apply(&s.response)
 	s.deliver(end)
 }
 
@@ -59,9 +60,7 @@ func (s *stream) send(o *filter.Output) error {
 	if s.route.hostFromEndpoint && e.hostname != "" {
 		s.sync(s.setHost)
 	}
-	if s.route.rewrite.regex != nil {
-		s.sync(s.setPath)
-	}
+	s.sync(s.rewrite)
 	if _, ok := s.request.Get(":method"); !ok { // a filter has taken it out
 		return &errLocal{filter.Reply{
 			Status: 503, Body: []byte("missing required header: :method"), GRPCStatus: -1,
@@ -71,8 +70,17 @@ func (s *stream) send(o *filter.Output) error {
 	return s.connect(o, false)
 }
 
-func (s *stream) setPath() {
-	s.request.Set(":path", s.route.rewrite.apply(s.request.Value(":path")))
+// rewrite makes the request what the route says its target gets, in Envoy's
+// order: the host is made of the path as it was.
+func (s *stream) rewrite() {
+	h, r := &s.request, s.route
+	r.requestHeaders.apply(h)
+	if host, ok := r.host.apply(h.Value(":path")); ok {
+		h.Set(":authority", host)
+	}
+	if r.rewrite.regex != nil {
+		h.Set(":path", r.rewrite.apply(h.Value(":path")))
+	}
 }
 
 func (s *stream) setHost() { s.request.Set(":authority", s.endpoint.hostname) }
