@@ -89,6 +89,9 @@ type Protocol string
 const (
 	HTTP Protocol = "http"
 	TCP  Protocol = "tcp"
+	// UDP is carried datagram by datagram; those of one client address go to
+	// one endpoint until nothing has come from either side for a minute.
+	UDP Protocol = "udp"
 )
 
 // Listener is a socket and what happens to what arrives on it.
@@ -101,6 +104,11 @@ type Listener struct {
 	// gateway listener, whose address is a flag of the process that serves it.
 	Address string `json:"address,omitempty"`
 	Port    uint16 `json:"port,omitempty"`
+	// IfLocal opens the listener only where Address is one of the machine's.
+	IfLocal bool `json:"ifLocal,omitempty"`
+	// SourceRanges are the CIDRs whose clients may connect, sorted; none means
+	// every client. Others are cut off before anything is read.
+	SourceRanges List[string] `json:"sourceRanges,omitzero"`
 	// Service is the kuma.io/service the listener is for; empty for the gateway.
 	Service string `json:"service,omitempty"`
 	// TLS is the mesh whose certificates both sides show, of an inbound; ""
@@ -175,6 +183,8 @@ type Route struct {
 	// Targets share the requests by weight. None, or only targets without
 	// endpoints, answers 503.
 	Targets List[Target] `json:"targets"`
+	// Answer, where its Status is set, is given here, and Targets is empty.
+	Answer Answer `json:"answer,omitzero"`
 	// Service is the kuma.io/service that a route of the gateway is for, where
 	// filters run on it that are to know.
 	Service string `json:"service,omitempty"`
@@ -184,6 +194,14 @@ type Route struct {
 	// Filters are the listener's PerRoute filters that run here, each as
 	// Filter.Ref has it, sorted.
 	Filters List[string] `json:"filters,omitzero"`
+}
+
+// Answer is a response that a proxy gives by itself.
+type Answer struct {
+	Status uint32 `json:"status,omitempty"`
+	// ContentType and Body are those of the response; "" for none.
+	ContentType string `json:"contentType,omitempty"`
+	Body        string `json:"body,omitempty"`
 }
 
 // HostRewrite replaces the Host header; the zero HostRewrite leaves it alone.
