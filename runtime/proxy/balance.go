@@ -1,14 +1,15 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"hash/fnv"
 	"math"
-	"math/bits"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"time"
+
+	"github.com/cespare/xxhash/v2"
 
 	"github.com/meshc/meshc/compiler/snapshot"
 )
@@ -50,55 +51,42 @@ func (s *split) pick() *arm {
 type cluster struct {
 	name           string
 	service        string
-	clientIP       bool
 	connectTimeout time.Duration
 	thresholds     snapshot.Thresholds
-	endpoints      []*endpoint
-	dns            *dnsCluster // in place of endpoints
-	http2          bool        // its endpoints speak HTTP/2, to calls of filters
-	state          *clusterState
-	fresh          bool            // state is of no generation before
-	spec, set      snapshot.Digest // what it was made of
+	balancing      balancing
+	outliers       snapshot.Outliers
+	members
+	dns       *dnsCluster // in place of members
+	http2     bool        // its endpoints speak HTTP/2, to calls of filters
+	state     *clusterState
+	fresh     bool            // state is of no generation before
+	spec, set snapshot.Digest // what it was made of
 }
 
-// size returns how many endpoints c has, as far as names are known.
-func (c *cluster) size() int {
+// known returns the endpoints that c has, as far as names are resolved.
+func (c *cluster) known() []*endpoint {
 	if c.dns == nil {
-		return len(c.endpoints)
+		return c.endpoints
 	}
 	if last := c.dns.last.Load(); last != nil {
-		return len(last.endpoints)
+		return last.endpoints
 	}
-	return 0
+	return nil
 }
 
 // endpoint is one address of a cluster.
 type endpoint struct {
 	pool     *pool
+	standing *standing
 	hostname string
 	hash     uint64
 	weight   uint32
-	// below is the sum of the weights up to and with this one, where the
-	// endpoints of the cluster differ in weight; else 0.
-	below uint64
 }
 
 func newEndpoint(p *pool, spec snapshot.Endpoint) *endpoint {
 	h := fnv.New64a()
 	h.Write([]byte(p.text))
-	return &endpoint{pool: p, hostname: spec.Hostname, hash: h.Sum64(), weight: max(spec.Weight, 1)}
-}
-
-// weigh fills in what the endpoints of a cluster must know of one another.
-func weigh(endpoints []*endpoint) {
-	if !slices.ContainsFunc(endpoints, func(e *endpoint) bool { return e.weight != endpoints[0].weight }) {
-		return
-	}
-	sum := uint64(0)
-	for _, e := range endpoints {
-		sum += uint64(e.weight)
-		e.below = sum
-	}
+	return &endpoint{pool: p, standing: p.standing, hostname: spec.Hostname, hash: h.Sum64(), weight: max(spec.Weight, 1)}
 }
 
 // discard ends the idle connections that c does not share with what serves.
@@ -113,49 +101,55 @@ func (c *cluster) discard() {
 	}
 }
 
-// pick chooses an endpoint for client, nil where there is none. It waits only
-// where names were never resolved.
-func (c *cluster) pick(ctx context.Context, client uint64) *endpoint {
-	endpoints := c.endpoints
-	if c.dns != nil {
-		endpoints = c.dns.resolve(ctx)
-	}
-	switch {
-	case len(endpoints) == 0:
-		return nil
-	case len(endpoints) == 1:
-		return endpoints[0]
-	case c.clientIP:
-		return rendezvous(endpoints, client)
-	}
-	turn := c.state.next.Add(1) - 1
-	if total := endpoints[len(endpoints)-1].below; total > 0 {
-		return byTurn(endpoints, total, turn)
-	}
-	return endpoints[turn%uint64(len(endpoints))]
+// balancing is how a cluster chooses.
+type balancing struct {
+	snapshot.Balancing
+	choices     int
+	ring        snapshot.Ring
+	panic       uint32
+	failOnPanic bool
 }
 
-// byTurn is round robin by weight. The multiples of the golden ratio, modulo
-// one, fall evenly on every part of the unit interval, however many there have
-// been: so each endpoint gets its share all the time, and the number of the
-// turn is all there is to remember.
-func byTurn(endpoints []*endpoint, total, turn uint64) *endpoint {
-	const goldenRatio = 0x9e3779b97f4a7c15 // its fractional part, times 2^64
-	point, _ := bits.Mul64(turn*goldenRatio, total)
-	i, _ := slices.BinarySearchFunc(endpoints, point, func(e *endpoint, point uint64) int {
-		if e.below <= point {
-			return -1
-		}
-		return 1
-	})
-	return endpoints[i]
+func newBalancing(spec snapshot.Cluster) balancing {
+	return balancing{
+		spec.Balancing, int(cmp.Or(spec.Choices, 2)), spec.Ring, min(spec.Panic, 100), spec.FailOnPanic,
+	}
+}
+
+// pick chooses an endpoint for client, nil where there is none. It waits only
+// where names were never resolved, or mayWait.
+func (c *cluster) pick(ctx context.Context, client uint64) *endpoint {
+	m := &c.members
+	if c.dns != nil {
+		m = c.dns.resolve(ctx)
+	}
+	v := m.view(c)
+	switch len(v.endpoints) {
+	case 0:
+		return nil
+	case 1:
+		return v.endpoints[0]
+	}
+	switch c.balancing.Balancing {
+	case snapshot.ClientIP:
+		return rendezvous(v.endpoints, client, v.below != nil)
+	case snapshot.RingHash:
+		return v.endpoints[v.ring.choose(client)]
+	case snapshot.Maglev:
+		return v.endpoints[v.maglev.choose(client)]
+	case snapshot.Random:
+		return v.endpoints[rand.IntN(len(v.endpoints))]
+	case snapshot.LeastRequest:
+		return v.leastRequest(c)
+	}
+	return v.inTurn(c.state.next.Add(1) - 1)
 }
 
 // rendezvous chooses the endpoint whose hash, mixed with the client's, is
 // highest: when an endpoint leaves, only its own clients move. Where weights
 // differ, the hash is taken for a random number u and -weight/log(u) counts.
-func rendezvous(endpoints []*endpoint, client uint64) *endpoint {
-	if endpoints[len(endpoints)-1].below > 0 {
+func rendezvous(endpoints []*endpoint, client uint64, weighted bool) *endpoint {
+	if weighted {
 		return weightedRendezvous(endpoints, client)
 	}
 	var best *endpoint
@@ -180,12 +174,10 @@ func weightedRendezvous(endpoints []*endpoint, client uint64) *endpoint {
 	return best
 }
 
-// clientHash is what ClientIP balancing knows a client by.
+// clientHash is what a client is known by: Envoy's hash of a source address.
 func clientHash(a netip.Addr) uint64 {
-	b := a.Unmap().As16()
-	h := fnv.New64a()
-	h.Write(b[:])
-	return mix(h.Sum64())
+	var b [64]byte
+	return xxhash.Sum64(a.Unmap().AppendTo(b[:0]))
 }
 
 // mix is the finaliser of SplitMix64.

@@ -250,14 +250,14 @@ func (b *builder) cluster(name string) *cluster {
 	if i, ok := b.previous.cluster(name); ok {
 		return b.previous.clusters[i] // as it was, or it would be in made
 	}
-	c := b.newCluster(name, b.specs.find(name), b.sets.find(name), &clusterState{})
+	c := b.newCluster(name, b.specs.find(name), b.sets.find(name), newClusterState())
 	c.fresh = true
 	return c
 }
 
 func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.EndpointSet, state *clusterState) *cluster {
 	c := &cluster{
-		name: name, service: cmp.Or(spec.Service, name), clientIP: spec.Balancing == snapshot.ClientIP,
+		name: name, service: cmp.Or(spec.Service, name), balancing: newBalancing(spec), outliers: spec.Outliers,
 		connectTimeout: cmp.Or(time.Duration(spec.ConnectTimeout), 5*time.Second),
 		http2:          spec.HTTP2, state: state, spec: spec.Digest, set: set.Digest,
 		thresholds: spec.Thresholds,
@@ -279,7 +279,6 @@ func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.En
 			}
 			c.endpoints = append(c.endpoints, newEndpoint(pl, e))
 		}
-		weigh(c.endpoints)
 	}
 	b.made[name] = c
 	return c

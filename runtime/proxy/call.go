@@ -148,6 +148,7 @@ func (c *call) run(ctx context.Context) filter.CallResponse {
 	} else {
 		r, err = c.http1(ctx, e, start)
 	}
+	c.report(ctx, e, &r, err)
 	switch {
 	case err == nil:
 		return r
@@ -155,6 +156,23 @@ func (c *call) run(ctx context.Context) filter.CallResponse {
 		return filter.CallResponse{} // the response had begun
 	}
 	return c.failed(ctx, err)
+}
+
+// report tells outlier detection how the call went, once there was a connection.
+func (c *call) report(ctx context.Context, e *endpoint, r *filter.CallResponse, err error) {
+	var connect *connectError
+	var unsendable *requestError
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		c.cluster.report(e.standing, late)
+	case ctx.Err() != nil, errors.As(err, &connect), errors.As(err, &unsendable), errors.Is(err, errOverflow):
+	case err != nil:
+		c.cluster.report(e.standing, broke)
+	default:
+		if status, err := strconv.Atoi(r.Headers.Value(":status")); err == nil {
+			c.cluster.report(e.standing, outcome(status))
+		}
+	}
 }
 
 // failed is what comes of a call without a response.

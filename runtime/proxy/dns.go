@@ -145,9 +145,9 @@ type dnsCluster struct {
 }
 
 type resolved struct {
-	versions  []uint64
-	until     time.Time // when to ask names again
-	endpoints []*endpoint
+	versions []uint64
+	until    time.Time // when to ask names again
+	*members
 }
 
 func newDNSCluster(p *Proxy, c *cluster, set snapshot.List[snapshot.Endpoint]) *dnsCluster {
@@ -155,11 +155,11 @@ func newDNSCluster(p *Proxy, c *cluster, set snapshot.List[snapshot.Endpoint]) *
 }
 
 // resolve returns the endpoints as they are known now.
-func (d *dnsCluster) resolve(ctx context.Context) []*endpoint {
+func (d *dnsCluster) resolve(ctx context.Context) *members {
 	last := d.last.Load()
 	now := time.Now()
 	if last != nil && now.Before(last.until) {
-		return last.endpoints
+		return last.members
 	}
 	versions := make([]uint64, d.set.Len())
 	addresses := make([][]netip.Addr, d.set.Len())
@@ -170,17 +170,17 @@ func (d *dnsCluster) resolve(ctx context.Context) []*endpoint {
 	// asking names for each request until then.
 	next := &resolved{versions: versions}
 	if last != nil && slices.Equal(last.versions, versions) {
-		next.endpoints = last.endpoints
+		next.members = last.members
 		next.until = now.Add(refreshAfter / 10)
 	} else {
+		next.members = &members{}
 		for i, e := range d.set.All() {
 			for _, a := range addresses[i] {
 				pl := d.cluster.state.dnsPool(d.proxy, netip.AddrPortFrom(a, e.Port))
 				next.endpoints = append(next.endpoints, newEndpoint(pl, e))
 			}
 		}
-		weigh(next.endpoints)
 	}
 	d.last.Store(next)
-	return next.endpoints
+	return next.members
 }

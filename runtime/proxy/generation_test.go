@@ -141,12 +141,12 @@ func picture(g *generation) string {
 		fmt.Fprintf(&b, " of %d:", s.total)
 		for _, a := range s.arms {
 			c := a.cluster
-			fmt.Fprintf(&b, " [<%d %s %s clientIP=%t dns=%t", a.below, c.name, c.service, c.clientIP, c.dns != nil)
+			fmt.Fprintf(&b, " [<%d %s %s %s dns=%t", a.below, c.name, c.service, c.balancing.Balancing, c.dns != nil)
 			if c.dns != nil {
 				fmt.Fprint(&b, c.dns.set.Slice())
 			}
 			for _, e := range c.endpoints {
-				fmt.Fprintf(&b, " %s=%s*%d<%d", e.pool.text, e.hostname, e.weight, e.below)
+				fmt.Fprintf(&b, " %s=%s*%d", e.pool.text, e.hostname, e.weight)
 			}
 			fmt.Fprintf(&b, "; metered=%t]", g.meters[meterKey{l.name, c.service}] == a.meter)
 		}

@@ -148,7 +148,7 @@ func TestRoundRobinGoesOnAfterAReload(t *testing.T) {
 }
 
 func TestClientIPStaysAndOnlyLostClientsMove(t *testing.T) {
-	c := &cluster{clientIP: true, state: &clusterState{}}
+	c := &cluster{balancing: balancing{Balancing: snapshot.ClientIP}, state: newClusterState()}
 	w := &world{}
 	w.cluster("a", "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80")
 	for _, e := range w.endpoints[0].Endpoints.All() {
@@ -171,7 +171,8 @@ func TestClientIPStaysAndOnlyLostClientsMove(t *testing.T) {
 		}
 	}
 	removed := c.endpoints[1]
-	c.endpoints = append(append([]*endpoint{}, c.endpoints[:1]...), c.endpoints[2:]...)
+	c.members.endpoints = append(append([]*endpoint{}, c.endpoints[:1]...), c.endpoints[2:]...)
+	c.newest.Store(nil)
 	for i := range clients {
 		if now := c.pick(t.Context(), clientHash(addr(i))); before[i] != removed && now != before[i] {
 			t.Fatal("a client moved although its endpoint stayed")

@@ -15,13 +15,21 @@ import (
 // clusterState is what a cluster keeps from one generation to the next, for as
 // long as each has a cluster of that name.
 type clusterState struct {
-	next  atomic.Uint64 // round robin
-	meter upstreamMeter
-	load  load
+	next     atomic.Uint64 // round robin
+	health   atomic.Uint64 // changes whenever an endpoint's does
+	meter    upstreamMeter
+	load     load
+	detector detector
 
 	mu     sync.Mutex
 	pools  map[netip.AddrPort]*pool // of the endpoints of the current generation
 	closed bool
+}
+
+func newClusterState() *clusterState {
+	s := &clusterState{}
+	s.detector.state = s
+	return s
 }
 
 // pool returns the pool for an address, or nil.
@@ -65,6 +73,7 @@ func (s *clusterState) forget(current []*endpoint, oldest int64) {
 // keep makes c, which has state s, what serves: pools of other endpoints are
 // closed. Those of a DNS cluster stay until forget.
 func (s *clusterState) keep(c *cluster) {
+	s.detector.serve(c)
 	if c.dns != nil {
 		return
 	}
@@ -94,17 +103,13 @@ func (s *clusterState) appendPools(list []*pool) []*pool {
 
 // close ends the idle connections to all endpoints; nothing is pooled any more.
 func (s *clusterState) close() {
+	s.detector.serve(nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
 	for _, pl := range s.pools {
 		pl.close()
 	}
-}
-
-// standing is what a cluster knows of the endpoint at one address.
-type standing struct {
-	active atomic.Int64 // requests and TCP connections in flight
 }
 
 // pool keeps the connections to one endpoint of one cluster. Of the idle ones
@@ -167,6 +172,7 @@ func (p *pool) get(c *cluster, alive bool) (*upstream, error) {
 			return nil, errOverflow
 		}
 		u.reused = true
+		c.report(p.standing, connected)
 		return u, nil
 	}
 }
@@ -228,8 +234,12 @@ func (p *pool) dial(ctx context.Context, c *cluster) (*upstream, error) {
 	u, err := p.obtain(ctx, c)
 	p.state.load.pending.give()
 	if err != nil {
+		if ctx.Err() == nil {
+			c.report(p.standing, broke)
+		}
 		return nil, err
 	}
+	c.report(p.standing, connected)
 	if !p.enter(c) {
 		p.put(u)
 		return nil, errOverflow
@@ -340,8 +350,16 @@ func (p *pool) tcp(ctx context.Context, c *cluster) (nc net.Conn, done func(), e
 	l.pending.give()
 	if err != nil {
 		l.connections.give()
+		switch {
+		case ctx.Err() != nil:
+		case isTimeout(err):
+			c.report(p.standing, late)
+		default:
+			c.report(p.standing, broke)
+		}
 		return nil, nil, err
 	}
+	c.report(p.standing, carried)
 	p.standing.active.Add(1)
 	return nc, func() {
 		p.standing.active.Add(-1)

@@ -364,7 +364,7 @@ func (c peers) property(path []string) (filter.Value, bool) {
 		return "", c.endpoint != nil
 	case "upstream.num_endpoints":
 		if c.arm != nil {
-			return uint64(c.arm.cluster.size()), true
+			return uint64(len(c.arm.cluster.known())), true
 		}
 	case "upstream.request_attempt_count":
 		if c.endpoint == nil {

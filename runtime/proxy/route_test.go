@@ -144,14 +144,13 @@ func TestEndpointsShareByWeight(t *testing.T) {
 }
 
 func TestClientsShareByWeight(t *testing.T) {
-	c := &cluster{clientIP: true, state: &clusterState{}}
+	c := &cluster{balancing: balancing{Balancing: snapshot.ClientIP}, state: newClusterState()}
 	w := &world{}
 	w.cluster("a", "10.0.0.1:80", "10.0.0.2:80")
 	for i, e := range w.endpoints[0].Endpoints.All() {
 		e.Weight = uint32(1 + 2*i)
 		c.endpoints = append(c.endpoints, newEndpoint(newPool(nil, mustAddrPort(e), nil), e))
 	}
-	weigh(c.endpoints)
 	const clients = 4000
 	n := 0
 	for i := range clients {

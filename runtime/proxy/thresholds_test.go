@@ -202,7 +202,7 @@ func TestTCPThresholds(t *testing.T) {
 }
 
 func TestRetryBudget(t *testing.T) {
-	c := &cluster{state: &clusterState{}}
+	c := &cluster{state: newClusterState()}
 	begun := func() (n int) {
 		for c.retryBegin() {
 			n++
