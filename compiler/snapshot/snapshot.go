@@ -78,6 +78,9 @@ const (
 	Gateway  Direction = "gateway"
 	Inbound  Direction = "inbound"
 	Outbound Direction = "outbound"
+	// Node is a port that a Kubernetes Service opens on a node, or an address
+	// from outside that it has.
+	Node Direction = "node"
 )
 
 // Protocol is what a listener or a cluster speaks.
@@ -96,7 +99,7 @@ const (
 
 // Listener is a socket and what happens to what arrives on it.
 type Listener struct {
-	// Name is "gateway", "inbound:ADDRESS:PORT" or "outbound:ADDRESS:PORT".
+	// Name is "gateway", or DIRECTION:ADDRESS:PORT; of UDP, "/udp" follows.
 	Name      string    `json:"name"`
 	Direction Direction `json:"direction"`
 	Protocol  Protocol  `json:"protocol"`

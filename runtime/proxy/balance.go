@@ -57,6 +57,7 @@ type cluster struct {
 	outliers       snapshot.Outliers
 	members
 	dns       *dnsCluster // in place of members
+	udp       bool        // its endpoints take datagrams
 	http2     bool        // its endpoints speak HTTP/2, to calls of filters
 	state     *clusterState
 	fresh     bool            // state is of no generation before

@@ -28,6 +28,7 @@ type builder struct {
 	made     map[string]*cluster              // what previous does not have like this, by name
 	replaced map[*cluster]*cluster            // those of made that take the place of one of previous
 	meters   map[meterKey]*meter              // what previous does not have
+	local    map[netip.Addr]bool              // the addresses of the machine, once asked for
 	changed  bool                             // whether a target, or the service behind one, may be another
 	lists    []snapshot.List[snapshot.Filter] // the filters of each listener of gen
 }
@@ -95,6 +96,10 @@ func (b *builder) replace() {
 }
 
 func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapshot.List[snapshot.Origin]) error {
+	if spec.IfLocal && !b.isLocal(spec.Address) {
+		b.log.Debug("listener not opened: its address is none of this machine's", "listener", spec.Name)
+		return nil
+	}
 	l := &listener{
 		gen: b.gen, name: spec.Name, proxy: proxy, sources: spec.Sources, direction: spec.Direction, protocol: spec.Protocol, service: spec.Service, digest: spec.Digest,
 	}
@@ -104,6 +109,9 @@ func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapsho
 		l.address = net.JoinHostPort(spec.Address, strconv.Itoa(int(spec.Port)))
 	}
 	l.key = l.address
+	if spec.Protocol == snapshot.UDP {
+		l.key = "udp " + l.address
+	}
 	if spec.Port == 0 && spec.Direction != snapshot.Gateway {
 		l.key += " " + l.name // the system chooses a port for each
 	}
@@ -121,6 +129,13 @@ func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapsho
 			return l.fault(err, origins)
 		}
 		l.split = b.split(l, spec.Targets)
+	}
+	for _, r := range spec.SourceRanges.All() {
+		prefix, err := netip.ParsePrefix(r)
+		if err != nil {
+			return l.fault(fmt.Errorf("source range %q: %w", r, err), origins)
+		}
+		l.ranges = append(l.ranges, prefix)
 	}
 	for _, f := range spec.Filters.All() {
 		for _, name := range f.Clusters.All() {
@@ -259,6 +274,7 @@ func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.En
 	c := &cluster{
 		name: name, service: cmp.Or(spec.Service, name), balancing: newBalancing(spec), outliers: spec.Outliers,
 		connectTimeout: cmp.Or(time.Duration(spec.ConnectTimeout), 5*time.Second),
+		udp:            spec.Protocol == snapshot.UDP,
 		http2:          spec.HTTP2, state: state, spec: spec.Digest, set: set.Digest,
 		thresholds: spec.Thresholds,
 	}

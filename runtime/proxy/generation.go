@@ -3,6 +3,7 @@ package proxy
 import (
 	"cmp"
 	"iter"
+	"net/netip"
 	"slices"
 	"sync/atomic"
 
@@ -63,7 +64,8 @@ type listener struct {
 	service   string
 	hosts     []*virtualHost
 	domains   *domains
-	split     split // TCP
+	split     split          // TCP, UDP
+	ranges    []netip.Prefix // of the clients that may connect; none: all
 	// factories are the filters of all streams, and byRoute, where some are
 	// for single routes, those of the routes that name any, by route.filters.
 	factories []filter.Factory

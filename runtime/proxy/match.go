@@ -63,6 +63,7 @@ type route struct {
 	requestHeaders   headerChanges
 	responseHeaders  headerChanges
 	split            split
+	answer           snapshot.Answer // given here where its status is set
 	hostFromEndpoint bool
 	filters          string // the names of those for this route, each with a NUL behind it
 }
@@ -70,7 +71,7 @@ type route struct {
 // newRoute returns the route without its split.
 func newRoute(spec snapshot.Route) (r route, err error) {
 	r = route{
-		name: spec.Name, hostFromEndpoint: spec.HostFromEndpoint, filters: filterNames(spec.Filters),
+		name: spec.Name, answer: spec.Answer, hostFromEndpoint: spec.HostFromEndpoint, filters: filterNames(spec.Filters),
 		requestHeaders: newHeaderChanges(spec.RequestHeaders), responseHeaders: newHeaderChanges(spec.ResponseHeaders),
 	}
 	if r.condition, err = newCondition(spec); err != nil {

@@ -45,6 +45,7 @@ var bounds = [...]float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5,
 type connMeter struct {
 	total  atomic.Uint64
 	active atomic.Int64
+	denied atomic.Uint64
 }
 
 type upstreamMeter struct{ connects, failures atomic.Uint64 }
@@ -55,6 +56,9 @@ func newMetrics() *metrics {
 
 func (c *connMeter) opened() { c.total.Add(1); c.active.Add(1) }
 func (c *connMeter) closed() { c.active.Add(-1) }
+
+// refused counts a connection of a client that may not connect.
+func (c *connMeter) refused() { c.denied.Add(1) }
 
 // done counts one finished request.
 func (m *meter) done(code int, took time.Duration, received, sent uint64) {
@@ -130,6 +134,7 @@ var (
 	sentDesc     = describe("sent_bytes_total", "Body bytes to downstream.", "listener", "service")
 	connsDesc    = describe("connections_total", "Accepted downstream connections.", "listener")
 	activeDesc   = describe("connections_active", "Open downstream connections.", "listener")
+	refusedDesc  = describe("connections_refused_total", "Downstream connections cut off because of who the client is.", "listener")
 	connectDesc  = describe("upstream_connects_total", "Attempts to connect to an endpoint.", "cluster")
 	failureDesc  = describe("upstream_connect_failures_total", "Attempts to connect to an endpoint that failed.", "cluster")
 )
@@ -137,7 +142,7 @@ var (
 // Describe sends the descriptions of all metrics.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		requestsDesc, durationDesc, receivedDesc, sentDesc, connsDesc, activeDesc, connectDesc, failureDesc,
+		requestsDesc, durationDesc, receivedDesc, sentDesc, connsDesc, activeDesc, refusedDesc, connectDesc, failureDesc,
 	} {
 		ch <- d
 	}
@@ -176,6 +181,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	for name, c := range m.conns {
 		counter(connsDesc, c.total.Load(), name)
+		if n := c.denied.Load(); n > 0 {
+			counter(refusedDesc, n, name)
+		}
 		ch <- prometheus.MustNewConstMetric(activeDesc, prometheus.GaugeValue, float64(c.active.Load()), name)
 	}
 	for _, c := range m.clusters {

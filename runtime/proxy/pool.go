@@ -370,7 +370,11 @@ func (p *pool) tcp(ctx context.Context, c *cluster) (nc net.Conn, done func(), e
 // connect opens a bare connection within the cluster's connect timeout.
 func (p *pool) connect(ctx context.Context, c *cluster) (net.Conn, error) {
 	d := net.Dialer{Timeout: c.connectTimeout}
-	nc, err := d.DialContext(ctx, "tcp", p.text)
+	network := "tcp"
+	if c.udp {
+		network = "udp"
+	}
+	nc, err := d.DialContext(ctx, network, p.text)
 	p.state.meter.connects.Add(1)
 	if err != nil {
 		p.state.meter.failures.Add(1)
@@ -406,6 +410,13 @@ func (p *pool) sweep(oldest int64) {
 	for _, u := range stale {
 		u.close()
 	}
+}
+
+// retired reports whether no cluster that serves has the endpoint any more.
+func (p *pool) retired() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.closed
 }
 
 func (p *pool) empty() bool {

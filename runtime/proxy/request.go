@@ -41,6 +41,9 @@ func (s *stream) send(o *filter.Output) error {
 	if s.route == nil {
 		return &errLocal{filter.Reply{Status: 404, GRPCStatus: -1, Details: "route_not_found"}}
 	}
+	if a := s.route.answer; a.Status != 0 {
+		return &errLocal{directResponse(a)}
+	}
 	var e *endpoint
 	if s.arm != nil {
 		ctx, done := s.cancellable(s.arm.cluster.dns != nil)

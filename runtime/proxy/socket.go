@@ -49,7 +49,13 @@ type connection interface {
 
 // listen opens a socket for l, in place of those in leaving.
 func (p *Proxy) listen(ctx context.Context, l *listener, leaving []*socket) (*socket, error) {
-	ln, err := bind(ctx, l.address, leaving)
+	var ln net.Listener
+	var err error
+	if l.protocol == snapshot.UDP {
+		ln, err = bindUDP(ctx, l.address)
+	} else {
+		ln, err = bind(ctx, l.address, leaving)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -129,11 +135,20 @@ func (d *door) accept() {
 
 func (s *socket) start(nc net.Conn) {
 	l := s.acquire()
+	if !l.admits(addressOf(nc.RemoteAddr()).Addr()) {
+		l.gen.release()
+		l.conns.refused()
+		nc.Close()
+		return
+	}
 	var c connection
-	if l.protocol == snapshot.HTTP {
+	switch l.protocol {
+	case snapshot.HTTP:
 		c = newDownstream(s, nc)
 		l.gen.release() // each request takes its own
-	} else {
+	case snapshot.UDP:
+		c = newRelay(s, l, nc)
+	default:
 		c = newTunnel(s, l, nc)
 	}
 	s.mu.Lock()
@@ -192,7 +207,7 @@ func (s *socket) finish(ctx context.Context) (cut int) {
 
 // addressOf returns a as netip has it, IPv4 in its short form.
 func addressOf(a net.Addr) netip.AddrPort {
-	t, ok := a.(*net.TCPAddr)
+	t, ok := a.(interface{ AddrPort() netip.AddrPort }) // TCP and UDP
 	if !ok {
 		return netip.AddrPort{}
 	}

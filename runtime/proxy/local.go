@@ -1,0 +1,47 @@
+package proxy
+
+import (
+	"net"
+	"net/netip"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/filter"
+)
+
+// isLocal reports whether address is one of the machine's, as of this
+// generation. An address that comes later is found with the next snapshot.
+func (b *builder) isLocal(address string) bool {
+	if b.local == nil {
+		b.local = map[netip.Addr]bool{}
+		addrs, err := net.InterfaceAddrs()
+		if err != nil {
+			b.log.Error("the addresses of this machine cannot be told", "error", err)
+		}
+		for _, a := range addrs {
+			if prefix, err := netip.ParsePrefix(a.String()); err == nil {
+				b.local[prefix.Addr().Unmap()] = true
+			}
+		}
+	}
+	ip, err := netip.ParseAddr(address)
+	return err == nil && b.local[ip.Unmap()]
+}
+
+// directResponse is an answer of the snapshot as a reply.
+func directResponse(a snapshot.Answer) filter.Reply {
+	r := filter.Reply{Status: int(a.Status), Body: []byte(a.Body), GRPCStatus: -1, Details: "direct_response"}
+	if a.ContentType != "" {
+		r.Headers = []filter.Field{{Name: "content-type", Value: a.ContentType}}
+	}
+	return r
+}
+
+// admits reports whether a client at ip may connect to l.
+func (l *listener) admits(ip netip.Addr) bool {
+	for _, r := range l.ranges {
+		if r.Contains(ip) {
+			return true
+		}
+	}
+	return len(l.ranges) == 0
+}
