@@ -2,7 +2,6 @@ package compiler
 
 import (
 	"fmt"
-	"maps"
 	"net"
 	"slices"
 
@@ -18,8 +17,7 @@ var gatewayTags = map[string]string{kuma.ServiceTag: snapshot.GatewayID}
 // gatewayHost is a service as the gateway serves it.
 type gatewayHost struct {
 	service *service
-	route   *schema.Document // nil: the implied route-all
-	arms    []arm
+	*passage
 	domains []string // those of the service that no other has claimed
 	kept    string   // the same in one word where some were lost, else ""
 	plugins *routePlugins
@@ -43,9 +41,7 @@ type listener struct {
 	tags map[string]string
 	// path is where the dataplane's document has it.
 	path []any
-	// route is the winning TrafficRoute of an outbound, or nil.
-	route *schema.Document
-	arms  []arm
+	*passage
 	// local is where an inbound hands its traffic on.
 	local   snapshot.Endpoint
 	plugins []*plugin // in order
@@ -54,12 +50,6 @@ type listener struct {
 // name is the listener's name in the snapshot and in Envoy, as Kuma has it.
 func (l *listener) name() string {
 	return fmt.Sprintf("%s:%s:%d", l.direction, l.address, l.port)
-}
-
-// arm is one part of a split: a cluster and its weight.
-type arm struct {
-	clusterUse
-	weight uint32
 }
 
 // attach decides for every service at the gateway and every outbound of a
@@ -73,25 +63,19 @@ func attach(b *build) {
 }
 
 func (b *build) attachGateway() {
-	routes := map[string]outlook{}
-	for mesh := range b.meshes {
-		routes[mesh] = b.rules("kuma/TrafficRoute", mesh).of(gatewayTags)
-	}
+	from := &caller{}
 	b.hosts = make([]*gatewayHost, 0, len(b.sorted))
-	hosts, arms := make([]gatewayHost, len(b.sorted)), make([]arm, len(b.sorted)) // one allocation for all
+	hosts := make([]gatewayHost, len(b.sorted)) // one allocation for all
 	for i, s := range b.sorted {
 		if len(s.domains) == 0 {
 			continue
 		}
-		route := routes[s.mesh].winner(s.name)
 		h := &hosts[i]
-		h.service, h.route = s, route
-		if route == nil {
-			arms[i] = arm{clusterUse{service: s}, 1}
-			h.arms = arms[i : i+1 : i+1]
-		} else {
-			h.arms = b.split(s.mesh, map[string]string{kuma.ServiceTag: s.name}, route)
+		h.service = s
+		if from.mesh != s.mesh { // services are sorted by mesh
+			from = b.callerOf(s.mesh, gatewayTags)
 		}
+		h.passage = b.passage(from, map[string]string{kuma.ServiceTag: s.name})
 		b.hosts = append(b.hosts, h)
 	}
 	b.attachRoutes()
@@ -106,7 +90,7 @@ func (b *build) attachDataplane(d *schema.Document) {
 			continue // a zone ingress routes by SNI: unsupported tells
 		}
 		l := listener{
-			direction: snapshot.Inbound, protocol: snapshot.TCP,
+			direction: snapshot.Inbound, protocol: listens(in.Tags[kuma.ProtocolTag]), passage: nowhere,
 			address: inboundAddress(dp, in), port: uint16(in.Port),
 			service: in.Tags[kuma.ServiceTag], tags: in.Tags,
 			path:  []any{"networking", "inbound", i, "port"},
@@ -114,9 +98,6 @@ func (b *build) attachDataplane(d *schema.Document) {
 		}
 		if net.ParseIP(l.address) == nil {
 			continue // a listener binds an address, not a name: unsupported tells
-		}
-		if in.Tags[kuma.ProtocolTag] == "http" {
-			l.protocol = snapshot.HTTP
 		}
 		if in.ServiceAddress != "" {
 			l.local.Address = canonicalIP(in.ServiceAddress)
@@ -129,9 +110,9 @@ func (b *build) attachDataplane(d *schema.Document) {
 	if g := dp.Networking.Gateway; g != nil {
 		v.tags = append(v.tags, g.Tags)
 	}
-	var routes outlook
+	var from *caller
 	if len(dp.Networking.Outbound) > 0 {
-		routes = b.rules("kuma/TrafficRoute", d.Mesh).of(v.tags...)
+		from = b.callerOf(d.Mesh, v.tags...)
 	}
 	for i, out := range dp.Networking.Outbound {
 		tags := out.Tags
@@ -157,66 +138,11 @@ func (b *build) attachDataplane(d *schema.Document) {
 			b.reportUnknownService(diag.Warning, d, field, d.Mesh, name)
 		}
 		b.checkSubset(d, i, tags)
-		l.route = routes.winner(name)
-		l.arms = b.split(d.Mesh, tags, l.route)
-		l.protocol = armsProtocol(l.arms)
+		l.passage = b.passage(from, tags)
+		l.protocol = listens(l.passage.protocol("tcp"))
 		v.listeners = append(v.listeners, l)
 	}
 	b.views = append(b.views, v)
-}
-
-// armsProtocol is HTTP where every arm's service says http, else TCP.
-func armsProtocol(arms []arm) snapshot.Protocol {
-	for _, a := range arms {
-		if !a.service.http(false) {
-			return snapshot.TCP
-		}
-	}
-	if len(arms) == 0 {
-		return snapshot.TCP
-	}
-	return snapshot.HTTP
-}
-
-// split returns where traffic to an outbound with tags goes under route. A
-// wildcard in a destination stands for the outbound's own value, or for any
-// where the outbound has none, and tags of the outbound that a destination does
-// not name are added (Kuma's rule);
-// without a route all goes to the outbound itself. Arms of weight 0 and arms
-// whose service nobody defines are left out.
-func (b *build) split(mesh string, tags map[string]string, route *schema.Document) []arm {
-	if route == nil && len(tags) == 1 { // nearly all outbounds, and quickly done
-		if s := b.services[serviceKey{mesh, tags[kuma.ServiceTag]}]; s != nil {
-			return []arm{{clusterUse{service: s}, 1}}
-		}
-		return nil
-	}
-	var arms []arm
-	add := func(destination map[string]string, weight uint32) {
-		s := b.services[serviceKey{mesh, destination[kuma.ServiceTag]}]
-		if s == nil || weight == 0 {
-			return
-		}
-		subset := maps.Clone(destination)
-		delete(subset, kuma.ServiceTag)
-		a := arm{clusterUse{s, subset}, weight}
-		name := a.name()
-		for i := range arms {
-			if arms[i].name() == name {
-				arms[i].weight += weight
-				return
-			}
-		}
-		arms = append(arms, a)
-	}
-	if route == nil {
-		add(tags, 1)
-		return arms
-	}
-	for _, part := range route.Body.(*kuma.TrafficRoute).Conf.Arms() {
-		add(destination(tags, part.Destination), part.Weight)
-	}
-	return arms
 }
 
 // checkSubset reports an outbound of d whose tags no endpoint of its service has.

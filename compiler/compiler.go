@@ -45,6 +45,8 @@ type Compiler struct {
 	endpointList kept[*lowered, snapshot.EndpointSet]
 	serviceOrder ranking[serviceKey]
 	clusterOrder ranking[string]
+	// endpointOrder is that of the names of endpoint sets.
+	endpointOrder ranking[string]
 	// claims are the hosts of the gateway in the last compile, if no host was
 	// claimed twice in it.
 	claims []claim

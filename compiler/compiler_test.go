@@ -1,7 +1,6 @@
 package compiler_test
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"fmt"
 	"os"
@@ -128,98 +127,6 @@ func findings(ds []diag.Diagnostic) string {
 		for _, r := range d.Related {
 			fmt.Fprintf(&b, "\t%s: %s\n", r.Place, r.Message)
 		}
-	}
-	return b.String()
-}
-
-// render writes what a data plane would do, and leaves digests out.
-func render(s snapshot.Snapshot) string {
-	var b bytes.Buffer
-	for _, p := range s.Proxies.All() {
-		fmt.Fprintf(&b, "proxy %s\n", p.ID)
-		for _, l := range p.Listeners.All() {
-			fmt.Fprintf(&b, "  listener %s %s%s\n", l.Name, l.Protocol, renderTargets(l.Targets))
-			for _, f := range l.Filters.All() {
-				b.WriteString(renderFilter(f))
-			}
-			for _, h := range l.VirtualHosts.All() {
-				fmt.Fprintf(&b, "    host %s: %s\n", h.Name, strings.Join(h.Domains.Slice(), " "))
-				for _, r := range h.Routes.All() {
-					b.WriteString("      ")
-					if r.Name != h.Name {
-						fmt.Fprintf(&b, "%s: ", r.Name)
-					}
-					fmt.Fprintf(&b, "%s%s", renderMatch(r), renderTargets(r.Targets))
-					if r.HostFromEndpoint {
-						b.WriteString(" (host from endpoint)")
-					}
-					if r.Filters.Len() > 0 {
-						fmt.Fprintf(&b, " (through %s)", strings.Join(r.Filters.Slice(), " "))
-					}
-					b.WriteString("\n")
-				}
-			}
-		}
-	}
-	for i, c := range s.Clusters.All() {
-		protocol := string(c.Protocol)
-		if c.HTTP2 {
-			protocol += "+http2"
-		}
-		fmt.Fprintf(&b, "cluster %s %s %s %s, from %s\n", c.Name, protocol, c.Discovery, c.Balancing, strings.Join(c.Sources.Slice(), " "))
-		for _, e := range s.Endpoints.At(i).Endpoints.All() {
-			fmt.Fprintf(&b, "  %s:%d %s", e.Address, e.Port, e.Hostname)
-			if e.Weight != 0 {
-				fmt.Fprintf(&b, " *%d", e.Weight)
-			}
-			b.WriteString("\n")
-		}
-	}
-	for _, blob := range s.Blobs.All() {
-		fmt.Fprintf(&b, "blob %s %q\n", blob.Digest.Short(), blob.Data)
-	}
-	return strings.ReplaceAll(b.String(), " \n", "\n")
-}
-
-func renderFilter(f snapshot.Filter) string {
-	out := fmt.Sprintf("    filter %s %s %s %s", f.Name, f.Kind, f.Blob.Short(), f.Config)
-	if f.Clusters.Len() > 0 {
-		out += " calls " + strings.Join(f.Clusters.Slice(), " ")
-	}
-	if f.Match.PathPrefix != "" || f.Match.Methods.Len() > 0 {
-		out += fmt.Sprintf(" for %s %s", strings.Join(f.Match.Methods.Slice(), ","), f.Match.PathPrefix)
-	}
-	if f.PerRoute {
-		out += " (on some routes)"
-	}
-	return out + fmt.Sprintf(", from %s\n", strings.Join(f.Sources.Slice(), " "))
-}
-
-// renderMatch writes what a route matches, and what it makes of the path.
-func renderMatch(r snapshot.Route) string {
-	out := r.PathPrefix
-	if r.PathExact != "" {
-		out = "= " + r.PathExact
-	}
-	if r.PathRegex != "" {
-		out = "~ " + r.PathRegex
-	}
-	if r.Methods.Len() > 0 {
-		out = strings.Join(r.Methods.Slice(), ",") + " " + out
-	}
-	for _, h := range r.Headers.All() {
-		out += fmt.Sprintf(" %s=%s%s", h.Name, strings.Join(h.Values.Slice(), ","), h.Regex)
-	}
-	if r.Rewrite != (snapshot.PathRewrite{}) {
-		out += fmt.Sprintf(" (s %s %s)", r.Rewrite.Regex, r.Rewrite.Substitution)
-	}
-	return out
-}
-
-func renderTargets(ts snapshot.List[snapshot.Target]) string {
-	var b strings.Builder
-	for _, t := range ts.All() {
-		fmt.Fprintf(&b, " -> %s*%d", t.Cluster, t.Weight)
 	}
 	return b.String()
 }

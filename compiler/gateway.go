@@ -225,19 +225,17 @@ func (b *build) takeHosts(named map[string][]int) map[string]owned {
 func (b *build) lowerRouteHost(h *routeHost) snapshot.VirtualHost {
 	inputs := []any{strings.Join(h.domains, " ")}
 	for _, r := range h.routes {
-		inputs = r.plugins.appendInput(appendArms(append(inputs, r.doc, r.service), r.target.route, r.target.arms))
+		inputs = r.plugins.appendInput(r.target.appendInputs(append(inputs, r.doc, r.service)))
 	}
 	if h.owner != nil {
-		inputs = h.owner.plugins.appendInput(appendArms(append(inputs, h.owner.service), h.owner.route, h.owner.arms))
+		inputs = h.owner.plugins.appendInput(h.owner.appendInputs(append(inputs, h.owner.service)))
 	}
 	return b.c.routeHosts.get(h.host, inputs, func() snapshot.VirtualHost {
 		routes := make([]snapshot.Route, 0, len(h.routes)+1)
 		docs := []*schema.Document{}
 		from := func(target *gatewayHost) {
 			docs = append(docs, target.service.doc)
-			if target.route != nil {
-				docs = append(docs, target.route)
-			}
+			docs = append(docs, target.policies()...)
 		}
 		for _, r := range h.routes {
 			routes = append(routes, r.lower())
@@ -245,7 +243,7 @@ func (b *build) lowerRouteHost(h *routeHost) snapshot.VirtualHost {
 			from(r.target)
 		}
 		if h.owner != nil {
-			rest := route(h.owner.service.whole, targets(h.owner.arms), h.owner.arms)
+			rest := h.owner.lower(h.owner.service.whole, "http")
 			rest.Headers, rest.Filters = snapshot.ListOf(authority(alternatives(h.owned))), h.owner.plugins.list()
 			routes = append(routes, rest)
 			from(h.owner)
@@ -262,8 +260,11 @@ func (b *build) lowerRouteHost(h *routeHost) snapshot.VirtualHost {
 // lower makes the snapshot's form of the route.
 func (r *routeUse) lower() snapshot.Route {
 	out := r.match
-	to := route(out.Name, targets(r.target.arms), r.target.arms)
-	out.Targets, out.HostFromEndpoint = to.Targets, to.HostFromEndpoint && !r.preserveHost
+	to := r.target.lower(out.Name, "http")
+	to.PathPrefix, to.PathExact, to.PathRegex = out.PathPrefix, out.PathExact, out.PathRegex
+	to.Methods, to.Headers, to.Rewrite = out.Methods, out.Headers, out.Rewrite
+	to.HostFromEndpoint = to.HostFromEndpoint && !r.preserveHost
+	out = to
 	out.Filters = r.plugins.list()
 	if r.authority != "" {
 		out.Headers = snapshot.ListOf(append(out.Headers.Slice(), authority(r.authority))...)

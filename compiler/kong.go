@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"cmp"
 	"net"
 	"strconv"
 	"strings"
@@ -82,7 +83,7 @@ func kongService(d *schema.Document, up *kongUpstream) *service {
 		protocol:       k.Protocol,
 		discovery:      snapshot.Static,
 		balancing:      snapshot.RoundRobin,
-		connectTimeout: time.Duration(k.ConnectTimeout) * time.Millisecond,
+		connectTimeout: kongTimeout(k.ConnectTimeout),
 		// Kong sends the Service's host upstream, not the client's.
 		hostFromEndpoint: true,
 		doc:              d, docs: append([]*schema.Document{d}, up.docs()...),
@@ -100,6 +101,12 @@ func kongService(d *schema.Document, up *kongUpstream) *service {
 		s.rewrite = kongBase(k.Path).rewriteWhole()
 	}
 	return s
+}
+
+// kongTimeout reads a timeout of a Kong Service; 0 stands for one that is null.
+func kongTimeout(milliseconds int32) time.Duration {
+	const standard = 60_000
+	return time.Duration(cmp.Or(milliseconds, standard)) * time.Millisecond
 }
 
 // kongEndpoint returns the endpoint at a host, which may be a name: then the

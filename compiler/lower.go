@@ -27,9 +27,10 @@ func lower(b *build) {
 	out.Proxies = snapshot.ListOf(proxies...)
 
 	clusters := b.lowerClusters()
-	byName := func(x, y *lowered) bool { return x.cluster.Name < y.cluster.Name }
-	out.Clusters = b.c.clusterList.update(clusters, byName, func(l *lowered) snapshot.Cluster { return l.cluster })
-	out.Endpoints = b.c.endpointList.update(clusters, byName, func(l *lowered) snapshot.EndpointSet { return l.endpoints })
+	out.Clusters = b.c.clusterList.update(clusters, func(x, y *lowered) bool { return x.cluster.Name < y.cluster.Name },
+		func(l *lowered) snapshot.Cluster { return l.cluster })
+	out.Endpoints = b.c.endpointList.update(b.oneOfEachSet(clusters), func(x, y *lowered) bool { return x.endpoints.Name < y.endpoints.Name },
+		func(l *lowered) snapshot.EndpointSet { return l.endpoints })
 
 	out.Blobs = b.lowerBlobs()
 
@@ -73,15 +74,15 @@ func (b *build) lowerGateway() snapshot.Proxy {
 			}
 			h := b.hosts[i]
 			inputs = inputs[:0]
-			if h.route != nil || h.kept != "" { // else all lies in the service
-				inputs = appendArms(append(inputs, h.kept), h.route, h.arms)
+			if h.kept != "" || !h.plain() { // else all lies in the service
+				inputs = h.appendInputs(append(inputs, h.kept))
 			}
 			inputs = h.plugins.appendInput(inputs)
 			return b.c.hosts.get(h.service, inputs, func() snapshot.VirtualHost {
 				name := h.service.whole
-				to := route(name, targets(h.arms), h.arms)
+				to := h.lower(name, "http")
 				to.Filters = h.plugins.list()
-				return lowerHost(name, h.domains, []snapshot.Route{to}, sources(h.route, h.service.docs...))
+				return lowerHost(name, h.domains, []snapshot.Route{to}, sources(h.policies(), h.service.docs...))
 			})
 		}),
 		Filters: snapshot.ListOf(b.gatewayFilters...),
@@ -96,7 +97,7 @@ func (b *build) lowerGateway() snapshot.Proxy {
 func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 	inputs := []any{v.doc, len(v.listeners)}
 	for _, l := range v.listeners {
-		inputs = appendArms(append(inputs, l.name()), l.route, l.arms)
+		inputs = l.appendInputs(append(inputs, l.name()))
 		for _, p := range l.plugins {
 			inputs = append(inputs, p)
 		}
@@ -117,22 +118,24 @@ func lowerListener(doc *schema.Document, l *listener) snapshot.Listener {
 	out := snapshot.Listener{
 		Name: l.name(), Direction: l.direction, Protocol: l.protocol,
 		Address: l.address, Port: l.port, Service: l.service,
-		Filters: lowerFilters(l.plugins), Sources: sources(l.route, doc),
+		Filters: lowerFilters(l.plugins), Sources: sources(l.policies(), doc),
 	}
-	targets := targets(l.arms)
+	route := l.lower(l.service, "tcp")
 	if l.direction == snapshot.Inbound {
-		targets = []snapshot.Target{{Cluster: localName(l.local), Weight: 1}}
+		route.Targets = snapshot.ListOf(snapshot.Target{Cluster: localName(l.local), Weight: 1})
+		route.Timeout = 0 // the caller's side has it
 	}
 	if l.protocol == snapshot.HTTP {
 		host := snapshot.VirtualHost{
 			Name: l.service, Domains: snapshot.ListOf("*"),
-			Routes:  snapshot.ListOf(route(l.service, targets, l.arms)),
+			Routes:  snapshot.ListOf(route),
 			Sources: out.Sources,
 		}
 		host.Digest = host.Sum()
 		out.VirtualHosts = snapshot.ListOf(host)
 	} else {
-		out.Targets = snapshot.ListOf(targets...)
+		out.Targets = route.Targets
+		out.IdleTimeout, out.ConnectAttempts = tcpIdle(l.timeout), connectAttempts(l.retry)
 	}
 	out.Digest = out.Sum()
 	return out
@@ -149,10 +152,15 @@ func lowerHost(name string, domains []string, routes []snapshot.Route, from snap
 	return h
 }
 
-// route sends every request to targets.
-func route(name string, targets []snapshot.Target, arms []arm) snapshot.Route {
-	r := snapshot.Route{Name: name, PathPrefix: "/", Targets: snapshot.ListOf(targets...)}
-	for i, a := range arms {
+// lower makes the route that all requests take to p. unstated is what a service
+// speaks whose documents say nothing.
+func (p *passage) lower(name, unstated string) snapshot.Route {
+	protocol := p.protocol(unstated)
+	r := snapshot.Route{Name: name, PathPrefix: "/", Retry: p.lowerRetry(protocol)}
+	p.lowerTimeouts(&r, protocol)
+	targets := make([]snapshot.Target, len(p.arms))
+	for i, a := range p.arms {
+		targets[i] = snapshot.Target{Cluster: a.name, Weight: a.weight}
 		r.HostFromEndpoint = r.HostFromEndpoint || a.service.hostFromEndpoint
 		if i == 0 {
 			r.Rewrite = a.service.rewrite
@@ -160,15 +168,8 @@ func route(name string, targets []snapshot.Target, arms []arm) snapshot.Route {
 			r.Rewrite = snapshot.PathRewrite{} // services that differ get the path as it came
 		}
 	}
+	r.Targets = snapshot.ListOf(targets...)
 	return r
-}
-
-func targets(arms []arm) []snapshot.Target {
-	out := make([]snapshot.Target, len(arms))
-	for i, a := range arms {
-		out[i] = snapshot.Target{Cluster: a.name(), Weight: a.weight}
-	}
-	return out
 }
 
 // lowerClusters makes every cluster that a listener or filter refers to, sorted by name.
@@ -178,7 +179,7 @@ func (b *build) lowerClusters() []*lowered {
 	uses := make([]clusterUse, 0, len(order.met)) // of the first names; the others are local
 	use := func(arms []arm) {
 		for _, a := range arms {
-			names, uses = append(names, a.name()), append(uses, a.clusterUse)
+			names, uses = append(names, a.name), append(uses, a.clusterUse)
 		}
 	}
 	for _, h := range b.hosts {
@@ -197,7 +198,7 @@ func (b *build) lowerClusters() []*lowered {
 	for _, p := range b.plugins {
 		for _, name := range p.body.Conf.Services {
 			if s := b.services[serviceKey{p.doc.Mesh, name}]; s != nil { // else reported
-				names, uses = append(names, s.whole), append(uses, clusterUse{service: s})
+				names, uses = append(names, s.whole), append(uses, newUse(s, nil, treatment{}))
 			}
 		}
 	}
@@ -217,7 +218,7 @@ func (b *build) lowerClusters() []*lowered {
 	out := make([]*lowered, order.length)
 	for i, u := range uses {
 		if at := &out[order.places[i]]; *at == nil {
-			*at = b.c.clusters.get(clusterKey{u.service, names[i]}, nil, func() *lowered { return lowerCluster(names[i], u) })
+			*at = b.c.clusters.get(clusterKey{u.service, u.name}, u.inputs(), func() *lowered { return lowerCluster(u) })
 		}
 	}
 	for i, k := range locals {
@@ -229,23 +230,54 @@ func (b *build) lowerClusters() []*lowered {
 	return out
 }
 
-func lowerCluster(name string, u clusterUse) *lowered {
+// oneOfEachSet returns a cluster for each set of endpoints, in the order of the
+// sets' names.
+func (b *build) oneOfEachSet(clusters []*lowered) []*lowered {
+	order := &b.c.endpointOrder
+	names := make([]string, len(clusters))
+	for i, l := range clusters {
+		names[i] = l.endpoints.Name
+	}
+	order.order(names, strings.Compare)
+	out := make([]*lowered, order.length)
+	for i, l := range clusters {
+		if at := &out[order.places[i]]; *at == nil {
+			*at = l
+		}
+	}
+	return out
+}
+
+// inputs are what a memo of the cluster depends on beside its key.
+func (u clusterUse) inputs() []any {
+	if u.treatment == (treatment{}) {
+		return nil
+	}
+	return []any{u.treatment}
+}
+
+func lowerCluster(u clusterUse) *lowered {
 	s := u.service
-	protocol := snapshot.TCP
-	if s.http(s.dialect == schema.Kubernetes) {
-		protocol = snapshot.HTTP
+	// At the gateway, Kubernetes services that say nothing speak HTTP.
+	protocol := s.protocol
+	if protocol == "" && s.dialect == schema.Kubernetes {
+		protocol = "http"
 	}
 	l := &lowered{
 		cluster: snapshot.Cluster{
-			Name: name, Service: s.name, Mesh: s.mesh, Protocol: protocol,
+			Name: u.name, Service: s.name, Mesh: s.mesh, Protocol: listens(protocol),
 			Discovery: s.discovery, Balancing: s.balancing,
 			ConnectTimeout: snapshot.Duration(s.connectTimeout),
-			HTTP2:          s.protocol == "grpc" || s.protocol == "http2",
+			HTTP2:          protocol == "grpc" || protocol == "http2",
 			// One document is enough to find the cluster; its endpoints name all.
-			Sources: sources(nil, s.doc),
+			Sources: sources(u.treatment.docs(), s.doc),
 		},
-		endpoints: snapshot.EndpointSet{Name: name, Endpoints: snapshot.ListOf(u.endpoints()...), Sources: sources(nil, s.docs...)},
+		endpoints: snapshot.EndpointSet{Name: u.endpointsName(), Endpoints: snapshot.ListOf(u.endpoints()...), Sources: sources(nil, s.docs...)},
 	}
+	if u.name != l.endpoints.Name {
+		l.cluster.Endpoints = l.endpoints.Name
+	}
+	u.treatment.lower(&l.cluster, protocol)
 	return l.sealed()
 }
 
@@ -288,23 +320,14 @@ func (l *lowered) sealed() *lowered {
 	return l
 }
 
-// appendArms adds the memo inputs of something made from arms.
-func appendArms(inputs []any, route *schema.Document, arms []arm) []any {
-	inputs = append(inputs, route)
-	for _, a := range arms {
-		inputs = append(inputs, a.service)
-	}
-	return inputs
-}
-
-// sources returns the sorted IDs of docs and, where there is one, of route.
-func sources(route *schema.Document, docs ...*schema.Document) snapshot.List[string] {
-	ids := make([]string, 0, len(docs)+1)
+// sources returns the sorted IDs of docs and policies.
+func sources(policies []*schema.Document, docs ...*schema.Document) snapshot.List[string] {
+	ids := make([]string, 0, len(docs)+len(policies))
 	for _, d := range docs {
 		ids = append(ids, d.ID())
 	}
-	if route != nil {
-		ids = append(ids, route.ID())
+	for _, d := range policies {
+		ids = append(ids, d.ID())
 	}
 	slices.Sort(ids)
 	return snapshot.ListOf(slices.Compact(ids)...)

@@ -47,9 +47,6 @@ type endpoint struct {
 	tags map[string]string
 }
 
-// defaultConnectTimeout is that of Kuma's timeout-all policy, which is implied.
-const defaultConnectTimeout = 5 * time.Second
-
 // whole names the cluster of all endpoints of a service.
 func (k serviceKey) whole() string {
 	if k.mesh == "default" {
@@ -61,25 +58,29 @@ func (k serviceKey) whole() string {
 // http reports whether the service's traffic is routed as HTTP by a proxy that
 // takes a protocol nobody stated to be otherwise.
 func (s *service) http(unstated bool) bool {
-	return s.protocol == "http" || s.protocol == "" && unstated
+	return routesHTTP(s.protocol) || s.protocol == "" && unstated
 }
 
-// clusterUse is a service, or the subset of it that has all of tags.
+// clusterUse is a service, or the subset of it that has all of tags, as it is
+// spoken to.
 type clusterUse struct {
-	service *service
-	tags    map[string]string
+	service   *service
+	tags      map[string]string
+	treatment treatment
+	name      string // of the cluster
 }
 
-// clusterKey identifies a use: uses of one service differ by their name.
-type clusterKey struct {
-	service *service
-	name    string
+// newUse names a use: the service's name, in braces the tags of the subset, in
+// front the mesh unless it is default, behind the policies of the caller. No
+// slash, brace or tilde can be in the name of a service, so no two uses share a name.
+func newUse(s *service, tags map[string]string, t treatment) clusterUse {
+	u := clusterUse{service: s, tags: tags, treatment: t}
+	u.name = u.endpointsName() + t.suffix()
+	return u
 }
 
-// name returns the cluster's name: the service's, in braces the tags of the
-// subset, in front the mesh unless it is default. A slash or a brace can be in
-// no service name, so no two uses share a name.
-func (u clusterUse) name() string {
+// endpointsName names the endpoints of the use, which its treatment does not change.
+func (u clusterUse) endpointsName() string {
 	name := u.service.whole
 	if len(u.tags) == 0 {
 		return name
@@ -89,6 +90,12 @@ func (u clusterUse) name() string {
 		pairs = append(pairs, k+"="+u.tags[k])
 	}
 	return name + "{" + strings.Join(pairs, ",") + "}"
+}
+
+// clusterKey identifies a use: uses of one service differ by their name.
+type clusterKey struct {
+	service *service
+	name    string
 }
 
 // endpoints returns the endpoints of the use, sorted and without duplicates.

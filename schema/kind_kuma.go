@@ -76,6 +76,9 @@ func init() {
 	byType["TrafficRoute"].unapplied = []unapplied{
 		{[]string{"conf", "loadBalancer"}, "requests are balanced round robin"}, {[]string{"conf", "http"}, "all requests go the same way"},
 	}
+	byType["HealthCheck"].unapplied = []unapplied{
+		{[]string{"conf", "eventLogPath"}, "no events are written"}, {[]string{"conf", "alwaysLogHealthCheckFailures"}, "no events are written"},
+	}
 	byType["Dataplane"].unapplied = []unapplied{
 		{[]string{"metrics"}, "no metrics listener is opened"}, {[]string{"probes"}, "no listener for probes is opened"},
 	}

@@ -85,7 +85,8 @@ func (p *Proxy) build(ctx context.Context, next snapshot.Snapshot) (*generation,
 // replace makes anew the clusters of the previous generation that changed.
 func (b *builder) replace() {
 	for _, old := range b.previous.clusters {
-		spec, set := b.specs.find(old.name), b.sets.find(old.name)
+		spec := b.specs.find(old.name)
+		set := b.sets.find(cmp.Or(spec.EndpointsName(), old.name))
 		if old.spec == spec.Digest && old.set == set.Digest {
 			continue
 		}
@@ -265,7 +266,8 @@ func (b *builder) cluster(name string) *cluster {
 	if i, ok := b.previous.cluster(name); ok {
 		return b.previous.clusters[i] // as it was, or it would be in made
 	}
-	c := b.newCluster(name, b.specs.find(name), b.sets.find(name), newClusterState())
+	spec := b.specs.find(name)
+	c := b.newCluster(name, spec, b.sets.find(cmp.Or(spec.EndpointsName(), name)), newClusterState())
 	c.fresh = true
 	return c
 }

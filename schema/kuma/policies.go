@@ -33,7 +33,8 @@ type TrafficRoute struct {
 	FromTo
 	Conf struct {
 		Shares
-		HTTP []HTTPRoute `json:"http"`
+		HTTP         []HTTPRoute   `json:"http"`
+		LoadBalancer *LoadBalancer `json:"loadBalancer"` // nil: the service's own way
 	} `json:"conf"`
 }
 
@@ -107,6 +108,21 @@ type Split struct {
 	Destination map[string]string `json:"destination"`
 }
 
+// LoadBalancer says how endpoints share the requests: the one that is not nil.
+type LoadBalancer struct {
+	RoundRobin   *struct{} `json:"roundRobin"`
+	LeastRequest *struct {
+		ChoiceCount uint32 `json:"choiceCount"` // 0: 2
+	} `json:"leastRequest"`
+	RingHash *struct {
+		HashFunction string `json:"hashFunction"`
+		MinRingSize  uint64 `json:"minRingSize"` // 0: Envoy's own
+		MaxRingSize  uint64 `json:"maxRingSize"` // 0: Envoy's own
+	} `json:"ringHash"`
+	Random *struct{} `json:"random"`
+	Maglev *struct{} `json:"maglev"`
+}
+
 // TrafficPermission says who may reach whom.
 type TrafficPermission struct{ FromTo }
 
@@ -142,6 +158,13 @@ type HealthCheck struct {
 			Send    string   `json:"send"`    // base64
 			Receive []string `json:"receive"` // base64
 		} `json:"tcp"`
+		InitialJitter         Duration `json:"initialJitter"`
+		IntervalJitter        Duration `json:"intervalJitter"`
+		IntervalJitterPercent uint32   `json:"intervalJitterPercent"`
+		HealthyPanicThreshold *float64 `json:"healthyPanicThreshold"` // nil: Envoy's own, 50
+		FailTrafficOnPanic    bool     `json:"failTrafficOnPanic"`
+		NoTrafficInterval     Duration `json:"noTrafficInterval"`
+		ReuseConnection       *bool    `json:"reuseConnection"` // nil: true
 	} `json:"conf"`
 }
 

@@ -1,0 +1,228 @@
+package compiler
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/kuma"
+)
+
+// caller is what the policies of the caller's side are to one proxy in one mesh.
+type caller struct {
+	mesh                                        string
+	routes, timeouts, retries, checks, breakers outlook
+}
+
+// callerOf returns the caller that a proxy with these tag sets is.
+func (b *build) callerOf(mesh string, sets ...map[string]string) *caller {
+	look := func(kind string) outlook { return b.rules("kuma/"+kind, mesh).of(sets...) }
+	return &caller{mesh, look("TrafficRoute"), look("Timeout"), look("Retry"), look("HealthCheck"), look("CircuitBreaker")}
+}
+
+// passage is how traffic to a service goes on from one caller: where it leads,
+// and what acts on it on the way. It is not changed once made.
+type passage struct {
+	own                   *service         // the service that is asked for; nil where nobody defines it
+	route, timeout, retry *schema.Document // those that apply, or nil
+	arms                  []arm
+}
+
+// nowhere is the passage of listeners that lead to no service.
+var nowhere = &passage{}
+
+// arm is one part of a split: a cluster and its weight.
+type arm struct {
+	clusterUse
+	weight uint32
+}
+
+// treatment is those policies of the caller's side that say how a cluster is
+// spoken to; nil for none.
+type treatment struct{ breaker, check, route, timeout *schema.Document }
+
+// suffix names t in the name of a cluster, "" where there is none: by the names
+// of policies, so that the cluster stays the same one when they change.
+func (t treatment) suffix() string {
+	if t == (treatment{}) {
+		return ""
+	}
+	var parts []string
+	for _, of := range []struct {
+		kind string // sorted
+		doc  *schema.Document
+	}{{"circuitbreaker", t.breaker}, {"healthcheck", t.check}, {"route", t.route}, {"timeout", t.timeout}} {
+		if of.doc != nil {
+			parts = append(parts, of.kind+"="+of.doc.Name)
+		}
+	}
+	return "~" + strings.Join(parts, ",")
+}
+
+// docs returns the policies of t.
+func (t treatment) docs() []*schema.Document {
+	return slices.DeleteFunc([]*schema.Document{t.breaker, t.check, t.route, t.timeout}, func(d *schema.Document) bool { return d == nil })
+}
+
+// passage returns how traffic goes from c to a destination with tags.
+func (b *build) passage(c *caller, tags map[string]string) *passage {
+	name := tags[kuma.ServiceTag]
+	p := &passage{own: b.services[serviceKey{c.mesh, name}], route: c.routes.winner(name), timeout: c.timeouts.winner(name)}
+	var shares *kuma.Shares
+	if p.route != nil {
+		shares = &p.route.Body.(*kuma.TrafficRoute).Conf.Shares
+	}
+	p.arms = b.armsOf(c, p, tags, shares)
+	if leadsTo(p.route, name) {
+		p.retry = c.retries.winner(name)
+	}
+	return p
+}
+
+// armsOf returns where the traffic of p to a destination with tags goes by
+// shares, with what c's policies do to each part.
+func (b *build) armsOf(c *caller, p *passage, tags map[string]string, shares *kuma.Shares) []arm {
+	arms := b.split(c.mesh, tags, shares)
+	for i := range arms {
+		a := &arms[i]
+		t := treatment{breaker: c.breakers.winner(a.service.name), check: c.checks.winner(a.service.name), timeout: p.timeout}
+		if balances(p.route) {
+			t.route = p.route
+		}
+		a.clusterUse = newUse(a.service, a.tags, t)
+	}
+	return arms
+}
+
+// leadsTo reports whether a route sends some of the traffic to a service to that
+// service. Only then a Retry for it applies (Kuma's rule).
+func leadsTo(route *schema.Document, name string) bool {
+	if route == nil {
+		return true
+	}
+	conf := &route.Body.(*kuma.TrafficRoute).Conf
+	leads := func(part kuma.Split) bool {
+		to := part.Destination[kuma.ServiceTag]
+		return to == name || to == "*"
+	}
+	return slices.ContainsFunc(conf.Arms(), leads) ||
+		slices.ContainsFunc(conf.HTTP, func(r kuma.HTTPRoute) bool { return slices.ContainsFunc(r.Arms(), leads) })
+}
+
+// split returns where traffic to a destination with tags goes by the shares of a
+// route, each part as the service itself has it. A wildcard in a destination of
+// the route stands for the value in tags, or for any where there is none, and
+// what tags has and the route's destination does not name is added (Kuma's rule);
+// without shares all goes to the destination itself. Arms of weight 0 and arms
+// whose service nobody defines are left out.
+func (b *build) split(mesh string, tags map[string]string, shares *kuma.Shares) []arm {
+	if shares == nil && len(tags) == 1 { // nearly all, and quickly done
+		if s := b.services[serviceKey{mesh, tags[kuma.ServiceTag]}]; s != nil {
+			return []arm{{newUse(s, nil, treatment{}), 1}}
+		}
+		return nil
+	}
+	var arms []arm
+	add := func(destination map[string]string, weight uint32) {
+		s := b.services[serviceKey{mesh, destination[kuma.ServiceTag]}]
+		if s == nil || weight == 0 {
+			return
+		}
+		subset := maps.Clone(destination)
+		delete(subset, kuma.ServiceTag)
+		a := arm{newUse(s, subset, treatment{}), weight}
+		for i := range arms {
+			if arms[i].name == a.name {
+				arms[i].weight += weight
+				return
+			}
+		}
+		arms = append(arms, a)
+	}
+	if shares == nil {
+		add(tags, 1)
+		return arms
+	}
+	for _, part := range shares.Arms() {
+		add(destination(tags, part.Destination), part.Weight)
+	}
+	return arms
+}
+
+// protocol is what p carries: what all the services that it leads to speak, as
+// a service's is what all its endpoints speak. unstated is what a service speaks
+// whose documents say nothing.
+func (p *passage) protocol(unstated string) string {
+	out := ""
+	for i, a := range p.arms {
+		next := a.service.protocol
+		if next == "" {
+			next = unstated
+		}
+		out = commonProtocol(out, next, i == 0)
+	}
+	return out
+}
+
+// routesHTTP reports whether a proxy looks into a protocol; else it carries the bytes.
+func routesHTTP(protocol string) bool {
+	switch protocol {
+	case "http":
+		return true
+	case "http2", "grpc":
+		return http2Routed
+	}
+	return false
+}
+
+// http2Routed says that the data planes route HTTP/2 and gRPC.
+const http2Routed = false
+
+// listens is the protocol of a listener for what is carried.
+func listens(protocol string) snapshot.Protocol {
+	if routesHTTP(protocol) {
+		return snapshot.HTTP
+	}
+	return snapshot.TCP
+}
+
+// plain reports that nothing applies to p, and all of it goes to its own service.
+func (p *passage) plain() bool {
+	return p.route == nil && p.timeout == nil && p.retry == nil && len(p.arms) == 1 && p.arms[0].treatment == (treatment{})
+}
+
+// policies returns the documents that p rests on, for its Sources.
+func (p *passage) policies() []*schema.Document {
+	out := slices.DeleteFunc([]*schema.Document{p.route, p.timeout, p.retry}, func(d *schema.Document) bool { return d == nil })
+	return out
+}
+
+// appendInputs adds what something made from p depends on, for a memo.
+func (p *passage) appendInputs(inputs []any) []any {
+	inputs = append(inputs, p.own, p.route, p.timeout, p.retry)
+	for _, a := range p.arms {
+		inputs = append(inputs, a.service)
+		if a.treatment != (treatment{}) {
+			inputs = append(inputs, a.treatment)
+		}
+	}
+	return inputs
+}
+
+// lower sets what t says of a cluster that speaks protocol.
+func (t treatment) lower(c *snapshot.Cluster, protocol string) {
+	if t.timeout != nil {
+		lowerTimeout(c, t.timeout.Body.(*kuma.Timeout), protocol)
+	}
+	if t.route != nil {
+		lowerBalancing(c, t.route.Body.(*kuma.TrafficRoute).Conf.LoadBalancer)
+	}
+	if t.check != nil {
+		lowerHealthCheck(c, t.check.Body.(*kuma.HealthCheck), protocol)
+	}
+	if t.breaker != nil {
+		lowerCircuitBreaker(c, t.breaker.Body.(*kuma.CircuitBreaker))
+	}
+}
