@@ -42,7 +42,7 @@ var imports = map[string][]string{
 	"runtime/proxy":                  {"compiler/snapshot", "runtime/filter", "runtime/proxy/http1"},
 	"runtime/xds/envoy":              {"compiler/snapshot"},
 	"runtime/xds/raw":                {},
-	"runtime/xds":                    {"compiler/snapshot", "runtime/status", "runtime/xds/envoy"},
+	"runtime/xds":                    {"compiler/snapshot", "runtime/identity", "runtime/status", "runtime/xds/envoy"},
 	"runtime/rest":                   {"compiler/snapshot", "runtime/status"},
 	"plugins":                        {"runtime/filter"},
 	"plugins/builtin":                {"plugins", "plugins/faultinjection", "plugins/wasm"},

@@ -19,6 +19,7 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/identity"
 	"github.com/meshc/meshc/runtime/publish"
 	"github.com/meshc/meshc/runtime/status"
 	"github.com/meshc/meshc/runtime/xds"
@@ -47,6 +48,7 @@ type rig struct {
 	server *xds.Server
 	board  *status.Board
 	addr   string
+	store  *identity.Store // nil for none
 }
 
 // start runs a server whose barriers wait as long as it takes.
@@ -65,6 +67,7 @@ func startAt(t testing.TB, addr string, change ...func(*xds.Config)) *rig {
 	for _, c := range change {
 		c(&cfg)
 	}
+	r.store, _ = cfg.Identities.(*identity.Store)
 	r.server = xds.New(cfg)
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -89,11 +92,21 @@ func startAt(t testing.TB, addr string, change ...func(*xds.Config)) *rig {
 // publish makes snap serve.
 func (r *rig) publish(snap snapshot.Snapshot) {
 	r.t.Helper()
-	commit, _, err := r.server.Prepare(context.Background(), snap)
-	if err != nil {
-		r.t.Fatal(err)
+	consumers := []publish.Consumer{r.server}
+	if r.store != nil {
+		consumers = []publish.Consumer{r.store, r.server}
 	}
-	commit()
+	var commits []func()
+	for _, c := range consumers {
+		commit, _, err := c.Prepare(context.Background(), snap)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		commits = append(commits, commit)
+	}
+	for _, commit := range commits {
+		commit()
+	}
 }
 
 func (r *rig) dial() *grpc.ClientConn {

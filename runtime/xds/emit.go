@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -19,7 +21,8 @@ import (
 
 // Resources returns all that an Envoy with the node id proxyID gets of snap,
 // with its gateway listener at gatewayAddr and its filters made by filter, both
-// as in Config. They are read back from the bytes that a Server would send.
+// as in Config. They are read back from the bytes that a Server would send. Of
+// secrets there are the names alone.
 func Resources(snap snapshot.Snapshot, proxyID, gatewayAddr string, filter FilterFunc) (envoy.Set, error) {
 	var set envoy.Set
 	gateway, err := envoy.ParseGatewayAddr(gatewayAddr)
@@ -42,7 +45,22 @@ func Resources(snap snapshot.Snapshot, proxyID, gatewayAddr string, filter Filte
 	set.Extensions, errs[extension] = decode[corev3.TypedExtensionConfig](g, v, extension)
 	set.Listeners, errs[listener] = decode[listenerv3.Listener](g, v, listener)
 	set.Routes, errs[route] = decode[routev3.RouteConfiguration](g, v, route)
+	set.Secrets = g.secrets(v)
 	return set, errors.Join(errs[:]...)
+}
+
+// secrets returns what all of v's listeners and clusters ask for over SDS,
+// sorted by name.
+func (g *generation) secrets(v *view) []envoy.Secret {
+	var out []envoy.Secret
+	for _, l := range v.listeners {
+		out = append(out, l.secrets...)
+	}
+	for _, name := range v.clusters {
+		out = append(out, g.cluster(name).secrets...)
+	}
+	slices.SortFunc(out, func(a, b envoy.Secret) int { return strings.Compare(a.Name, b.Name) })
+	return slices.Compact(out)
 }
 
 // decode returns v's resources of kind k, whose messages are of type M.

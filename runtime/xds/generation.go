@@ -13,6 +13,7 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 
 	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/identity"
 	"github.com/meshc/meshc/runtime/xds/envoy"
 )
 
@@ -31,6 +32,8 @@ type generation struct {
 	assignments []entry          // one an endpoint set with users
 	endpoints   []*resource      // sorted by name, of assignments
 	filters     map[snapshot.Digest]*filterConfig
+	// identities hold the secrets of snap; nil where there are none.
+	identities *identity.View
 
 	superseded chan struct{} // closed when there is a next
 	// Both are set before superseded is closed and before the next one serves.
@@ -208,6 +211,9 @@ func (e *entry) make(c snapshot.Cluster, eps snapshot.EndpointSet, prior entry) 
 	if e.resource, err = encode(cluster, c.Name, asks, m); err != nil {
 		return err
 	}
+	for _, t := range c.Transports.All() {
+		e.resource.needs(envoy.TransportSecrets(t))
+	}
 	e.resource = kept(e.resource, prior.resource)
 	return nil
 }
@@ -285,7 +291,36 @@ func (g *generation) cluster(name string) *resource {
 	return find(g.clusters, name)
 }
 
+// secret returns what v's listeners and clusters mean by the name of a secret.
+func (g *generation) secret(v *view, name string) (envoy.Secret, bool) {
+	if v == nil {
+		return envoy.Secret{}, false
+	}
+	in := func(r *resource) (envoy.Secret, bool) {
+		if r != nil {
+			for _, s := range r.secrets {
+				if s.Name == name {
+					return s, true
+				}
+			}
+		}
+		return envoy.Secret{}, false
+	}
+	for _, l := range v.listeners {
+		if s, ok := in(l); ok {
+			return s, true
+		}
+	}
+	for _, c := range v.clusters {
+		if s, ok := in(g.cluster(c)); ok {
+			return s, true
+		}
+	}
+	return envoy.Secret{}, false
+}
+
 // lookup returns the resource that a proxy with view v has under name, or nil.
+// Secrets are not the generation's: they change without it.
 func (g *generation) lookup(v *view, k kind, name string) *resource {
 	if v == nil {
 		return nil

@@ -57,7 +57,7 @@ func (s *stream) push(k kind, askedOnly bool) error {
 		case want == nil: // it goes when nothing needs it any more
 		case have != nil && have.version == want.version:
 			sub.sent[name] = want
-		case s.held && have != nil: // the last good one stays
+		case s.held && have != nil && k != secret: // the last good one stays; certificates expire
 		default:
 			out = append(out, want)
 			sub.sent[name] = want

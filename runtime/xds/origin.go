@@ -26,11 +26,17 @@ func place(snap *snapshot.Snapshot, sources snapshot.List[string], err error) er
 // origins returns where the documents behind the resources were written.
 // message is what a client said of them; where it quotes a virtual host or a
 // cluster of a route, only the documents of that count.
-func origins(snap *snapshot.Snapshot, proxy string, k kind, resources []*resource, message string) []snapshot.Origin {
+func (s *stream) origins(k kind, resources []*resource, message string) []snapshot.Origin {
 	var out []snapshot.Origin
 	for _, r := range resources {
-		for _, id := range sourcesOf(snap, proxy, k, r.name, message) {
-			o, ok := originOf(snap, id)
+		var sources []string
+		if k == secret {
+			sources = s.target.secretSources(s.view, r.name)
+		} else {
+			sources = sourcesOf(&s.target.snap, s.nodeID, k, r.name, message)
+		}
+		for _, id := range sources {
+			o, ok := originOf(&s.target.snap, id)
 			if ok && !slices.Contains(out, o) {
 				out = append(out, o)
 			}
@@ -69,6 +75,23 @@ func sourcesOf(snap *snapshot.Snapshot, proxy string, k kind, name, message stri
 		}
 	}
 	return nil
+}
+
+// secretSources returns the documents that a secret of the target comes from.
+func (g *generation) secretSources(v *view, name string) []string {
+	of, _ := g.secret(v, name)
+	var out []string
+	for _, a := range g.snap.Authorities.All() {
+		if of.Mesh != "" && a.Mesh == of.Mesh {
+			out = append(out, a.Sources.Slice()...)
+		}
+	}
+	for _, id := range []string{of.Cert, of.Key, of.CA} {
+		if s, ok := byName(g.snap.Secrets, id, func(s snapshot.Secret) string { return s.ID }); ok {
+			out = append(out, s.Sources.Slice()...)
+		}
+	}
+	return out
 }
 
 func listenerSources(k kind, l snapshot.Listener, message string) []string {

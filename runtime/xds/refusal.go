@@ -49,7 +49,7 @@ func (s *stream) refuse(r *response, message string) {
 	for _, group := range groups {
 		n := &refusal{versions: map[string]string{}, target: s.target, entry: status.Refusal{
 			Time: time.Now(), Type: r.kind.String(), Version: r.version, Message: message,
-			Origins: origins(&s.target.snap, s.nodeID, r.kind, group, message),
+			Origins: s.origins(r.kind, group, message),
 		}}
 		for _, res := range group {
 			n.versions[res.name] = res.version
@@ -101,7 +101,7 @@ func (s *stream) prune(k kind) {
 // stands reports whether the target still has all that r refused.
 func (s *stream) stands(k kind, r *refusal) bool {
 	for name, version := range r.versions {
-		if want := s.target.lookup(s.view, k, name); want == nil || want.version != version {
+		if want := s.lookup(k, name); want == nil || want.version != version {
 			return false
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	typeurl "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/meshc/meshc/runtime/xds/envoy"
 )
 
 // kind is a resource type that the server has something for.
@@ -20,14 +22,15 @@ const (
 	extension
 	listener
 	route
+	secret
 	kinds // how many there are
 
 	otherKind = kinds // a type that there is never anything of
 )
 
-var typeURLs = [kinds]string{typeurl.ClusterType, typeurl.EndpointType, typeurl.ExtensionConfigType, typeurl.ListenerType, typeurl.RouteType}
+var typeURLs = [kinds]string{typeurl.ClusterType, typeurl.EndpointType, typeurl.ExtensionConfigType, typeurl.ListenerType, typeurl.RouteType, typeurl.SecretType}
 
-var allKinds = []kind{cluster, endpoint, extension, listener, route}
+var allKinds = []kind{cluster, endpoint, extension, listener, route, secret}
 
 // kindOf returns the kind of a type URL.
 func kindOf(url string) (kind, bool) {
@@ -37,7 +40,7 @@ func kindOf(url string) (kind, bool) {
 
 // String returns the word that status.Refusal uses.
 func (k kind) String() string {
-	return [...]string{"cluster", "endpoint", "extension", "listener", "route", "other"}[k]
+	return [...]string{"cluster", "endpoint", "extension", "listener", "route", "secret", "other"}[k]
 }
 
 // whole reports whether a state-of-the-world response of this kind lists all
@@ -58,12 +61,24 @@ type resource struct {
 	// server and on any other server that compiled the same files.
 	version string
 	// asks are what the client asks for because of this resource: a cluster's
-	// endpoints; a listener's routes and the configurations of its filters.
+	// endpoints and secrets; a listener's routes, secrets and the
+	// configurations of its filters.
 	asks []reference
+	// secrets are those in asks.
+	secrets []envoy.Secret
 	// any is the google.protobuf.Any, with the field header of a response
 	// before it in sotw, and wrapped in a discovery Resource in delta.
 	any         []byte
 	sotw, delta []byte
+}
+
+// needs adds what r's clients ask for over SDS.
+func (r *resource) needs(secrets []envoy.Secret) {
+	for _, s := range secrets {
+		if ask := (reference{secret, s.Name}); !slices.Contains(r.asks, ask) {
+			r.asks, r.secrets = append(r.asks, ask), append(r.secrets, s)
+		}
+	}
 }
 
 // encode returns the resource with the given content. Equal content gives
@@ -73,7 +88,9 @@ func encode(k kind, name string, asks []reference, m proto.Message) (*resource, 
 	if err != nil {
 		return nil, err
 	}
-	return newResource(k, name, asks, value), nil
+	r := newResource(k, name, versionOf(value), value)
+	r.asks = asks
+	return r, nil
 }
 
 // Field numbers of envoy.service.discovery.v3 and google.protobuf.Any.
@@ -86,10 +103,14 @@ const (
 	responseResources = 2 // in both kinds of response
 )
 
-// newResource wraps value, a message of k's type on the wire.
-func newResource(k kind, name string, asks []reference, value []byte) *resource {
+func versionOf(value []byte) string {
 	sum := sha256.Sum256(value)
-	r := &resource{name: name, version: hex.EncodeToString(sum[:8]), asks: asks}
+	return hex.EncodeToString(sum[:8])
+}
+
+// newResource wraps value, a message of k's type on the wire.
+func newResource(k kind, name, version string, value []byte) *resource {
+	r := &resource{name: name, version: version}
 	r.any = appendBytes(nil, anyTypeURL, []byte(typeURLs[k]))
 	r.any = appendBytes(r.any, anyValue, value)
 	r.sotw = appendHeader(nil, responseResources, len(r.any))

@@ -36,6 +36,9 @@ type Config struct {
 	// Filter says what Envoy runs for a filter of the snapshot. Nil means that
 	// no filter has a form in Envoy: a snapshot with one is refused.
 	Filter FilterFunc
+	// Identities are where the secrets come from that SDS serves; nil for none.
+	// They are fetched for clients that ask, and again whenever they change.
+	Identities Identities
 	// Board is told of clients and what they refuse. Nil tells nobody.
 	Board *status.Board
 	// Log defaults to slog.Default().
@@ -70,8 +73,11 @@ type Server struct {
 	current atomic.Pointer[generation]
 	grpc    *grpc.Server
 	metrics metrics
-	stop    chan struct{} // closed by Shutdown
-	stopped sync.Once
+	// rotation is announced when secrets change.
+	rotation *rotation
+	salt     []byte        // of the versions of secrets
+	stop     chan struct{} // closed by Shutdown
+	stopped  sync.Once
 
 	mu      sync.Mutex
 	streams uint64
@@ -90,12 +96,17 @@ func New(cfg Config) *Server {
 		cfg.BarrierTimeout = defaultBarrierTimeout
 	}
 	s := &Server{
-		cfg:     cfg,
-		gateway: sync.OnceValues(func() (netip.AddrPort, error) { return envoy.ParseGatewayAddr(cfg.GatewayAddr) }),
-		metrics: newMetrics(),
-		stop:    make(chan struct{}),
+		cfg:      cfg,
+		gateway:  sync.OnceValues(func() (netip.AddrPort, error) { return envoy.ParseGatewayAddr(cfg.GatewayAddr) }),
+		metrics:  newMetrics(),
+		rotation: newRotation(),
+		salt:     newSalt(),
+		stop:     make(chan struct{}),
 	}
 	s.current.Store(&generation{superseded: make(chan struct{})})
+	if cfg.Identities != nil {
+		cfg.Identities.OnChange(s.rotation.announce)
+	}
 	s.grpc = grpc.NewServer(
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxRequest),
@@ -133,6 +144,11 @@ func (s *Server) Prepare(ctx context.Context, next snapshot.Snapshot) (commit, a
 	g, err := build(ctx, next, gateway, s.cfg.Filter, old)
 	if err != nil {
 		return nil, nil, err
+	}
+	if s.cfg.Identities != nil {
+		if g.identities = s.cfg.Identities.View(next.Version); g.identities == nil {
+			return nil, nil, fmt.Errorf("the identities of version %s are not prepared", next.Version.Short())
+		}
 	}
 	old.follow(g)
 	commit = func() {

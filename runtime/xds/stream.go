@@ -27,6 +27,8 @@ type stream struct {
 	nodeID  string
 	known   bool // the first request, with the node's id, has come
 	subs    [kinds]*subscription
+	// secretProblem is the last one that was logged.
+	secretProblem string
 
 	update
 }
@@ -56,6 +58,7 @@ func (s *stream) run(ctx context.Context, receive func() (*request, error)) erro
 	s.timer = time.NewTimer(time.Hour)
 	s.timer.Stop()
 	defer s.timer.Stop()
+	rotated := s.server.rotation.awaited()
 	s.newest = s.server.current.Load()
 	for {
 		if err := s.advance(); err != nil {
@@ -74,6 +77,11 @@ func (s *stream) run(ctx context.Context, receive func() (*request, error)) erro
 			}
 		case <-s.newest.superseded:
 			s.newest = s.server.current.Load()
+		case <-rotated:
+			rotated = s.server.rotation.awaited()
+			if err := s.renew(); err != nil {
+				return err
+			}
 		case <-s.timer.C:
 			s.expired = true
 		case <-s.server.stop:
@@ -137,7 +145,12 @@ func (s *stream) answerUnknown(r *request) error {
 }
 
 // lookup returns what the target has under name for this client, or nil.
-func (s *stream) lookup(k kind, name string) *resource { return s.target.lookup(s.view, k, name) }
+func (s *stream) lookup(k kind, name string) *resource {
+	if k == secret {
+		return s.secret(name)
+	}
+	return s.target.lookup(s.view, k, name)
+}
 
 // identify takes the node's id from the first request.
 func (s *stream) identify(r *request) {

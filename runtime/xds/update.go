@@ -59,14 +59,14 @@ const (
 )
 
 var steps = []step{
-	// Envoy answers clusters only when it has their endpoints.
-	makeClusters: {push: []kind{cluster, endpoint}, wait: []kind{cluster, endpoint}},
+	// Envoy answers clusters only when it has their endpoints and secrets.
+	makeClusters: {push: []kind{cluster, endpoint, secret}, wait: []kind{cluster, endpoint, secret}},
 	// Envoy would put a listener into service though it refused a filter's
 	// configuration, so filters that are new are tried where nobody comes.
 	tryFilters: {push: []kind{extension}, try: true, wait: []kind{extension, listener}},
-	// A listener that is new waits for its filters and routes, and the old one
-	// serves on.
-	makeListeners: {push: []kind{listener}, wait: []kind{extension, listener, route}},
+	// A listener that is new waits for its filters, routes and secrets, and the
+	// old one serves on.
+	makeListeners: {push: []kind{listener}, wait: []kind{extension, listener, route, secret}},
 	makeRoutes:    {push: []kind{route}, wait: []kind{route}},
 	dropListeners: {remove: []kind{listener}, wait: []kind{listener}},
 	awaitRoutes:   {wait: []kind{listener, route}, routed: true},
@@ -76,8 +76,8 @@ var steps = []step{
 // pushedIn is the step that pushes a kind; answeredFrom is the first in which
 // a request for it may be answered. Clusters must be there before them.
 var (
-	pushedIn     = [kinds]int{cluster: makeClusters, endpoint: makeClusters, extension: tryFilters, listener: makeListeners, route: makeRoutes}
-	answeredFrom = [kinds]int{cluster: makeClusters, endpoint: makeClusters, extension: tryFilters, listener: makeListeners, route: makeListeners}
+	pushedIn     = [kinds]int{cluster: makeClusters, endpoint: makeClusters, extension: tryFilters, listener: makeListeners, route: makeRoutes, secret: makeClusters}
+	answeredFrom = [kinds]int{cluster: makeClusters, endpoint: makeClusters, extension: tryFilters, listener: makeListeners, route: makeListeners, secret: makeClusters}
 )
 
 func (s *stream) done() bool { return s.target != nil && s.step == len(steps) }
@@ -140,6 +140,7 @@ func (s *stream) begin(g *generation) {
 		clear(sub.awaited)
 		sub.unsure = sub.unsure || !follows
 	}
+	s.subs[secret].unsure = true // they may have changed with the snapshot and unseen in it
 	s.report(func(n *status.Node) { n.Unknown = v == nil })
 }
 
@@ -252,7 +253,7 @@ func (s *stream) stopTimer() {
 func (s *stream) mustHold() bool {
 	switch s.step {
 	case makeClusters:
-		return s.refused(cluster, endpoint)
+		return s.refused(cluster, endpoint, secret)
 	case tryFilters:
 		return s.refused(extension)
 	case awaitRoutes:

@@ -22,6 +22,12 @@ func TestEnvoyAcceptsPolicies(t *testing.T) {
 // validate lets Envoy judge what node gets of s.
 func validate(t *testing.T, s snapshot.Snapshot, node string) {
 	t.Helper()
+	validateIn(t, t.TempDir(), s, node)
+}
+
+// validateIn is validate with Envoy in dir.
+func validateIn(t *testing.T, dir string, s snapshot.Snapshot, node string) {
+	t.Helper()
 	set, err := xds.Resources(s, node, gatewayAddr, wasmFilter)
 	if err != nil {
 		t.Fatal(err)
@@ -34,13 +40,41 @@ func validate(t *testing.T, s snapshot.Snapshot, node string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file := filepath.Join(t.TempDir(), "envoy.json")
+	file := filepath.Join(dir, "envoy.json")
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if out, err := exec.CommandContext(ctx, envoyPath, "--mode", "validate", "-c", file).CombinedOutput(); err != nil {
+	bin, err := filepath.Abs(envoyPath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(ctx, bin, "--mode", "validate", "-c", file)
+	cmd.Dir = dir
+	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
+}
+
+// The static file names its secrets, and Envoy finds them where it says.
+func TestEnvoyAcceptsAMesh(t *testing.T) {
+	r := start(t, withIdentity)
+	s := worlds()["mesh"]
+	r.publish(s)
+	b, err := r.store.View(s.Version).Mesh("default.web", "default")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, content := range map[string][]byte{"identity%2Fdefault/tls.crt": b.CertPEM, "identity%2Fdefault/tls.key": b.KeyPEM, "roots%2Fdefault/ca.crt": b.RootsPEM} {
+		file := filepath.Join(dir, "secrets", name)
+		if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	validateIn(t, dir, s, "default.web")
 }

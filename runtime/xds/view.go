@@ -120,6 +120,9 @@ func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway
 	if p.listener, err = encode(listener, l.Name, asks, m); err != nil {
 		return nil, fail(l.Sources, err)
 	}
+	if l.TLS != "" {
+		p.listener.needs(envoy.MeshSecrets(l.TLS))
+	}
 	for _, t := range l.Targets.All() {
 		p.clusters = append(p.clusters, t.Cluster)
 	}
@@ -159,7 +162,7 @@ func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway
 		// Messages of one type, one after the other, are their union.
 		wire = appendBytes(wire, routeConfigurationVirtualHosts, b)
 	}
-	p.routes = newResource(route, l.Name, nil, wire)
+	p.routes = newResource(route, l.Name, versionOf(wire), wire)
 	return p, errors.Join(errs...)
 }
 

@@ -11,6 +11,7 @@ import (
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
 )
@@ -22,11 +23,14 @@ type Set struct {
 	Extensions []*corev3.TypedExtensionConfig
 	Listeners  []*listenerv3.Listener
 	Routes     []*routev3.RouteConfiguration
+	// Secrets are what comes over SDS. The content is in no Set.
+	Secrets []Secret
 }
 
 // Bootstrap returns a configuration file that holds all of s and needs no
 // xDS server: what came over EDS, ECDS and RDS stands in the clusters and
-// listeners that asked for it. `envoy --mode validate` judges it with Envoy's own code.
+// listeners that asked for it, and secrets are files (Secret.Files) that are
+// not there. `envoy --mode validate` judges it with Envoy's own code.
 func (s Set) Bootstrap(nodeID string) (*bootstrapv3.Bootstrap, error) {
 	assignments := map[string]*endpointv3.ClusterLoadAssignment{}
 	for _, a := range s.Endpoints {
@@ -40,7 +44,7 @@ func (s Set) Bootstrap(nodeID string) (*bootstrapv3.Bootstrap, error) {
 	for _, e := range s.Extensions {
 		extensions[e.Name] = e.TypedConfig
 	}
-	static := &bootstrapv3.Bootstrap_StaticResources{}
+	resources := &bootstrapv3.Bootstrap_StaticResources{}
 	for _, c := range s.Clusters {
 		if c.GetType() == clusterv3.Cluster_EDS {
 			c = proto.CloneOf(c)
@@ -48,7 +52,15 @@ func (s Set) Bootstrap(nodeID string) (*bootstrapv3.Bootstrap, error) {
 			c.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 			c.EdsClusterConfig = nil
 		}
-		static.Clusters = append(static.Clusters, c)
+		if len(c.TransportSocketMatches) > 0 {
+			c = proto.CloneOf(c)
+			for _, m := range c.TransportSocketMatches {
+				if err := static(m.TransportSocket, &tlsv3.UpstreamTlsContext{}); err != nil {
+					return nil, fmt.Errorf("cluster %q: %w", c.GetName(), err)
+				}
+			}
+		}
+		resources.Clusters = append(resources.Clusters, c)
 	}
 	for _, l := range s.Listeners {
 		if l.GetName() == TrialListener {
@@ -58,11 +70,14 @@ func (s Set) Bootstrap(nodeID string) (*bootstrapv3.Bootstrap, error) {
 		if err != nil {
 			return nil, fmt.Errorf("listener %q: %w", l.GetName(), err)
 		}
-		static.Listeners = append(static.Listeners, l)
+		resources.Listeners = append(resources.Listeners, l)
+	}
+	for _, secret := range s.Secrets {
+		resources.Secrets = append(resources.Secrets, secret.inFiles())
 	}
 	return &bootstrapv3.Bootstrap{
 		Node:            &corev3.Node{Id: nodeID, Cluster: "meshc"},
-		StaticResources: static,
+		StaticResources: resources,
 	}, nil
 }
 
@@ -71,6 +86,11 @@ func (s Set) Bootstrap(nodeID string) (*bootstrapv3.Bootstrap, error) {
 func whole(l *listenerv3.Listener, routes map[string]*routev3.RouteConfiguration, extensions map[string]*anypb.Any) (*listenerv3.Listener, error) {
 	l = proto.CloneOf(l)
 	for _, chain := range l.FilterChains {
+		if chain.TransportSocket != nil {
+			if err := static(chain.TransportSocket, &tlsv3.DownstreamTlsContext{}); err != nil {
+				return l, err
+			}
+		}
 		for _, f := range chain.Filters {
 			if f.GetConfigDiscovery() != nil {
 				f.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: extensions[f.Name]}
@@ -98,4 +118,25 @@ func whole(l *listenerv3.Listener, routes map[string]*routev3.RouteConfiguration
 		}
 	}
 	return l, nil
+}
+
+// static lets a socket, of which context is the type, find its secrets in the
+// file that it stands in.
+func static(socket *corev3.TransportSocket, context interface {
+	message
+	GetCommonTlsContext() *tlsv3.CommonTlsContext
+}) error {
+	if err := socket.GetTypedConfig().UnmarshalTo(context); err != nil {
+		return err
+	}
+	common := context.GetCommonTlsContext()
+	for _, s := range common.GetTlsCertificateSdsSecretConfigs() {
+		s.SdsConfig = nil
+	}
+	if s := common.GetCombinedValidationContext().GetValidationContextSdsSecretConfig(); s != nil {
+		s.SdsConfig = nil
+	}
+	config, err := pack(context)
+	socket.ConfigType = &corev3.TransportSocket_TypedConfig{TypedConfig: config}
+	return err
 }

@@ -52,6 +52,10 @@ func Cluster(c snapshot.Cluster, assignment *endpointv3.ClusterLoadAssignment) (
 		out.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
 		out.LoadAssignment = assignment
 	}
+	var err error
+	if out.TransportSocketMatches, err = transportSockets(c); err != nil {
+		return nil, err
+	}
 	for i, check := range c.Checks.All() {
 		h, err := healthCheck(c, i, check)
 		if err != nil {

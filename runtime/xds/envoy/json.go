@@ -26,6 +26,10 @@ func (s Set) JSON() ([]byte, error) {
 		Extensions []json.RawMessage `json:"extensions,omitempty"`
 		Listeners  []json.RawMessage `json:"listeners"`
 		Routes     []json.RawMessage `json:"routes"`
+		Secrets    []string          `json:"secrets,omitempty"`
+	}
+	for _, secret := range s.Secrets {
+		out.Secrets = append(out.Secrets, secret.Name)
 	}
 	var err error
 	for _, c := range s.Clusters {

@@ -28,6 +28,8 @@ const (
 	streamIdleTimeout = 5 * time.Minute
 	// tcpIdleTimeout ends a TCP connection on which nothing moves.
 	tcpIdleTimeout = time.Hour
+	// maxStreams is how many requests one HTTP/2 connection may have open.
+	maxStreams = 1024
 )
 
 // Listener returns the LDS resource of l. gateway is where the gateway
@@ -41,6 +43,19 @@ func Listener(l snapshot.Listener, gateway netip.AddrPort, uses []Use) (*listene
 	}
 	var chain []*listenerv3.Filter
 	var last *listenerv3.Filter
+	var socket *corev3.TransportSocket
+	if l.TLS != "" {
+		if socket, err = downstreamSocket(l); err != nil {
+			return nil, err
+		}
+		if l.Access.Enforced {
+			access, err := accessFilter(l)
+			if err != nil {
+				return nil, err
+			}
+			chain = append(chain, access)
+		}
+	}
 	switch l.Protocol {
 	case snapshot.HTTP:
 		last, err = connectionManager(l, uses)
@@ -58,7 +73,7 @@ func Listener(l snapshot.Listener, gateway netip.AddrPort, uses []Use) (*listene
 	return checked(&listenerv3.Listener{
 		Name:             l.Name,
 		Address:          address,
-		FilterChains:     []*listenerv3.FilterChain{{Filters: append(chain, last)}},
+		FilterChains:     []*listenerv3.FilterChain{{Filters: append(chain, last), TransportSocket: socket}},
 		TrafficDirection: trafficDirection(l.Direction),
 	})
 }
@@ -161,6 +176,9 @@ func connectionManager(l snapshot.Listener, uses []Use) (*listenerv3.Filter, err
 		HttpProtocolOptions: &corev3.Http1ProtocolOptions{
 			AcceptHttp_10:  true,
 			EnableTrailers: true,
+		},
+		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
+			MaxConcurrentStreams: wrapperspb.UInt32(maxStreams),
 		},
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
 			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_ALLOW,

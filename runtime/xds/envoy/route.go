@@ -29,17 +29,37 @@ func VirtualHost(v snapshot.VirtualHost, perRoute map[string][]string) (*routev3
 			return nil, fmt.Errorf("domain %q: a star may only stand alone or for a port", d)
 		}
 	}
-	for _, r := range v.Routes.All() {
-		route, err := httpRoute(r)
-		if err == nil {
-			route.TypedPerFilterConfig, err = enabledFilters(r, perRoute)
+	for _, whole := range v.Routes.All() {
+		for _, r := range byHost(whole) {
+			route, err := httpRoute(r)
+			if err == nil {
+				route.TypedPerFilterConfig, err = enabledFilters(r, perRoute)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("route %q: %w", r.Name, err)
+			}
+			out.Routes = append(out.Routes, route)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("route %q: %w", r.Name, err)
-		}
-		out.Routes = append(out.Routes, route)
 	}
 	return checked(out)
+}
+
+// byHost splits a route whose Host comes from the path: for paths that the
+// expression does not match, Envoy would send the path itself as Host.
+func byHost(r snapshot.Route) []snapshot.Route {
+	if r.Host.PathRegex == "" {
+		return []snapshot.Route{r}
+	}
+	met, other := r, r
+	other.Host = snapshot.HostRewrite{}
+	if r.PathPrefix == "/" {
+		met.PathPrefix, met.PathRegex = "", r.Host.PathRegex
+	} else {
+		met.Headers = snapshot.ListOf(append(r.Headers.Slice(), snapshot.HeaderMatch{
+			Name: ":path", Regex: "(?:" + r.Host.PathRegex + `)(?:\?.*)?`,
+		})...)
+	}
+	return []snapshot.Route{met, other}
 }
 
 // enabledFilters returns what turns on the filters that r names.
