@@ -229,7 +229,7 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 			s.log.Warn("MESHC_XDS_UNORDERED is set: Envoys will lose requests when the configuration changes")
 		}
 		s.xds = xds.New(xds.Config{
-			GatewayAddr: envoyGateway, Filter: envoyFilter, Board: &s.board, Log: s.log,
+			GatewayAddr: envoyGateway, Filter: envoyFilter, Identities: s.identity, Board: &s.board, Log: s.log,
 			Unordered: unordered,
 		})
 		metrics.MustRegister(s.xds)
