@@ -45,6 +45,7 @@ type listener struct {
 	// local is where an inbound hands its traffic on.
 	local   snapshot.Endpoint
 	plugins []*plugin // in order
+	uses    []*use    // of the other kinds
 }
 
 // name is the listener's name in the snapshot and in Envoy, as Kuma has it.

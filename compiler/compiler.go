@@ -3,8 +3,8 @@
 // A compile is a visible list of passes over one build: resolve finds out what
 // the documents define together, attach decides which policy and which
 // clusters every listener gets, order puts everything in its one order and
-// finds what collides there, runPlugins gives the listeners that are left their
-// filters, lower writes the snapshot's plain values. Each
+// finds what collides there, runPlugins and runKinds give the listeners that are
+// left their filters, lower writes the snapshot's plain values. Each
 // pass reads what those before it left and reports what it finds; none stops
 // the others, so one run shows every mistake.
 package compiler
@@ -24,8 +24,14 @@ type Compiler struct {
 	Modules func(*schema.Document) (m *schema.Module, looked bool)
 	// Check may be nil.
 	Check Check
+	// Kinds are the policy kinds. They must not change between compiles.
+	Kinds []Kind
 
 	plugins      memo[*schema.Document, *plugin]
+	uses         memo[useKey, *use]
+	viewUses     memo[*schema.Document, *viewUses] // of a dataplane
+	targets      memo[targetKey, *targeted]
+	callClusters memo[string, *lowered]        // by name
 	selected     memo[*schema.Document, []int] // of a dataplane, among the plugins of its mesh
 	rulesets     memo[rulesetKey, *ruleset]
 	services     memo[*schema.Document, []*service] // of one Kubernetes or Kong document
@@ -82,6 +88,7 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 		attach,
 		order,
 		runPlugins,
+		runKinds,
 		lower,
 	} {
 		pass(b)
@@ -96,6 +103,10 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	c.kongRoutes.endCompile()
 	c.proxies.endCompile()
 	c.plugins.endCompile()
+	c.uses.endCompile()
+	c.viewUses.endCompile()
+	c.targets.endCompile()
+	c.callClusters.endCompile()
 	c.selected.endCompile()
 	diag.Sort(b.diags)
 	diag.Sort(b.unsupported)
@@ -141,6 +152,10 @@ type build struct {
 	// runPlugins
 	plugins        []*pluginUse      // those that run somewhere, in order
 	gatewayFilters []snapshot.Filter // in order
+
+	// runKinds
+	calls    []call        // that filters make
+	reported map[once]bool // of addOnce
 
 	// lower
 	out snapshot.Snapshot

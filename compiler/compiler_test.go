@@ -65,7 +65,8 @@ func TestCompile(t *testing.T) {
 func outputs(t *testing.T, ar *txtar.Archive) []txtar.File {
 	docs, diags := load(t, inputs(ar))
 	c := compiler.New()
-	c.Check, c.Modules = checkModule, func(d *schema.Document) (*schema.Module, bool) {
+	c.Kinds, c.Check = testKinds(), checkUse
+	c.Modules = func(d *schema.Document) (*schema.Module, bool) {
 		for _, f := range ar.Files {
 			if f.Name == "in/"+d.Body.(*meshc.WasmPlugin).Conf.Module.Path {
 				return moduleOf(string(f.Data)), true

@@ -244,7 +244,8 @@ func (b *build) lowerRouteHost(h *routeHost) snapshot.VirtualHost {
 		}
 		if h.owner != nil {
 			rest := h.owner.lower(h.owner.service.whole, "http")
-			rest.Headers, rest.Filters = snapshot.ListOf(authority(alternatives(h.owned))), h.owner.plugins.list()
+			rest.Headers = snapshot.ListOf(authority(alternatives(h.owned)))
+			h.owner.plugins.fill(&rest)
 			routes = append(routes, rest)
 			from(h.owner)
 		}
@@ -265,7 +266,7 @@ func (r *routeUse) lower() snapshot.Route {
 	to.Methods, to.Headers, to.Rewrite = out.Methods, out.Headers, out.Rewrite
 	to.HostFromEndpoint = to.HostFromEndpoint && !r.preserveHost
 	out = to
-	out.Filters = r.plugins.list()
+	r.plugins.fill(&out)
 	if r.authority != "" {
 		out.Headers = snapshot.ListOf(append(out.Headers.Slice(), authority(r.authority))...)
 	}

@@ -91,7 +91,7 @@ func (f *moduleFolder) edit(t *rapid.T) {
 }
 
 func (f *moduleFolder) use(c *compiler.Compiler) {
-	c.Check = checkModule
+	c.Kinds, c.Check = testKinds(), checkUse
 	c.Modules = func(d *schema.Document) (*schema.Module, bool) {
 		switch d.Body.(*meshc.WasmPlugin).Conf.Module.Path {
 		case "a.wasm":

@@ -81,7 +81,7 @@ func (b *build) lowerGateway() snapshot.Proxy {
 			return b.c.hosts.get(h.service, inputs, func() snapshot.VirtualHost {
 				name := h.service.whole
 				to := h.lower(name, "http")
-				to.Filters = h.plugins.list()
+				h.plugins.fill(&to)
 				return lowerHost(name, h.domains, []snapshot.Route{to}, sources(h.policies(), h.service.docs...))
 			})
 		}),
@@ -101,12 +101,15 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 		for _, p := range l.plugins {
 			inputs = append(inputs, p)
 		}
+		for _, u := range l.uses {
+			inputs = append(inputs, u)
+		}
 	}
 	id := v.doc.Mesh + "." + v.doc.Name
 	return b.c.proxies.get(id, inputs, func() snapshot.Proxy {
 		listeners := make([]snapshot.Listener, len(v.listeners))
 		for i := range v.listeners {
-			listeners[i] = lowerListener(v.doc, &v.listeners[i])
+			listeners[i] = b.c.lowerListener(v.doc, &v.listeners[i])
 		}
 		p := snapshot.Proxy{ID: id, Mesh: v.doc.Mesh, Listeners: snapshot.ListOf(listeners...)}
 		p.Digest = p.Sum()
@@ -114,11 +117,11 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 	})
 }
 
-func lowerListener(doc *schema.Document, l *listener) snapshot.Listener {
+func (c *Compiler) lowerListener(doc *schema.Document, l *listener) snapshot.Listener {
 	out := snapshot.Listener{
 		Name: l.name(), Direction: l.direction, Protocol: l.protocol,
 		Address: l.address, Port: l.port, Service: l.service,
-		Filters: lowerFilters(l.plugins), Sources: sources(l.policies(), doc),
+		Filters: c.filters(l), Sources: sources(l.policies(), doc),
 	}
 	route := l.lower(l.service, "tcp")
 	if l.direction == snapshot.Inbound {
@@ -214,6 +217,10 @@ func (b *build) lowerClusters() []*lowered {
 	for _, k := range locals {
 		names = append(names, localName(k.endpoint))
 	}
+	calls := b.uniteCalls()
+	for _, c := range calls {
+		names = append(names, callName(c.hostPort))
+	}
 	order.order(names, strings.Compare)
 	out := make([]*lowered, order.length)
 	for i, u := range uses {
@@ -226,6 +233,10 @@ func (b *build) lowerClusters() []*lowered {
 		at := &out[order.places[i]]
 		k.before = *at
 		*at = b.c.locals.get(k, nil, func() *lowered { return lowerLocal(names[i], k) })
+	}
+	for i, c := range calls {
+		name := names[len(uses)+len(locals)+i]
+		out[order.places[len(uses)+len(locals)+i]] = b.c.callClusters.get(name, []any{strings.Join(c.sources.Slice(), "\n")}, func() *lowered { return lowerCall(name, c) })
 	}
 	return out
 }

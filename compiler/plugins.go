@@ -295,11 +295,6 @@ func (b *build) reportUnattached(p *pluginUse) {
 	b.reportMissing("", diag.CodeMatchesNothing, diag.Warning, p.doc, []any{"conf", field}, why+", so "+describe(p.doc)+" runs nowhere", hint)
 }
 
-// lowerFilters makes the filters of a listener.
-func lowerFilters(plugins []*plugin) snapshot.List[snapshot.Filter] {
-	return snapshot.ListOfFunc(len(plugins), func(i int) snapshot.Filter { return plugins[i].filter })
-}
-
 // lowerBlobs makes the blobs of all filters.
 func (b *build) lowerBlobs() snapshot.List[snapshot.Blob] {
 	var out []snapshot.Blob

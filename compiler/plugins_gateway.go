@@ -16,8 +16,9 @@ type gatewayPlugins struct {
 
 // routePlugins are the plugins of a route of the gateway; nil for none.
 type routePlugins struct {
-	names snapshot.List[string] // sorted
-	input any                   // the same for a memo
+	names   snapshot.List[string] // sorted
+	service string                // that of the route, where filters are to know
+	input   any                   // the same for a memo
 }
 
 func (r *routePlugins) list() snapshot.List[string] {
@@ -25,6 +26,13 @@ func (r *routePlugins) list() snapshot.List[string] {
 		return snapshot.List[string]{}
 	}
 	return r.names
+}
+
+// fill says on a route of the gateway what runs on it.
+func (r *routePlugins) fill(to *snapshot.Route) {
+	if r != nil {
+		to.Filters, to.Service = r.names, r.service
+	}
 }
 
 // appendInput adds what a memo of something made with r depends on.
@@ -132,7 +140,7 @@ func (g *gatewayPlugins) of(s *service, route string) *routePlugins {
 	var r *routePlugins
 	if len(names) > 0 {
 		slices.Sort(names)
-		r = &routePlugins{snapshot.ListOf(names...), strings.Join(names, " ")} // no name has a blank
+		r = &routePlugins{names: snapshot.ListOf(names...), input: strings.Join(names, " ")} // no name has a blank
 	}
 	if plain {
 		g.plain[s.mesh] = r

@@ -130,7 +130,7 @@ func (w *wishes) wholeKind() {
 	switch w.doc.Kind {
 	case "TrafficPermission":
 		w.notEnforced([]any{"type"}, what, "every client would be let in; remove the document to accept that")
-	case "TrafficLog", "TrafficTrace", "HealthCheck", "FaultInjection", "Retry", "Timeout", "CircuitBreaker", "ProxyTemplate",
+	case "TrafficLog", "TrafficTrace", "HealthCheck", "Retry", "Timeout", "CircuitBreaker", "ProxyTemplate",
 		"Zone", "Secret", "GlobalSecret":
 		w.notApplied([]any{"type"}, what+" has no effect in this build", "")
 	}

@@ -83,7 +83,7 @@ type documents struct {
 func newDocuments(roots []string, stdin io.Reader, p purpose) *documents {
 	d := &documents{paths: roots, reader: files.NewReader(roots, stdin), loader: schema.NewLoader(), compiler: compiler.New(), purpose: p}
 	d.loader.CheckRaw(raw.Check)
-	d.compiler.Modules, d.compiler.Check = d.sources.Module, checkFilter
+	d.compiler.Modules, d.compiler.Check, d.compiler.Kinds = d.sources.Module, checkFilter, compilerKinds()
 	return d
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/meshc/meshc/compiler"
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/plugins"
 	"github.com/meshc/meshc/plugins/builtin"
@@ -33,6 +34,28 @@ func useOf(f snapshot.Filter, tcp bool, blob string) plugins.Use {
 		u.Digest = f.Blob.String()
 	}
 	return u
+}
+
+// compilerKinds are the policy kinds as the compiler sees them.
+func compilerKinds() []compiler.Kind {
+	out := make([]compiler.Kind, len(builtin.Kinds))
+	for i, k := range builtin.Kinds {
+		out[i].Name = k.Name
+		for _, p := range k.Policies {
+			out[i].Policies = append(out[i].Policies, compiler.Policy{
+				Document: p.Document, Side: compiler.Side(p.Side), HTTP: p.HTTP, TCP: p.TCP, Inbound: p.Inbound, Gateway: p.Gateway,
+				Resolve: func(a compiler.Attachment) compiler.Resolved {
+					r := p.Resolve(plugins.Attachment(a))
+					to := compiler.Resolved{Config: r.Config, Calls: r.Calls}
+					for _, w := range r.Wrong {
+						to.Wrong = append(to.Wrong, compiler.Wrong(w))
+					}
+					return to
+				},
+			})
+		}
+	}
+	return out
 }
 
 // checkFilter returns what is wrong with a filter; see compiler.Check.

@@ -14,7 +14,7 @@ var Kind = plugins.Kind{
 	Check: check,
 	Policies: []plugins.Policy{{
 		Document: "kuma/FaultInjection",
-		Side:     plugins.PerTarget, Together: true, HTTP: true, Gateway: true,
+		Side:     plugins.PerTarget, HTTP: true, Gateway: true,
 		Resolve: resolve,
 	}},
 	Envoy: envoy,

@@ -1,0 +1,252 @@
+package compiler
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/kuma"
+)
+
+// use is what a policy of a kind means somewhere. It is not changed once made,
+// and the same pointer means the same content.
+type use struct {
+	filter snapshot.Filter // without Config where there is nothing to do
+	// routed says that at the gateway it is for routes alone, never for what has none.
+	routed bool
+	calls  []string // host:port
+	found  []diag.Diagnostic
+}
+
+// useKey is all that a use is made from: kind is an index of Compiler.Kinds,
+// policy one of its Policies. The documents stand in the place of their text in at.
+type useKey struct {
+	kind, policy int
+	doc, mesh    *schema.Document // mesh may be nil
+	at           Attachment
+}
+
+// viewUses are the uses of a dataplane's listeners, in their order.
+type viewUses struct {
+	uses  [][]*use
+	found []diag.Diagnostic
+}
+
+// runKinds gives listeners the filters of the kinds whose documents select
+// them, and the routes of the gateway likewise.
+func runKinds(b *build) {
+	for i := range b.views {
+		v := &b.views[i]
+		own := b.c.viewUses.get(v.doc, b.viewInputs(v), func() *viewUses { return b.usesOf(v) })
+		b.addOnce(own.found)
+		for j := range v.listeners {
+			l := &v.listeners[j]
+			l.uses = own.uses[j]
+			b.note(l.uses)
+		}
+	}
+	b.attachGatewayUses()
+}
+
+// eachPolicy calls f for all policies that documents of mesh may be of.
+func (b *build) eachPolicy(mesh string, f func(kind, policy int, p *Policy, r *ruleset)) {
+	for i := range b.c.Kinds {
+		for j := range b.c.Kinds[i].Policies {
+			p := &b.c.Kinds[i].Policies[j]
+			if r := b.rules(p.Document, mesh); r != nil {
+				f(i, j, p, r)
+			}
+		}
+	}
+}
+
+// viewInputs is all that the uses of v depend on, for a memo.
+func (b *build) viewInputs(v *view) []any {
+	inputs := []any{b.meshes[v.doc.Mesh]}
+	targets := false
+	b.eachPolicy(v.doc.Mesh, func(_, _ int, p *Policy, r *ruleset) {
+		inputs = append(inputs, r)
+		targets = targets || p.Side == PerTarget
+	})
+	if len(inputs) == 1 {
+		return nil
+	}
+	for i := range v.listeners {
+		l := &v.listeners[i]
+		inputs = append(inputs, l.name(), l.protocol)
+		if targets {
+			for _, a := range l.arms {
+				inputs = append(inputs, a.service, a.name)
+			}
+		}
+	}
+	return inputs
+}
+
+// usesOf matches the policies with the listeners of v.
+func (b *build) usesOf(v *view) *viewUses {
+	out := &viewUses{uses: make([][]*use, len(v.listeners))}
+	dp := v.doc.Body.(*kuma.Dataplane)
+	at := Attachment{Proxy: v.doc.Mesh + "." + v.doc.Name, MeshName: v.doc.Mesh, Address: dp.Networking.Address}
+	if len(v.tags) > 0 {
+		at.Service = v.tags[0][kuma.ServiceTag]
+	}
+	b.eachPolicy(v.doc.Mesh, func(kind, policy int, p *Policy, r *ruleset) {
+		for i := range v.listeners {
+			l := &v.listeners[i]
+			if !p.actsOn(l.direction, l.protocol) {
+				continue
+			}
+			at := at
+			at.Direction, at.TCP, at.Destination = string(l.direction), l.protocol == snapshot.TCP, l.service
+			b.match(p, r, v.tags, l.service, l.arms, out, func(doc *schema.Document, cluster string) {
+				at.Cluster = cluster
+				if u := b.use(kind, policy, doc, at); u.filter.Config != "" || len(u.found) > 0 {
+					out.uses[i] = append(out.uses[i], u)
+				}
+			})
+		}
+	})
+	return out
+}
+
+// actsOn reports whether p is for such listeners of a dataplane.
+func (p *Policy) actsOn(d snapshot.Direction, protocol snapshot.Protocol) bool {
+	if d == snapshot.Inbound && !(p.Side == PerProxy && p.Inbound) {
+		return false
+	}
+	return protocol == snapshot.HTTP && p.HTTP || protocol == snapshot.TCP && p.TCP
+}
+
+// match calls f for each policy of r that applies to traffic of whoever has
+// tags to service over arms, and with the cluster where it is for one alone.
+func (b *build) match(p *Policy, r *ruleset, tags []map[string]string, service string, arms []arm, out *viewUses, f func(*schema.Document, string)) {
+	var doc *schema.Document
+	switch p.Side {
+	case PerTarget:
+		b.matchTargets(r, tags, arms, out, f)
+		return
+	case PerService:
+		doc = r.of(tags...).winner(service)
+	case PerProxy:
+		doc = r.of(tags...).winner("")
+	}
+	if doc != nil {
+		f(doc, "")
+	}
+}
+
+// use returns what a policy means at a place.
+func (b *build) use(kind, policy int, doc *schema.Document, at Attachment) *use {
+	key := useKey{kind, policy, doc, b.meshes[doc.Mesh], at}
+	return b.c.uses.get(key, nil, func() *use { return makeUse(b.c.Kinds[kind].Name, &b.c.Kinds[kind].Policies[policy], key, b.c.Check) })
+}
+
+func makeUse(kind string, p *Policy, k useKey, check Check) *use {
+	k.at.Policy = k.doc.JSON
+	if k.mesh != nil {
+		k.at.Mesh = k.mesh.JSON
+	}
+	r := p.Resolve(k.at)
+	u := &use{calls: r.Calls, routed: p.Side == PerTarget}
+	for _, w := range r.Wrong {
+		doc, code, severity := k.doc, diag.CodeInvalid, diag.Error
+		if w.InMesh && k.mesh != nil {
+			doc = k.mesh
+		}
+		if w.Warning {
+			code, severity = diag.CodeNotApplied, diag.Warning
+		}
+		u.found = append(u.found, finding(code, severity, doc, w.Path, w.Message, w.Hint))
+	}
+	if r.Config == "" {
+		return u
+	}
+	from := []*schema.Document{k.doc}
+	if k.mesh != nil {
+		from = append(from, k.mesh)
+	}
+	u.filter = snapshot.Filter{Name: k.doc.Mesh + "/" + k.doc.Name, Kind: kind, Config: r.Config, Sources: sources(nil, from...)}
+	if k.at.Cluster != "" {
+		u.filter.Name += "@" + k.at.Cluster
+	}
+	var clusters []string
+	for _, c := range r.Calls {
+		clusters = append(clusters, callName(c))
+	}
+	slices.Sort(clusters)
+	u.filter.Clusters = snapshot.ListOf(slices.Compact(clusters)...)
+	if check != nil {
+		for _, wrong := range check(u.filter, k.at.TCP, "") {
+			u.found = append(u.found, finding(diag.CodeInvalid, diag.Error, k.doc, nil, fmt.Sprintf("%s cannot work: %s", describe(k.doc), wrong), ""))
+		}
+	}
+	return u
+}
+
+// note reports what uses have found, each once, and remembers what they call.
+func (b *build) note(uses []*use) {
+	for _, u := range uses {
+		if len(u.found) > 0 {
+			b.addOnce(u.found)
+		}
+		for _, c := range u.calls {
+			b.calls = append(b.calls, call{c, u.filter.Sources})
+		}
+	}
+}
+
+// addOnce reports what has not been reported before: one document may be wrong
+// in the same way wherever it applies.
+func (b *build) addOnce(found []diag.Diagnostic) {
+	for _, d := range found {
+		if b.reported == nil {
+			b.reported = map[once]bool{}
+		}
+		if k := (once{d.Code, d.Place, d.Message}); !b.reported[k] {
+			b.reported[k] = true
+			b.diags = append(b.diags, d)
+		}
+	}
+}
+
+type once struct {
+	code    string
+	place   diag.Place
+	message string
+}
+
+// orderFilters puts filters in the order in which they run: that of their kinds.
+func (c *Compiler) orderFilters(filters []snapshot.Filter) []snapshot.Filter {
+	slices.SortStableFunc(filters, func(x, y snapshot.Filter) int {
+		if x.Kind == y.Kind {
+			return 0
+		}
+		return cmp.Compare(c.kindIndex(x.Kind), c.kindIndex(y.Kind))
+	})
+	return filters
+}
+
+func (c *Compiler) kindIndex(name string) int {
+	return slices.IndexFunc(c.Kinds, func(k Kind) bool { return k.Name == name })
+}
+
+// filters returns the filters of l, in the order in which they run.
+func (c *Compiler) filters(l *listener) snapshot.List[snapshot.Filter] {
+	if len(l.plugins) == 0 && len(l.uses) == 0 {
+		return snapshot.List[snapshot.Filter]{}
+	}
+	out := make([]snapshot.Filter, 0, len(l.plugins)+len(l.uses))
+	for _, p := range l.plugins {
+		out = append(out, p.filter)
+	}
+	for _, u := range l.uses {
+		if u.filter.Config != "" {
+			out = append(out, u.filter)
+		}
+	}
+	return snapshot.ListOf(c.orderFilters(out)...)
+}
