@@ -103,6 +103,7 @@ func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapsho
 	}
 	l := &listener{
 		gen: b.gen, name: spec.Name, proxy: proxy, sources: spec.Sources, direction: spec.Direction, protocol: spec.Protocol, service: spec.Service, digest: spec.Digest,
+		idleTimeout: time.Duration(spec.IdleTimeout), connectAttempts: spec.ConnectAttempts,
 	}
 	if spec.Direction == snapshot.Gateway {
 		l.address = b.cfg.Gateway

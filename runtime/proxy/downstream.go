@@ -66,8 +66,9 @@ func (d *downstream) enter(phase uint32) {
 }
 
 func (d *downstream) serve() {
-	defer d.codec.Close()
 	s := &d.stream
+	defer d.codec.Close()
+	defer s.stopTimer()
 	for {
 		d.enter(phaseIdle)
 		// Either this sees draining, or drain sees the idle connection.
@@ -152,16 +153,6 @@ func (d *downstream) check(now int64) {
 		// Nobody reads from the client now, so nobody else would notice.
 		if gone, _ := peek(d.nc); gone {
 			d.stream.abort(seq, errClientGone)
-			return
-		}
-		fallthrough
-	case phaseBusy:
-		if waited > cfg.StreamIdleTimeout {
-			d.stream.abort(seq, errStalled)
-		}
-	case phaseTunnel:
-		if d.tunnel.stalled(now, cfg.StreamIdleTimeout) {
-			d.stream.abort(seq, errStalled)
 		}
 	}
 }

@@ -16,34 +16,47 @@ import (
 // errReplied says that a filter's reply, or its reset, made the upstream superfluous.
 var errReplied = errors.New("answered here")
 
-// lastWords is how long writing to the client may go on once a stream has stalled.
-const lastWords = time.Second
-
 // connectError is an endpoint that could not be connected to.
 type connectError struct{ err error }
 
 func (e *connectError) Error() string { return e.err.Error() }
 func (e *connectError) Unwrap() error { return e.err }
 
-// abort gives the stream up, from any goroutine, if seq still names it.
+// abort gives the stream up, from any goroutine, if seq still names it. One
+// that is overdue ends with an answer, and when it is so again, without.
 func (s *stream) abort(seq uint64, cause error) {
+	late, _ := cause.(*overdue)
 	s.mu.Lock()
-	if s.d.seq.Load() != seq || s.cause != nil && s.cause != errReplied {
+	again := s.cause != nil && s.cause != errReplied
+	if s.d.seq.Load() != seq || again && late == nil {
 		s.mu.Unlock()
 		return
 	}
-	s.cause = cause
+	if !again {
+		s.cause = cause
+	}
 	chain := s.chain
 	s.letGo()
-	if cause == errStalled {
-		s.d.codec.SetReadDeadline(past)
-		// It may be the client that takes nothing. Else there may be an answer to write.
+	switch {
+	case late == nil:
+	case again:
+		s.d.codec.SetWriteDeadline(past)
+		s.hurried = true
+	case s.begun.Load(): // it may be the client that takes nothing
 		s.d.codec.SetWriteDeadline(time.Now().Add(lastWords))
+		s.hurried = true
 	}
 	s.mu.Unlock()
-	if chain != nil {
-		chain.Reset()
+	if chain == nil {
+		return
 	}
+	if late != nil && !again && !chain.Replied() {
+		chain.Reply(*late.reply(s.requestRead.Load()))
+		if chain.Replied() {
+			return
+		}
+	}
+	chain.Reset()
 }
 
 // Abandon is part of filter.Host.
@@ -133,11 +146,11 @@ func (s *stream) failure(err error) *filter.Reply {
 	}
 	cause := s.aborted()
 	var request *http1.Error
+	late, _ := cause.(*overdue)
 	switch {
 	case cause == nil:
-	case cause == errStalled:
-		s.d.codec.CloseAfter()
-		return &filter.Reply{Status: 504, Body: []byte("stream timeout"), GRPCStatus: -1, Details: "stream_idle_timeout"}
+	case late != nil:
+		return late.reply(s.requestRead.Load())
 	case errors.As(cause, &request) && request.Err == nil:
 		// The client broke the protocol in the body of its request.
 		s.d.codec.CloseAfter()
@@ -209,9 +222,7 @@ func (s *stream) reply(r *filter.Reply) {
 func (s *stream) replying(h *filter.Headers) {
 	r := s.route
 	if r == nil {
-		if vh := s.l.host(s.request.Value(":authority")); vh != nil {
-			r = vh.match(&s.request)
-		}
+		r = s.l.route(&s.request)
 	}
 	if r != nil {
 		r.responseHeaders.apply(h)

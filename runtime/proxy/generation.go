@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/runtime/filter"
@@ -66,6 +67,9 @@ type listener struct {
 	domains   *domains
 	split     split          // TCP, UDP
 	ranges    []netip.Prefix // of the clients that may connect; none: all
+	// For TCP: idleTimeout is 0 where it is the usual one.
+	idleTimeout     time.Duration
+	connectAttempts uint32
 	// factories are the filters of all streams, and byRoute, where some are
 	// for single routes, those of the routes that name any, by route.filters.
 	factories []filter.Factory
@@ -82,12 +86,18 @@ func (l *listener) filters(h *filter.Headers) []filter.Factory {
 	if l.byRoute == nil {
 		return l.factories
 	}
-	if vh := l.host(h.Value(":authority")); vh != nil {
-		if r := vh.match(h); r != nil && r.filters != "" {
-			return l.byRoute[r.filters]
-		}
+	if r := l.route(h); r != nil && r.filters != "" {
+		return l.byRoute[r.filters]
 	}
 	return l.factories
+}
+
+// route returns the route of a request with the headers h, or nil.
+func (l *listener) route(h *filter.Headers) *route {
+	if vh := l.host(h.Value(":authority")); vh != nil {
+		return vh.match(h)
+	}
+	return nil
 }
 
 // splits iterates over all that l may send to.

@@ -11,10 +11,9 @@ import (
 	"github.com/meshc/meshc/runtime/filter"
 )
 
-// Why a stream was given up.
+// Why a stream was given up, where it is not overdue.
 var (
 	errClientGone = errors.New("the client has gone")
-	errStalled    = errors.New("nothing moved for too long")
 	errKilled     = errors.New("the proxy shuts down")
 	errPanicked   = errors.New("panic")
 )
@@ -54,14 +53,19 @@ type stream struct {
 
 	pumping     bool
 	pumped      chan struct{} // the pump's last act
-	requestRead atomic.Bool   // the pump has read the request to its end
+	requestRead atomic.Bool   // the request has been read to its end
 	requestSent atomic.Bool   // and sent it
+
+	moved atomic.Int64 // when anything moved last, by now
+	begun atomic.Bool  // the response has begun to be written
 
 	mu     sync.Mutex // of what abort, called from anywhere, needs
 	up     *upstream
 	cancel context.CancelFunc
 	cause  error // why the stream was given up
 	chain  *filter.Chain
+	timeouts
+	hurried bool // writing has a deadline
 }
 
 // serve handles one request, whose headers are in s.request, and reports
@@ -69,7 +73,9 @@ type stream struct {
 func (s *stream) serve(end bool) (keep bool) {
 	s.start = time.Now()
 	s.l = s.d.socket.acquire()
+	s.moved.Store(int64(s.start.Sub(epoch)))
 	s.requestEnd = end
+	s.requestRead.Store(end && s.d.codec.Upgrade() == "")
 	defer s.finish(&keep)
 	s.prepare()
 	if end {
@@ -142,12 +148,18 @@ func (s *stream) reset() {
 	s.complete, s.pumping, s.fed = false, false, false
 	s.requestRead.Store(false)
 	s.requestSent.Store(false)
+	s.begun.Store(false)
 	s.request.Reset()
 	s.response.Reset()
 	s.requestTrailers.Reset()
 	s.responseTrailers.Reset()
 	s.mu.Lock()
 	s.cause, s.chain, s.cancel = nil, nil, nil
+	s.timeouts.met()
+	if s.hurried {
+		s.hurried = false
+		s.d.codec.SetWriteDeadline(time.Time{})
+	}
 	s.d.seq.Add(1) // what still means this stream comes too late
 	s.mu.Unlock()
 }
@@ -166,6 +178,7 @@ func (s *stream) filter(factories []filter.Factory) {
 	s.mu.Lock()
 	s.chain = f.chain
 	s.mu.Unlock()
+	s.limit(s.l.route(&s.request))
 	f.chain.Headers(filter.Request, &s.request, s.requestEnd)
 	o, ok := f.ready()
 	if !ok {

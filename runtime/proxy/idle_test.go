@@ -194,7 +194,12 @@ func TestAskedCopiesLoseNothing(t *testing.T) {
 		for _, s := range p.sockets {
 			s.each(func(c connection) { tun, _ = c.(*tunnel) })
 		}
-		return tun != nil
+		if tun == nil {
+			return false
+		}
+		tun.mu.Lock()
+		defer tun.mu.Unlock()
+		return tun.timer != nil
 	})
 	sent := bytes.Repeat([]byte("0123456789abcdef"), 1<<20)
 	go c.Write(sent)

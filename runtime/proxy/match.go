@@ -3,6 +3,7 @@ package proxy
 import (
 	"slices"
 	"strings"
+	"time"
 	"unsafe"
 
 	"github.com/meshc/meshc/compiler/snapshot"
@@ -65,13 +66,17 @@ type route struct {
 	split            split
 	answer           snapshot.Answer // given here where its status is set
 	hostFromEndpoint bool
-	filters          string // the names of those for this route, each with a NUL behind it
+	// Of the response, of a stream on which nothing moves, of all of it; 0 is
+	// no bound, and for idleness the usual one.
+	timeout, idleTimeout, maxDuration time.Duration
+	filters                           string // the names of those for this route, each with a NUL behind it
 }
 
 // newRoute returns the route without its split.
 func newRoute(spec snapshot.Route) (r route, err error) {
 	r = route{
 		name: spec.Name, answer: spec.Answer, hostFromEndpoint: spec.HostFromEndpoint, filters: filterNames(spec.Filters),
+		timeout: time.Duration(spec.Timeout), idleTimeout: time.Duration(spec.IdleTimeout), maxDuration: time.Duration(spec.MaxDuration),
 		requestHeaders: newHeaderChanges(spec.RequestHeaders), responseHeaders: newHeaderChanges(spec.ResponseHeaders),
 	}
 	if r.condition, err = newCondition(spec); err != nil {

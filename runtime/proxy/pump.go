@@ -59,6 +59,7 @@ func (s *stream) readSmallBody() error {
 	}
 	s.body = b
 	s.received.Store(uint64(b.n))
+	s.requestRead.Store(true)
 	s.d.enter(phaseWaiting)
 	return nil
 }
@@ -93,7 +94,7 @@ func (s *stream) pump(u *upstream) {
 			return
 		}
 		s.received.Add(uint64(n))
-		s.d.alive()
+		s.alive()
 		if end {
 			s.requestRead.Store(true)
 			s.d.phase.CompareAndSwap(phaseBusy, phaseWaiting)
@@ -110,6 +111,9 @@ func (s *stream) pump(u *upstream) {
 // pass sends a piece of the request body on, and reports whether more is wanted.
 func (s *stream) pass(u *upstream, o filter.Output) bool {
 	if s.f == nil {
+		if o.End {
+			s.requestOver()
+		}
 		if err := write(u.codec, o, true); err != nil {
 			s.uploadFailed(err)
 			return false

@@ -44,6 +44,10 @@ func (s *stream) send(o *filter.Output) error {
 	if a := s.route.answer; a.Status != 0 {
 		return &errLocal{directResponse(a)}
 	}
+	s.limit(s.route)
+	if o.End {
+		s.requestOver()
+	}
 	var e *endpoint
 	if s.arm != nil {
 		ctx, done := s.cancellable(s.arm.cluster.dns != nil)

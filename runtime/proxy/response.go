@@ -32,11 +32,15 @@ func (s *stream) deliver(end bool) {
 			err = u.codec.ReadTrailers(&s.responseTrailers)
 		}
 		if err != nil {
+			if _, late := s.aborted().(*overdue); late && o.Headers != nil {
+				s.reply(s.failure(err)) // nothing has left yet
+				return
+			}
 			// Nothing may look like the end of the response.
 			s.cut(err)
 			return
 		}
-		s.d.alive()
+		s.alive()
 		end = last
 		o.Data, o.End = b.all[:n], last
 		if last && s.responseTrailers.Len() > 0 {
@@ -99,6 +103,9 @@ func (s *stream) put(o filter.Output, whole bool) error {
 // write sends what has passed the filters, or what needs not pass any.
 func (s *stream) write(d filter.Direction, o filter.Output) error {
 	if d == filter.Request {
+		if o.End {
+			s.requestOver()
+		}
 		if err := write(s.up.codec, o, false); err != nil {
 			s.uploadFailed(err)
 			return err
@@ -110,12 +117,13 @@ func (s *stream) write(d filter.Direction, o filter.Output) error {
 	}
 	hold := true
 	if o.Headers != nil {
+		s.begun.Store(true)
 		s.sync(func() { s.complement(o.Headers) })
 		hold = false
 	}
 	err := write(s.d.codec, o, hold)
 	s.sent.Add(uint64(len(o.Data)))
-	s.d.alive()
+	s.alive()
 	if err != nil {
 		s.abort(s.d.seq.Load(), errClientGone)
 	}
@@ -129,7 +137,8 @@ func (s *stream) complement(h *filter.Headers) {
 	}
 	h.Remove("transfer-encoding") // the codec's matter; the filters' Log does not see it
 	s.status, _ = strconv.Atoi(h.Value(":status"))
-	if s.d.socket.draining.Load() {
+	_, late := s.aborted().(*overdue)
+	if s.d.socket.draining.Load() || late && !s.requestRead.Load() {
 		s.d.codec.CloseAfter()
 	}
 }

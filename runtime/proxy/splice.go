@@ -59,6 +59,7 @@ func (s *stream) tunnel(u *upstream, protocol string) {
 		return
 	}
 	s.d.phase.Store(phaseTunnel)
+	s.tunnelled()
 	down, fromClient := s.d.codec.Hijack()
 	up, fromServer := u.codec.Hijack()
 	defer up.Close()

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -43,6 +44,7 @@ type tunnel struct {
 	chain  *filter.Chain
 	ctx    context.Context
 	cancel context.CancelFunc
+	timer  *time.Timer // of watch
 	ended  bool
 }
 
@@ -58,10 +60,29 @@ func newTunnel(s *socket, l *listener, nc net.Conn) *tunnel {
 
 func (t *tunnel) drain() {} // a TCP connection ends when its ends do
 
-func (t *tunnel) check(now int64) {
-	if t.watch.stalled(now, t.proxy.cfg.TCPIdleTimeout) {
+func (t *tunnel) check(int64) {}
+
+// look ends the connection if nothing has moved on it for too long, and is
+// called again when that may be.
+func (t *tunnel) look() {
+	idle := cmp.Or(t.l.idleTimeout, t.proxy.cfg.TCPIdleTimeout)
+	t.mu.Lock()
+	stalled := t.watch.stalled(now(), idle)
+	if !stalled && !t.ended {
+		t.timer.Reset(idle / watchParts)
+	}
+	t.mu.Unlock()
+	if stalled {
 		t.kill()
 	}
+}
+
+// watched has look called from now on.
+func (t *tunnel) watched() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.watch.begin(now())
+	t.timer = time.AfterFunc(cmp.Or(t.l.idleTimeout, t.proxy.cfg.TCPIdleTimeout)/watchParts, t.look)
 }
 
 func (t *tunnel) kill() {
@@ -79,6 +100,9 @@ func (t *tunnel) Abandon() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.ended = true
+	if t.timer != nil {
+		t.timer.Stop()
+	}
 	t.cancel()
 	t.nc.Close()
 	if t.up != nil {
@@ -107,6 +131,7 @@ func (t *tunnel) serve() {
 		}
 		t.l.gen.release()
 	}()
+	t.watched()
 	if len(t.l.factories) > 0 {
 		f := newPassage(t)
 		if f.chain = filter.NewConnChain(f, t.proxy.filters.Pick(), t.proxy.cfg.BufferLimit, t.l.factories); f.chain != nil {
@@ -123,22 +148,32 @@ func (t *tunnel) serve() {
 	}
 }
 
-// connect chooses an endpoint and connects to it. A listener without target,
+// connect chooses an endpoint and connects to it, and if that fails to another,
+// as often as the listener says. A listener without target,
 // or a target without endpoint, closes what it accepts.
 func (t *tunnel) connect() bool {
 	t.sync(func() { t.arm = t.l.split.pick() })
 	if t.arm == nil {
 		return false
 	}
-	e := t.arm.cluster.pick(t.ctx, clientHash(t.remote.Addr()))
-	if e == nil {
-		return false
-	}
-	chosen := time.Now()
-	up, done, err := e.pool.tcp(t.ctx, t.arm.cluster)
-	if err != nil {
-		t.proxy.log.Debug("upstream not connected", "listener", t.l.name, "upstream", e.pool.text, "error", err)
-		return false
+	var (
+		e      *endpoint
+		up     net.Conn
+		done   func()
+		chosen time.Time
+	)
+	for attempt := uint32(1); up == nil; attempt++ {
+		if e = t.arm.cluster.pick(t.ctx, clientHash(t.remote.Addr())); e == nil {
+			return false
+		}
+		chosen = time.Now()
+		var err error
+		if up, done, err = e.pool.tcp(t.ctx, t.arm.cluster); err != nil {
+			t.proxy.log.Debug("upstream not connected", "listener", t.l.name, "upstream", e.pool.text, "attempt", attempt, "error", err)
+			if attempt >= t.l.connectAttempts || errors.Is(err, errOverflow) || t.ctx.Err() != nil {
+				return false
+			}
+		}
 	}
 	t.sync(func() { t.endpoint = e })
 	t.mu.Lock()

@@ -9,14 +9,14 @@ import (
 	"time"
 )
 
-// watch tells the janitor how long nothing has moved between two connections.
-// What splice carries is counted only when a copy returns, so the janitor
+// watch tells how long nothing has moved between two connections.
+// What splice carries is counted only when a copy returns, so whoever watches
 // interrupts the copies eight times in each timeout, and looks after each of
 // those: a pair is cut off one to one and a quarter timeouts after its last byte.
 type watch struct {
 	flows [2]flow
 
-	// The rest is the janitor's. Times are in nanoseconds, by the clock.
+	// The rest is the watcher's. Times are in nanoseconds, by now.
 	seen  uint64 // bytes, as of the last look
 	since int64  // when they had become so many
 	asked int64  // when the copies were interrupted last
@@ -54,8 +54,13 @@ func (f *flow) copy(dst, src net.Conn) (n uint64, err error) {
 	}
 }
 
-// stalled reports whether nothing has moved for timeout. It is called at each
-// tick of the janitor.
+// watchParts is how often in each timeout stalled is called, at least.
+const watchParts = 16
+
+// begin is called when the flows begin.
+func (w *watch) begin(now int64) { w.since, w.asked = now, now }
+
+// stalled reports whether nothing has moved for timeout.
 func (w *watch) stalled(now int64, timeout time.Duration) bool {
 	moved, waiting := uint64(0), false
 	for i := range w.flows {
