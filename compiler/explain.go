@@ -120,6 +120,9 @@ var (
 	forOutbound = []string{"TrafficRoute", "Timeout", "Retry", "TrafficLog"}
 	forTarget   = []string{"HealthCheck", "CircuitBreaker"}
 	forProxy    = []string{"TrafficTrace", "ProxyTemplate"}
+	// forInbound are chosen by the tags of the inbound. A fault acts on those who
+	// call it.
+	forInbound = []string{"TrafficPermission", "FaultInjection"}
 )
 
 func (x *Explainer) outbound(mesh string, tags []map[string]string, service string, split []Share) []Choice {
@@ -142,7 +145,11 @@ func (x *Explainer) target(mesh string, tags []map[string]string, service string
 }
 
 func (x *Explainer) inbound(mesh string, tags map[string]string) []Choice {
-	return appendChoice(nil, "TrafficPermission", x.b.rules("kuma/TrafficPermission", mesh).of(tags).contenders(""), true)
+	var out []Choice
+	for _, kind := range forInbound {
+		out = appendChoice(out, kind, x.b.rules("kuma/"+kind, mesh).of(tags).contenders(""), true)
+	}
+	return out
 }
 
 func (x *Explainer) proxyWide(mesh string, tags []map[string]string) []Choice {
