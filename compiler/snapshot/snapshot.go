@@ -342,6 +342,10 @@ type Cluster struct {
 	Ring Ring `json:"ring,omitzero"`
 	// ConnectTimeout bounds one attempt to connect.
 	ConnectTimeout Duration `json:"connectTimeout"`
+	// MaxDuration bounds each try, from its connection to the end of its
+	// response (Envoy's max_stream_duration of a cluster): 504 "upstream max
+	// stream duration reached"; 0 for none.
+	MaxDuration Duration `json:"maxDuration,omitempty"`
 	// IdleTimeout closes a pooled HTTP connection; 0 means 60s in the built-in
 	// proxy and Envoy's own 1h there.
 	IdleTimeout Duration `json:"idleTimeout,omitempty"`

@@ -29,8 +29,9 @@ type Retry struct {
 	Statuses List[uint32] `json:"statuses,omitzero"`
 	// Attempts is how many tries may follow the first.
 	Attempts uint32 `json:"attempts,omitempty"`
-	// PerTryTimeout bounds one try from its first byte sent to the end of its
-	// response; 0 for no bound but the request's.
+	// PerTryTimeout bounds one try from its connection, or the end of the
+	// request where that is later, to the beginning of its response; 0, or no
+	// less than the request's, for no bound but that.
 	PerTryTimeout Duration `json:"perTryTimeout,omitempty"`
 	// BackOffBase and BackOffMax are those of Envoy's fully jittered
 	// exponential back-off; both are set where On is.
