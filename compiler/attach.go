@@ -48,6 +48,9 @@ type listener struct {
 	uses    []*use    // of the other kinds
 }
 
+// index is that of the inbound or outbound in the dataplane's document.
+func (l *listener) index() int { return l.path[2].(int) }
+
 // name is the listener's name in the snapshot and in Envoy, as Kuma has it.
 func (l *listener) name() string {
 	return fmt.Sprintf("%s:%s:%d", l.direction, l.address, l.port)

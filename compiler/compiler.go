@@ -42,6 +42,9 @@ type Compiler struct {
 	routeHosts   memo[string, snapshot.VirtualHost] // by host
 	kongRoutes   memo[*schema.Document, *kongRouted]
 	proxies      memo[string, snapshot.Proxy]
+	admitted     memo[*schema.Document, [][]*schema.Document] // the permissions of a dataplane's inbounds
+	secrets      memo[string, snapshot.Secret]
+	authorities  memo[string, snapshot.Authority]
 	members      kept[*schema.Document, *dataplaneMembers] // where there are policies
 	policies     policyKnowledge
 	documents    kept[*schema.Document, snapshot.Document]
@@ -85,6 +88,7 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 		resolve,
 		references,
 		policies,
+		secure,
 		attach,
 		order,
 		runPlugins,
@@ -102,6 +106,9 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	c.routeHosts.endCompile()
 	c.kongRoutes.endCompile()
 	c.proxies.endCompile()
+	c.admitted.endCompile()
+	c.secrets.endCompile()
+	c.authorities.endCompile()
 	c.plugins.endCompile()
 	c.uses.endCompile()
 	c.viewUses.endCompile()
@@ -139,6 +146,9 @@ type build struct {
 	rulesets   map[rulesetKey]*ruleset
 	// gatewayRoutes are in the order in which they are tried.
 	gatewayRoutes []*gatewayRoute
+
+	// secure
+	mtls map[string]*meshTLS // by mesh, of those that have it
 
 	// attach
 	hosts []*gatewayHost

@@ -53,14 +53,15 @@ func kumaService(k serviceKey, docs []*schema.Document) *service {
 		whole: k.whole(),
 	}
 	first := true
-	add := func(path []any, tags map[string]string, e snapshot.Endpoint, ready bool) {
+	add := func(path []any, tags map[string]string, e endpoint, ready bool) {
 		if first {
 			s.path = path
 		}
 		s.protocol = commonProtocol(s.protocol, tags[kuma.ProtocolTag], first)
 		first = false
 		if ready {
-			s.endpoints = append(s.endpoints, endpoint{e, tags})
+			e.tags = tags
+			s.endpoints = append(s.endpoints, e)
 		}
 	}
 	for _, d := range docs {
@@ -75,7 +76,7 @@ func kumaService(k serviceKey, docs []*schema.Document) *service {
 					s.discovery = snapshot.DNS
 				}
 				add([]any{"networking", "inbound", i, "tags", kuma.ServiceTag}, in.Tags,
-					snapshot.Endpoint{Address: address, Port: uint16(in.Port)}, in.Health == nil || in.Health.Ready)
+					endpoint{Endpoint: snapshot.Endpoint{Address: address, Port: uint16(in.Port)}, inbound: true}, in.Health == nil || in.Health.Ready)
 			}
 		case *kuma.ExternalService:
 			host, port := splitHostPort(r.Networking.Address)
@@ -84,7 +85,11 @@ func kumaService(k serviceKey, docs []*schema.Document) *service {
 			}
 			// As Kuma: the outside world is spoken to by its own name.
 			s.hostFromEndpoint = true
-			add([]any{"tags", kuma.ServiceTag}, r.Tags, snapshot.Endpoint{Address: canonicalIP(host), Port: port, Hostname: hostOfIP(host)}, true)
+			e := endpoint{Endpoint: snapshot.Endpoint{Address: canonicalIP(host), Port: port, Hostname: hostOfIP(host)}}
+			if t := externalTransport(d, r, host); t != nil {
+				e.transport, e.Transport = t, t.Name
+			}
+			add([]any{"tags", kuma.ServiceTag}, r.Tags, e, true)
 		}
 	}
 	if s.http(false) {

@@ -33,6 +33,7 @@ func lower(b *build) {
 		func(l *lowered) snapshot.EndpointSet { return l.endpoints })
 
 	out.Blobs = b.lowerBlobs()
+	out.Authorities, out.Secrets = b.lowerSecurity()
 
 	out.Documents = b.c.documents.update(b.docs, byID, lowerDocument)
 	out.Origins = b.c.origins.update(b.docs, byID, lowerOrigin)
@@ -88,14 +89,25 @@ func (b *build) lowerGateway() snapshot.Proxy {
 		Filters: snapshot.ListOf(b.gatewayFilters...),
 	}
 	l.Digest = l.Sum()
-	p := snapshot.Proxy{ID: snapshot.GatewayID, Listeners: snapshot.ListOf(l)}
+	p := snapshot.Proxy{ID: snapshot.GatewayID, Identities: b.gatewayIdentities(), Listeners: snapshot.ListOf(l)}
 	p.Digest = p.Sum()
 	return p
 }
 
 // lowerDataplane makes the proxy of one dataplane.
 func (b *build) lowerDataplane(v *view) snapshot.Proxy {
-	inputs := []any{v.doc, len(v.listeners)}
+	mtls := b.mtls[v.doc.Mesh] != nil
+	inputs := []any{v.doc, len(v.listeners), mtls}
+	var permissions [][]*schema.Document // by inbound
+	if mtls {
+		permissions = b.permissions(v.doc)
+		for _, of := range permissions {
+			inputs = append(inputs, len(of))
+			for _, d := range of {
+				inputs = append(inputs, d)
+			}
+		}
+	}
 	for _, l := range v.listeners {
 		inputs = l.appendInputs(append(inputs, l.name()))
 		for _, p := range l.plugins {
@@ -109,9 +121,17 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 	return b.c.proxies.get(id, inputs, func() snapshot.Proxy {
 		listeners := make([]snapshot.Listener, len(v.listeners))
 		for i := range v.listeners {
-			listeners[i] = b.c.lowerListener(v.doc, &v.listeners[i])
+			l := &v.listeners[i]
+			listeners[i] = b.c.lowerListener(v.doc, l)
+			if mtls && l.direction == snapshot.Inbound {
+				listeners[i].TLS, listeners[i].Access = v.doc.Mesh, access(permissions[l.index()])
+			}
+			listeners[i].Digest = listeners[i].Sum()
 		}
 		p := snapshot.Proxy{ID: id, Mesh: v.doc.Mesh, Listeners: snapshot.ListOf(listeners...)}
+		if mtls {
+			p.Identities = snapshot.ListOf(identity(v.doc.Mesh, v.tags...))
+		}
 		p.Digest = p.Sum()
 		return p
 	})
@@ -140,7 +160,6 @@ func (c *Compiler) lowerListener(doc *schema.Document, l *listener) snapshot.Lis
 		out.Targets = route.Targets
 		out.IdleTimeout, out.ConnectAttempts = tcpIdle(l.timeout), connectAttempts(l.retry)
 	}
-	out.Digest = out.Sum()
 	return out
 }
 
@@ -225,7 +244,8 @@ func (b *build) lowerClusters() []*lowered {
 	out := make([]*lowered, order.length)
 	for i, u := range uses {
 		if at := &out[order.places[i]]; *at == nil {
-			*at = b.c.clusters.get(clusterKey{u.service, u.name}, u.inputs(), func() *lowered { return lowerCluster(u) })
+			peers := b.peersOf(u.service)
+			*at = b.c.clusters.get(clusterKey{u.service, u.name}, u.inputs(peers), func() *lowered { return lowerCluster(u, peers) })
 		}
 	}
 	for i, k := range locals {
@@ -260,14 +280,14 @@ func (b *build) oneOfEachSet(clusters []*lowered) []*lowered {
 }
 
 // inputs are what a memo of the cluster depends on beside its key.
-func (u clusterUse) inputs() []any {
-	if u.treatment == (treatment{}) {
+func (u clusterUse) inputs(p peers) []any {
+	if u.treatment == (treatment{}) && p == noPeers {
 		return nil
 	}
-	return []any{u.treatment}
+	return []any{u.treatment, p}
 }
 
-func lowerCluster(u clusterUse) *lowered {
+func lowerCluster(u clusterUse, p peers) *lowered {
 	s := u.service
 	// At the gateway, Kubernetes services that say nothing speak HTTP.
 	protocol := s.protocol
@@ -283,12 +303,14 @@ func lowerCluster(u clusterUse) *lowered {
 			// One document is enough to find the cluster; its endpoints name all.
 			Sources: sources(u.treatment.docs(), s.doc),
 		},
-		endpoints: snapshot.EndpointSet{Name: u.endpointsName(), Endpoints: snapshot.ListOf(u.endpoints()...), Sources: sources(nil, s.docs...)},
 	}
-	if u.name != l.endpoints.Name {
-		l.cluster.Endpoints = l.endpoints.Name
+	if name := u.endpointsName(); u.name != name {
+		l.cluster.Endpoints = name
 	}
 	u.treatment.lower(&l.cluster, protocol)
+	endpoint, transports := u.transports(p, l.cluster.HTTP2)
+	l.cluster.Transports = transports
+	l.endpoints = snapshot.EndpointSet{Name: u.endpointsName(), Endpoints: snapshot.ListOf(u.endpoints(endpoint)...), Sources: sources(nil, s.docs...)}
 	return l.sealed()
 }
 

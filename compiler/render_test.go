@@ -15,13 +15,13 @@ import (
 func render(s snapshot.Snapshot) string {
 	var b bytes.Buffer
 	for _, p := range s.Proxies.All() {
-		fmt.Fprintf(&b, "proxy %s\n", p.ID)
+		fmt.Fprintf(&b, "proxy %s\n%s", p.ID, renderIdentities(p.Identities))
 		for _, l := range p.Listeners.All() {
 			fmt.Fprintf(&b, "  listener %s %s%s", l.Name, l.Protocol, renderTargets(l.Targets))
 			if l.IdleTimeout != 0 || l.ConnectAttempts != 0 {
 				fmt.Fprintf(&b, " (idle %v, attempts %d)", time.Duration(l.IdleTimeout), l.ConnectAttempts)
 			}
-			b.WriteString("\n")
+			b.WriteString("\n" + renderAccess(l))
 			for _, f := range l.Filters.All() {
 				b.WriteString(renderFilter(f))
 			}
@@ -69,9 +69,14 @@ func render(s snapshot.Snapshot) string {
 			if e.Weight != 0 {
 				fmt.Fprintf(&b, " *%d", e.Weight)
 			}
+			if e.Transport != "" {
+				fmt.Fprintf(&b, " over %s", e.Transport)
+			}
 			b.WriteString("\n")
 		}
+		b.WriteString(renderTransports(c))
 	}
+	b.WriteString(renderAuthorities(s))
 	for _, e := range s.Endpoints.All() {
 		if !slices.ContainsFunc(s.Clusters.Slice(), func(c snapshot.Cluster) bool { return c.Name == e.Name }) {
 			fmt.Fprintf(&b, "endpoints %s\n", e.Name)

@@ -45,6 +45,10 @@ type service struct {
 type endpoint struct {
 	snapshot.Endpoint
 	tags map[string]string
+	// inbound says that a dataplane listens there.
+	inbound bool
+	// transport is what the document asks for; Endpoint.Transport names it.
+	transport *snapshot.Transport
 }
 
 // whole names the cluster of all endpoints of a service.
@@ -98,12 +102,13 @@ type clusterKey struct {
 	name    string
 }
 
-// endpoints returns the endpoints of the use, sorted and without duplicates.
-func (u clusterUse) endpoints() []snapshot.Endpoint {
+// endpoints returns the endpoints of the use as lower makes them, sorted and
+// without duplicates.
+func (u clusterUse) endpoints(lower func(endpoint) snapshot.Endpoint) []snapshot.Endpoint {
 	var out []snapshot.Endpoint
 	for _, e := range u.service.endpoints {
 		if hasTags(e.tags, u.tags) {
-			out = append(out, e.Endpoint)
+			out = append(out, lower(e))
 		}
 	}
 	slices.SortFunc(out, func(a, b snapshot.Endpoint) int {

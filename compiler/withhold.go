@@ -75,7 +75,8 @@ var restsOn = map[string][]string{
 	diag.CodeUnknownEntity: {
 		"kong/Service", "kong/Route", "kong/Upstream", "kong/Certificate", "kong/CACertificate", "kong/Consumer", "kong/ConsumerGroup",
 	},
-	diag.CodeNoMTLS: {"kuma/Mesh", "kuma/TrafficPermission"},
+	diag.CodeNoMTLS:      {"kuma/Mesh", "kuma/TrafficPermission"},
+	diag.CodeUnprotected: {"kuma/Dataplane"},
 }
 
 // definers are the kinds that define services and proxies.

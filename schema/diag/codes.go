@@ -59,6 +59,7 @@ const (
 	CodeNoMTLS         = "MC0417" // permissions without mTLS, or mTLS without permissions
 	CodeExposedSecret  = "MC0418" // a secret in a file that everybody may read
 	CodeModule         = "MC0419" // a Wasm module that cannot work
+	CodeUnprotected    = "MC0420" // traffic that TLS does not protect
 
 	// What this build cannot put into effect.
 	CodeNotEnforced = "MC0501" // security that would not be enforced (error)
@@ -73,7 +74,7 @@ const (
 func LeadsOut(code string) bool {
 	switch code {
 	case CodeUnknownService, CodeUnknownMesh, CodeNoEndpoints, CodeMatchesNothing, CodeNoInput,
-		CodeUnknownBackend, CodeUnknownSecret, CodeUnknownEntity, CodeNoFile, CodeNoMTLS, CodeTie, CodeShadowed:
+		CodeUnknownBackend, CodeUnknownSecret, CodeUnknownEntity, CodeNoFile, CodeNoMTLS, CodeUnprotected, CodeTie, CodeShadowed:
 		return true
 	}
 	return false

@@ -52,6 +52,7 @@ var titles = map[string]string{
 	CodeUnknownEntity:  "Nobody defines a Kong entity that is referred to",
 	CodeNoFile:         "A file that a document names is not there",
 	CodeDigest:         "A file is not the one that its digest says",
+	CodeUnprotected:    "Traffic that TLS does not protect",
 	CodeNoMTLS:         "Permissions without mTLS, or mTLS without permissions",
 	CodeExposedSecret:  "A secret lies in a file that everybody may read",
 	CodeModule:         "A Wasm module cannot work",

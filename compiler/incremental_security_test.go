@@ -1,0 +1,41 @@
+package compiler_test
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestIncrementalSecurity turns mTLS on and off, and edits what it rests on.
+func TestIncrementalSecurity(t *testing.T) {
+	world := map[string]string{
+		"proxies.yaml": `{"type":"Dataplane","name":"web-1","networking":{"address":"10.2.0.1","inbound":[{"port":80,"tags":{"kuma.io/service":"web","version":"v1"}}],"outbound":[{"port":20001,"tags":{"kuma.io/service":"db_shop_svc_80"}},{"port":20002,"tags":{"kuma.io/service":"out"}}]}}
+---
+{"type":"Dataplane","name":"db-1","networking":{"address":"10.2.0.2","inbound":[{"port":80,"tags":{"kuma.io/service":"db"}}],"outbound":[{"port":20001,"tags":{"kuma.io/service":"web","version":"v1"}}]}}
+`,
+		"kubernetes.yaml": `{"apiVersion":"v1","kind":"Service","metadata":{"name":"db","namespace":"shop"},"spec":{"ports":[{"port":80}]}}
+---
+{"apiVersion":"v1","kind":"Endpoints","metadata":{"name":"db","namespace":"shop"},"subsets":[{"addresses":[{"ip":"10.2.0.1"},{"ip":"10.2.0.2"}],"ports":[{"port":80}]}]}
+`,
+	}
+	rapid.Check(t, func(t *rapid.T) { incremental(t, maps.Clone(world), drawSecurity) })
+}
+
+func drawSecurity(t *rapid.T) string {
+	one := func(what string, of ...string) string { return rapid.SampledFrom(of).Draw(t, what) }
+	switch rapid.IntRange(0, 4).Draw(t, "kind") {
+	case 0, 1:
+		return fmt.Sprintf("{type: Mesh, name: default, mtls: {%s backends: [{name: %s, type: builtin, dpCert: {rotation: {expiration: %s}}}, {name: b, type: provided, conf: {cert: {secret: one}, key: {%s}}}]}}\n",
+			one("enabled", "", "enabledBackend: b,", "enabledBackend: b,"), one("name", "a", "c"), one("expiration", "1h", "2d", "0"), one("key", "secret: two", "inlineString: key", "file: key.pem"))
+	case 2:
+		return fmt.Sprintf("{type: Secret, mesh: default, name: %s, %s}\n", one("name", "one", "two"), one("source", "data: YQ==", "data: Yg==", "env: KEY", "file: key.pem"))
+	case 3:
+		return fmt.Sprintf("{type: ExternalService, mesh: default, name: %s, tags: {kuma.io/service: out}, networking: {address: '%s:443', tls: {enabled: %s, caCert: {%s}}}}\n",
+			one("name", "out-1", "out-2"), one("address", "10.3.0.1", "out.example"), one("on", "true", "true", "false"), one("ca", "", "secret: one", "inline: YQ=="))
+	}
+	return fmt.Sprintf("{type: TrafficPermission, mesh: default, name: %s, sources: [{match: {%s}}], destinations: [{match: {%s}}]}\n",
+		one("name", "p", "q"), one("source", "kuma.io/service: web, version: v1", "kuma.io/service: '*'", "kuma.io/service: gateway"),
+		one("destination", "kuma.io/service: '*'", "kuma.io/service: db", "version: v1"))
+}
