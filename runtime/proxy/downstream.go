@@ -15,16 +15,18 @@ import (
 
 // What a downstream connection is doing, for the janitor and for draining.
 const (
-	phaseIdle    uint32 = iota // between two requests
-	phaseHeaders               // a request has begun to arrive
-	phaseBusy                  // its headers are here, its body is not
-	phaseWaiting               // the request is here, the response is not done
-	phaseTunnel                // upgraded to another protocol
+	phaseIdle        uint32 = iota // between two requests
+	phaseHeaders                   // a request has begun to arrive
+	phaseBusy                      // its headers are here, its body is not
+	phaseWaiting                   // the request is here, the response is not done
+	phaseTunnel                    // upgraded to another protocol
+	phaseMultiplexed               // its streams are downstreams of their own
 	phaseClosed
 )
 
-// downstream is an accepted HTTP connection. One goroutine serves it; the
-// stream, with all its buffers, is used again for each request.
+// downstream is an accepted HTTP connection, or one stream of a connection of
+// HTTP/2. One goroutine serves it; the stream, with all its buffers, is used again
+// for each request.
 type downstream struct {
 	proxy  *Proxy
 	socket *socket
@@ -39,9 +41,12 @@ type downstream struct {
 	since atomic.Int64  // of the phase, or of the last sign of life in it
 	seq   atomic.Uint64 // of the stream, so that nobody ends the one after it
 
-	tunnel  watch // of what it was upgraded to
-	stream  stream
-	interim func(*filter.Headers) // stream.interim
+	tunnel  watch         // of what it was upgraded to
+	session *http2Session // of HTTP/2 that this is one stream of, or nil
+	// multiplexed is what the connection became when its client spoke HTTP/2.
+	multiplexed atomic.Pointer[http2Session]
+	stream      stream
+	interim     func(*filter.Headers) // stream.interim
 }
 
 func newDownstream(s *socket, nc net.Conn) *downstream {
@@ -69,7 +74,7 @@ func (d *downstream) serve() {
 	s := &d.stream
 	defer d.codec.Close()
 	defer s.stopTimer()
-	for {
+	for first := true; ; first = false {
 		d.enter(phaseIdle)
 		// Either this sees draining, or drain sees the idle connection.
 		if d.socket.draining.Load() && d.codec.Buffered() == 0 {
@@ -85,6 +90,10 @@ func (d *downstream) serve() {
 			return
 		}
 		end, err := d.codec.ReadHeaders(&s.request)
+		if first && errors.Is(err, http1.ErrHTTP2) {
+			d.multiplex()
+			return
+		}
 		if err != nil {
 			d.refuse(err)
 			return
@@ -121,6 +130,10 @@ func (d *downstream) refuse(err error) {
 var past = time.Unix(1, 0)
 
 func (d *downstream) drain() {
+	if m := d.multiplexed.Load(); m != nil {
+		m.conn.Drain()
+		return
+	}
 	if d.phase.Load() != phaseIdle {
 		return
 	}
@@ -131,8 +144,22 @@ func (d *downstream) drain() {
 }
 
 func (d *downstream) kill() {
+	if m := d.multiplexed.Load(); m != nil {
+		m.conn.Kill()
+		return
+	}
 	d.stream.abort(d.seq.Load(), errKilled)
 	d.nc.Close()
+}
+
+// gone reports whether the client has left while it waits for a response.
+func (d *downstream) gone() bool {
+	if d.session != nil {
+		return false // its reader notices
+	}
+	// Nobody reads from the client now, so nobody else would notice.
+	gone, _ := peek(d.nc)
+	return gone
 }
 
 func (d *downstream) check(now int64) {
@@ -150,9 +177,10 @@ func (d *downstream) check(now int64) {
 			d.nc.SetReadDeadline(past)
 		}
 	case phaseWaiting:
-		// Nobody reads from the client now, so nobody else would notice.
-		if gone, _ := peek(d.nc); gone {
+		if d.gone() {
 			d.stream.abort(seq, errClientGone)
 		}
+	case phaseMultiplexed:
+		d.multiplexed.Load().check(now)
 	}
 }

@@ -103,7 +103,7 @@ func (s *stream) prepare() {
 		h.Remove("expect") // answered here, when the body is first read
 	}
 	if _, ok := h.Get("x-forwarded-proto"); !ok {
-		h.Add("x-forwarded-proto", h.Value(":scheme"))
+		h.Add("x-forwarded-proto", s.d.scheme(h))
 	}
 	if _, ok := h.Get("x-request-id"); !ok {
 		h.Add("x-request-id", s.id.make())

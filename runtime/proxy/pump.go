@@ -4,7 +4,6 @@ import (
 	"errors"
 	"net"
 	"runtime/debug"
-	"strconv"
 	"sync"
 	"time"
 
@@ -40,8 +39,8 @@ func (b *buffer) bytes() []byte {
 // needs no pump and can be sent again. It does not wait. An error means that
 // the client, which waited for a 100, has gone.
 func (s *stream) readSmallBody() error {
-	length, err := strconv.Atoi(s.request.Value("content-length"))
-	if err != nil || length <= 0 || length > s.d.codec.Buffered() {
+	length := s.d.codec.Whole()
+	if length == 0 {
 		return nil
 	}
 	b := takeBuffer()
@@ -51,6 +50,7 @@ func (s *stream) readSmallBody() error {
 	}
 	for end := false; !end; {
 		var n int
+		var err error
 		if n, end, err = s.d.codec.ReadData(b.all[b.n:]); err != nil {
 			b.release()
 			return err

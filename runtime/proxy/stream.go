@@ -52,6 +52,9 @@ type serverCodec interface {
 	// ExpectContinue reports whether the client waits for a 100, which the
 	// codec sends when the body is first read.
 	ExpectContinue() bool
+	// Whole returns the size of the body where all of it is here and no trailers
+	// are, and else 0.
+	Whole() int
 	// WriteInformational sends an interim response.
 	WriteInformational(h *filter.Headers) error
 	// CloseAfter makes this response the last, where a connection has one

@@ -86,5 +86,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // the time the next request was to be sent on it. Nothing of that was sent.
 var ErrStale = errors.New("http1: connection has ended since its last exchange")
 
+// ErrHTTP2 is the Err of a request that is the first part of the connection preface
+// of HTTP/2, up to its first empty line, and that was consumed.
+var ErrHTTP2 = errors.New("http1: connection preface of HTTP/2")
+
 // isTimeout reports whether err is a deadline that passed.
 func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

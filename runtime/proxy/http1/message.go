@@ -63,6 +63,9 @@ func (m *message) requestLine(b []byte) ([]byte, *Error) {
 	if e != nil {
 		if m.method == "PRI" && string(line) == "* HTTP/2.0" {
 			e.Reason = "HTTP/2 on a connection of HTTP/1"
+			if string(rest) == "\r\n" {
+				e.Err = ErrHTTP2
+			}
 		}
 		return nil, e
 	}

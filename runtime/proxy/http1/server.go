@@ -239,6 +239,15 @@ func (s *ServerConn) SetReadDeadline(t time.Time) error { return s.in.conn.SetRe
 // SetWriteDeadline sets the deadline for writing to the connection.
 func (s *ServerConn) SetWriteDeadline(t time.Time) error { return s.in.conn.SetWriteDeadline(t) }
 
+// Whole returns the size of a body of known length that is here to its end, and
+// else 0.
+func (s *ServerConn) Whole() int {
+	if n := s.msg.length; n > 0 && n <= int64(s.Buffered()) {
+		return int(n)
+	}
+	return 0
+}
+
 // Next ends the exchange: strings it gave out are no longer valid. It reports
 // whether the connection serves another request, and is to be closed if not.
 // Of a request not read to its end it reads the rest, up to Limits.DrainBytes
