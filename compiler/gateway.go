@@ -243,10 +243,10 @@ func (b *build) lowerRouteHost(h *routeHost) snapshot.VirtualHost {
 			from(r.target)
 		}
 		if h.owner != nil {
-			rest := h.owner.lower(h.owner.service.whole, "http")
-			rest.Headers = snapshot.ListOf(authority(alternatives(h.owned)))
-			h.owner.plugins.fill(&rest)
-			routes = append(routes, rest)
+			for _, rest := range h.owner.lowerAll(h.owner.service.whole, "http", h.owner.plugins) {
+				rest.Headers = snapshot.ListOf(append(rest.Headers.Slice(), authority(alternatives(h.owned)))...)
+				routes = append(routes, rest)
+			}
 			from(h.owner)
 		}
 		name := h.host

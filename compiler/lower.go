@@ -81,9 +81,7 @@ func (b *build) lowerGateway() snapshot.Proxy {
 			inputs = h.plugins.appendInput(inputs)
 			return b.c.hosts.get(h.service, inputs, func() snapshot.VirtualHost {
 				name := h.service.whole
-				to := h.lower(name, "http")
-				h.plugins.fill(&to)
-				return lowerHost(name, h.domains, []snapshot.Route{to}, sources(h.policies(), h.service.docs...))
+				return lowerHost(name, h.domains, h.lowerAll(name, "http", h.plugins), sources(h.policies(), h.service.docs...))
 			})
 		}),
 		Filters: snapshot.ListOf(b.gatewayFilters...),
@@ -143,7 +141,8 @@ func (c *Compiler) lowerListener(doc *schema.Document, l *listener) snapshot.Lis
 		Address: l.address, Port: l.port, Service: l.service,
 		Filters: c.filters(l), Sources: sources(l.policies(), doc),
 	}
-	route := l.lower(l.service, "tcp")
+	routes := l.lowerAll(l.service, "tcp", nil)
+	route := &routes[len(routes)-1]
 	if l.direction == snapshot.Inbound {
 		route.Targets = snapshot.ListOf(snapshot.Target{Cluster: localName(l.local), Weight: 1})
 		route.Timeout = 0 // the caller's side has it
@@ -151,7 +150,7 @@ func (c *Compiler) lowerListener(doc *schema.Document, l *listener) snapshot.Lis
 	if l.protocol == snapshot.HTTP {
 		host := snapshot.VirtualHost{
 			Name: l.service, Domains: snapshot.ListOf("*"),
-			Routes:  snapshot.ListOf(route),
+			Routes:  snapshot.ListOf(routes...),
 			Sources: out.Sources,
 		}
 		host.Digest = host.Sum()
@@ -177,19 +176,45 @@ func lowerHost(name string, domains []string, routes []snapshot.Route, from snap
 // lower makes the route that all requests take to p. unstated is what a service
 // speaks whose documents say nothing.
 func (p *passage) lower(name, unstated string) snapshot.Route {
+	return p.lowerTo(snapshot.Route{Name: name, PathPrefix: "/"}, p.arms, p.protocol(unstated))
+}
+
+// lowerAll makes the routes of p: those of conf.http in order, and the one that
+// takes the rest. All have the plugins.
+func (p *passage) lowerAll(name, unstated string, plugins *routePlugins) []snapshot.Route {
 	protocol := p.protocol(unstated)
-	r := snapshot.Route{Name: name, PathPrefix: "/", Retry: p.lowerRetry(protocol)}
+	out := make([]snapshot.Route, 0, len(p.http)+1)
+	for i, x := range p.http {
+		out = append(out, p.lowerTo(lowerHTTPRoute(fmt.Sprintf("%s http[%d]", name, i), x.rule), x.arms, protocol))
+	}
+	out = append(out, p.lowerTo(snapshot.Route{Name: name, PathPrefix: "/"}, p.arms, protocol))
+	for i := range out {
+		plugins.fill(&out[i])
+	}
+	return out
+}
+
+// lowerTo fills in where the requests of r, which says what they are and how
+// they are changed, go under p: to arms.
+func (p *passage) lowerTo(r snapshot.Route, arms []arm, protocol string) snapshot.Route {
+	r.Retry = p.lowerRetry(protocol)
 	p.lowerTimeouts(&r, protocol)
-	targets := make([]snapshot.Target, len(p.arms))
-	for i, a := range p.arms {
+	targets := make([]snapshot.Target, len(arms))
+	rewrite, hosts := snapshot.PathRewrite{}, false
+	for i, a := range arms {
 		targets[i] = snapshot.Target{Cluster: a.name, Weight: a.weight}
-		r.HostFromEndpoint = r.HostFromEndpoint || a.service.hostFromEndpoint
+		hosts = hosts || a.service.hostFromEndpoint
 		if i == 0 {
-			r.Rewrite = a.service.rewrite
-		} else if r.Rewrite != a.service.rewrite {
-			r.Rewrite = snapshot.PathRewrite{} // services that differ get the path as it came
+			rewrite = a.service.rewrite
+		} else if rewrite != a.service.rewrite {
+			rewrite = snapshot.PathRewrite{} // services that differ get the path as it came
 		}
 	}
+	// What the route says of a request comes before what its service says of all.
+	if r.Rewrite == (snapshot.PathRewrite{}) {
+		r.Rewrite = rewrite
+	}
+	r.HostFromEndpoint = hosts && r.Host == (snapshot.HostRewrite{})
 	r.Targets = snapshot.ListOf(targets...)
 	return r
 }
@@ -199,22 +224,22 @@ func (b *build) lowerClusters() []*lowered {
 	order := &b.c.clusterOrder
 	names := make([]string, 0, len(order.met))
 	uses := make([]clusterUse, 0, len(order.met)) // of the first names; the others are local
-	use := func(arms []arm) {
-		for _, a := range arms {
+	use := func(p *passage) {
+		for a := range p.everywhere() {
 			names, uses = append(names, a.name), append(uses, a.clusterUse)
 		}
 	}
 	for _, h := range b.hosts {
-		use(h.arms)
+		use(h.passage)
 	}
 	for _, r := range b.gatewayRoutes {
 		if to := b.targets[r.service]; to != nil {
-			use(to.arms)
+			use(to.passage)
 		}
 	}
 	for _, h := range b.routeHosts {
 		if h.owner != nil {
-			use(h.owner.arms)
+			use(h.owner.passage)
 		}
 	}
 	for _, p := range b.plugins {
@@ -227,7 +252,7 @@ func (b *build) lowerClusters() []*lowered {
 	var locals []localKey
 	for _, v := range b.views {
 		for _, l := range v.listeners {
-			use(l.arms)
+			use(l.passage)
 			if l.direction == snapshot.Inbound {
 				locals = append(locals, localKey{doc: v.doc, endpoint: l.local, protocol: l.protocol})
 			}

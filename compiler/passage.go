@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -28,6 +29,32 @@ type passage struct {
 	own                   *service         // the service that is asked for; nil where nobody defines it
 	route, timeout, retry *schema.Document // those that apply, or nil
 	arms                  []arm
+	// http are the requests that the route sends elsewhere or changes, in order.
+	http []exception
+}
+
+// exception is one of a TrafficRoute's conf.http.
+type exception struct {
+	rule *kuma.HTTPRoute
+	arms []arm
+}
+
+// everywhere iterates over all that p leads to.
+func (p *passage) everywhere() iter.Seq[arm] {
+	return func(yield func(arm) bool) {
+		for _, a := range p.arms {
+			if !yield(a) {
+				return
+			}
+		}
+		for _, x := range p.http {
+			for _, a := range x.arms {
+				if !yield(a) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // nowhere is the passage of listeners that lead to no service.
@@ -75,6 +102,12 @@ func (b *build) passage(c *caller, tags map[string]string) *passage {
 		shares = &p.route.Body.(*kuma.TrafficRoute).Conf.Shares
 	}
 	p.arms = b.armsOf(c, p, tags, shares)
+	if p.route != nil {
+		rules := p.route.Body.(*kuma.TrafficRoute).Conf.HTTP
+		for i := range rules {
+			p.http = append(p.http, exception{&rules[i], b.armsOf(c, p, tags, &rules[i].Shares)})
+		}
+	}
 	if leadsTo(p.route, name) {
 		p.retry = c.retries.winner(name)
 	}
@@ -155,13 +188,13 @@ func (b *build) split(mesh string, tags map[string]string, shares *kuma.Shares) 
 // a service's is what all its endpoints speak. unstated is what a service speaks
 // whose documents say nothing.
 func (p *passage) protocol(unstated string) string {
-	out := ""
-	for i, a := range p.arms {
+	out, first := "", true
+	for a := range p.everywhere() {
 		next := a.service.protocol
 		if next == "" {
 			next = unstated
 		}
-		out = commonProtocol(out, next, i == 0)
+		out, first = commonProtocol(out, next, first), false
 	}
 	return out
 }
@@ -202,7 +235,7 @@ func (p *passage) policies() []*schema.Document {
 // appendInputs adds what something made from p depends on, for a memo.
 func (p *passage) appendInputs(inputs []any) []any {
 	inputs = append(inputs, p.own, p.route, p.timeout, p.retry)
-	for _, a := range p.arms {
+	for a := range p.everywhere() {
 		inputs = append(inputs, a.service)
 		if a.treatment != (treatment{}) {
 			inputs = append(inputs, a.treatment)

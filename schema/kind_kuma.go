@@ -74,7 +74,7 @@ func init() {
 	byType["Dataplane"].extra = (*reader).numericHosts
 	byType["ExternalService"].extra = (*reader).numericHosts
 	byType["TrafficRoute"].unapplied = []unapplied{
-		{[]string{"conf", "loadBalancer"}, "requests are balanced round robin"}, {[]string{"conf", "http"}, "all requests go the same way"},
+		{[]string{"conf", "loadBalancer"}, "requests are balanced round robin"},
 	}
 	byType["HealthCheck"].unapplied = []unapplied{
 		{[]string{"conf", "eventLogPath"}, "no events are written"}, {[]string{"conf", "alwaysLogHealthCheckFailures"}, "no events are written"},
