@@ -59,7 +59,7 @@ type HealthCheck struct {
 	// Fresh says that each check uses a connection of its own.
 	Fresh bool `json:"fresh,omitempty"`
 	// HTTP is a request where its Path is set. Else the check is TCP: a
-	// connection opens, Send (bytes) is sent where it is not empty, and the
+	// connection opens; where Receive is not empty, Send (bytes) is sent, and the
 	// answer must hold Receive, each block after the one before.
 	HTTP    HTTPCheck    `json:"http,omitzero"`
 	Send    string       `json:"send,omitempty"`   // base64

@@ -54,7 +54,10 @@ type cluster struct {
 	connectTimeout time.Duration
 	thresholds     snapshot.Thresholds
 	balancing      balancing
+	idleTimeout    time.Duration // of pooled connections
 	outliers       snapshot.Outliers
+	checks         []check
+	checksDigest   snapshot.Digest
 	members
 	dns       *dnsCluster // in place of members
 	udp       bool        // its endpoints take datagrams
@@ -117,6 +120,18 @@ func newBalancing(spec snapshot.Cluster) balancing {
 	}
 }
 
+// mayWait reports whether pick waits for the first checks of endpoints: of a
+// cluster's first endpoints for all, as Envoy's clusters warm, later only where
+// there is nothing else to choose.
+func (c *cluster) mayWait() bool { return c.state.checker.unjudged.Load() > 0 }
+
+func (c *cluster) await(ctx context.Context, m *members, v *view) *view {
+	for c.mayWait() && (len(v.endpoints) == 0 || !c.state.checker.ready.Load()) && c.state.checker.wait(ctx) {
+		v = m.view(c)
+	}
+	return v
+}
+
 // pick chooses an endpoint for client, nil where there is none. It waits only
 // where names were never resolved, or mayWait.
 func (c *cluster) pick(ctx context.Context, client uint64) *endpoint {
@@ -125,6 +140,9 @@ func (c *cluster) pick(ctx context.Context, client uint64) *endpoint {
 		m = c.dns.resolve(ctx)
 	}
 	v := m.view(c)
+	if c.mayWait() {
+		v = c.await(ctx, m, v)
+	}
 	switch len(v.endpoints) {
 	case 0:
 		return nil

@@ -279,7 +279,14 @@ func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.En
 		connectTimeout: cmp.Or(time.Duration(spec.ConnectTimeout), 5*time.Second),
 		udp:            spec.Protocol == snapshot.UDP,
 		http2:          spec.HTTP2, state: state, spec: spec.Digest, set: set.Digest,
-		thresholds: spec.Thresholds,
+		thresholds: spec.Thresholds, idleTimeout: or(spec.IdleTimeout, b.cfg.UpstreamIdleTimeout),
+	}
+	var err error
+	if c.checks, err = newChecks(spec); err != nil {
+		b.log.Error("cluster is not checked", "cluster", name, "error", err)
+	}
+	if len(c.checks) > 0 {
+		c.checksDigest = snapshot.DigestOf(spec.Checks)
 	}
 	if spec.Discovery == snapshot.DNS {
 		c.dns = newDNSCluster(b.Proxy, c, set.Endpoints)

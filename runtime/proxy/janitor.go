@@ -40,8 +40,8 @@ func (p *Proxy) sweep(now int64) {
 		s.each(func(c connection) { c.check(now) })
 	}
 	var pools []*pool
-	oldest := now - int64(p.cfg.UpstreamIdleTimeout)
 	for _, c := range clusters {
+		oldest := now - int64(c.idleTimeout)
 		pools = c.state.appendPools(pools[:0])
 		for _, pl := range pools {
 			pl.sweep(oldest)

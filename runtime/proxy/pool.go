@@ -20,6 +20,7 @@ type clusterState struct {
 	meter    upstreamMeter
 	load     load
 	detector detector
+	checker  checker
 
 	mu     sync.Mutex
 	pools  map[netip.AddrPort]*pool // of the endpoints of the current generation
@@ -28,7 +29,7 @@ type clusterState struct {
 
 func newClusterState() *clusterState {
 	s := &clusterState{}
-	s.detector.state = s
+	s.detector.state, s.checker.state = s, s
 	return s
 }
 
@@ -74,6 +75,7 @@ func (s *clusterState) forget(current []*endpoint, oldest int64) {
 // closed. Those of a DNS cluster stay until forget.
 func (s *clusterState) keep(c *cluster) {
 	s.detector.serve(c)
+	s.checker.serve(c)
 	if c.dns != nil {
 		return
 	}
@@ -104,6 +106,7 @@ func (s *clusterState) appendPools(list []*pool) []*pool {
 // close ends the idle connections to all endpoints; nothing is pooled any more.
 func (s *clusterState) close() {
 	s.detector.serve(nil)
+	s.checker.serve(nil)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
@@ -262,7 +265,7 @@ func (p *pool) obtain(ctx context.Context, c *cluster) (*upstream, error) {
 			return u, nil
 		}
 	}
-	nc, err := p.connect(ctx, c)
+	nc, err := p.reach(ctx, c)
 	if err != nil {
 		p.gone()
 		return nil, err
@@ -346,7 +349,7 @@ func (p *pool) tcp(ctx context.Context, c *cluster) (nc net.Conn, done func(), e
 		l.connections.give()
 		return nil, nil, errOverflow
 	}
-	nc, err = p.connect(ctx, c)
+	nc, err = p.reach(ctx, c)
 	l.pending.give()
 	if err != nil {
 		l.connections.give()
@@ -367,6 +370,16 @@ func (p *pool) tcp(ctx context.Context, c *cluster) (nc net.Conn, done func(), e
 	}, nil
 }
 
+// reach opens a bare connection for traffic.
+func (p *pool) reach(ctx context.Context, c *cluster) (net.Conn, error) {
+	p.state.meter.connects.Add(1)
+	nc, err := p.connect(ctx, c)
+	if err != nil {
+		p.state.meter.failures.Add(1)
+	}
+	return nc, err
+}
+
 // connect opens a bare connection within the cluster's connect timeout.
 func (p *pool) connect(ctx context.Context, c *cluster) (net.Conn, error) {
 	d := net.Dialer{Timeout: c.connectTimeout}
@@ -374,13 +387,7 @@ func (p *pool) connect(ctx context.Context, c *cluster) (net.Conn, error) {
 	if c.udp {
 		network = "udp"
 	}
-	nc, err := d.DialContext(ctx, network, p.text)
-	p.state.meter.connects.Add(1)
-	if err != nil {
-		p.state.meter.failures.Add(1)
-		return nil, err
-	}
-	return nc, nil
+	return d.DialContext(ctx, network, p.text)
 }
 
 // abort ends the exchange on u while a goroutine may still be using it;

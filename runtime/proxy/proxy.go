@@ -129,6 +129,7 @@ type Proxy struct {
 
 	stop    chan struct{}
 	workers sync.WaitGroup // janitor, accept loops
+	checks  sync.WaitGroup // of endpoints, under way
 
 	// Where calls of filters find their clusters: what serves, and what is
 	// being prepared, whose filters may call already.
@@ -385,6 +386,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		adopt(last.clusters, nil)
 		last.release()
 	}
+	p.checks.Wait()
 	if cut > 0 {
 		return fmt.Errorf("%d connections were cut off", cut)
 	}

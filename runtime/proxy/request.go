@@ -50,7 +50,7 @@ func (s *stream) send(o *filter.Output) error {
 	}
 	var e *endpoint
 	if s.arm != nil {
-		ctx, done := s.cancellable(s.arm.cluster.dns != nil)
+		ctx, done := s.cancellable(s.arm.cluster.dns != nil || s.arm.cluster.mayWait())
 		e = s.arm.cluster.pick(ctx, s.d.client)
 		done()
 	}

@@ -9,6 +9,7 @@ import (
 // as it has it.
 type standing struct {
 	active atomic.Int64  // requests and TCP connections in flight
+	known  bool          // it has served already; guarded by the checker
 	faults atomic.Uint32 // why it is not to be chosen; 0 where it is healthy
 
 	// For outlier detection: errors in a row, and how many succeeded since the

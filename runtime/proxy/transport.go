@@ -36,7 +36,7 @@ func newTransport(p *Proxy) transport {
 			MaxResponseHeaderBytes: 60 << 10, Protocols: new(http.Protocols),
 			DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 				d := ctx.Value(dialKey{}).(dialing)
-				nc, err := d.endpoint.pool.connect(ctx, d.cluster)
+				nc, err := d.endpoint.pool.reach(ctx, d.cluster)
 				if err != nil {
 					return nil, &connectError{err}
 				}
