@@ -62,7 +62,7 @@ Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
 			}
 			return writeOutput(c.String("output"), mode, c.App.Writer, func(w io.Writer) error {
 				if c.String("emit") == "xds" {
-					return emitEnvoy(w, l.snapshot, c.String("proxy"), c.String("xds-gateway-addr"))
+					return emitEnvoy(w, c.App.ErrWriter, l.snapshot, c.String("proxy"), c.String("xds-gateway-addr"))
 				}
 				return snapshot.Write(w, l.snapshot)
 			})
@@ -71,11 +71,15 @@ Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
 }
 
 // emitEnvoy writes everything that an Envoy with node id proxy gets as a static
-// configuration file, which Envoy can check (--mode validate) and run alone.
-func emitEnvoy(w io.Writer, s snapshot.Snapshot, proxy, gatewayAddr string) error {
+// configuration file, which Envoy can check (--mode validate) and run alone. What
+// such a file cannot hold it says in notes.
+func emitEnvoy(w, notes io.Writer, s snapshot.Snapshot, proxy, gatewayAddr string) error {
 	set, err := xds.Resources(s, proxy, gatewayAddr, envoyFilter)
 	if err != nil {
 		return err
+	}
+	for _, note := range set.LeftOut() {
+		fmt.Fprintln(notes, "note: left out:", note)
 	}
 	bootstrap, err := set.Bootstrap(proxy)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/meshc/meshc/compiler/snapshot"
@@ -24,13 +25,16 @@ type Filter struct {
 	Tracing proto.Message
 }
 
-// filterConfig is the configuration of a filter as a resource. It may hold
-// megabytes, so there is one for all listeners, proxies and generations where
-// it is the same.
+// filterConfig is the configuration of a filter, as a resource where it has
+// one of its own. It may hold megabytes, so there is one for all listeners,
+// proxies and generations where it is the same.
 type filterConfig struct {
 	*resource
 	from snapshot.Digest // of all that it is made from
 	typ  string          // type URL of the kind's own message
+	// accessLog and tracing stand in the listener; either may be nil.
+	accessLog proto.Message
+	tracing   *hcmv3.HttpConnectionManager_Tracing
 }
 
 // filterConfigs makes filterConfigs, each once.
@@ -70,25 +74,32 @@ func (c *filterConfigs) of(f snapshot.Filter, tcp bool) (*filterConfig, error) {
 	if err != nil {
 		return nil, err
 	}
-	if config.Filter == nil {
-		return nil, fmt.Errorf("policy kind %q has no filter in Envoy", f.Kind)
+	made := &filterConfig{from: from, accessLog: config.AccessLog}
+	if config.Tracing != nil {
+		tracing, ok := config.Tracing.(*hcmv3.HttpConnectionManager_Tracing)
+		if !ok || tcp {
+			return nil, fmt.Errorf("policy kind %q: %T is nothing that this listener could trace by", f.Kind, config.Tracing)
+		}
+		made.tracing = tracing
 	}
-	m, typ, err := envoy.Extension(f, tcp, config.Filter)
-	if err != nil {
-		return nil, err
+	if config.Filter != nil {
+		m, typ, err := envoy.Extension(f, tcp, config.Filter)
+		if err != nil {
+			return nil, err
+		}
+		if made.resource, err = encode(extension, m.Name, nil, m); err != nil {
+			return nil, err
+		}
+		made.typ = typ
+	} else if made.accessLog == nil && made.tracing == nil {
+		return nil, fmt.Errorf("policy kind %q has no form in Envoy", f.Kind)
 	}
-	r, err := encode(extension, m.Name, nil, m)
-	if err != nil {
-		return nil, err
-	}
-	made := &filterConfig{resource: r, from: from, typ: typ}
 	c.known[from] = made
 	return made, nil
 }
 
-// filtersOf fills in what p's listener l has of filters, and returns how the
-// listener names them and which of them its routes can turn on.
-func (p *part) filtersOf(l snapshot.Listener, configs *filterConfigs, fail func(snapshot.List[string], error) error) (uses []envoy.Use, perRoute map[string][]string, err error) {
+// filtersOf fills in what p's listener l has of filters.
+func (p *part) filtersOf(l snapshot.Listener, configs *filterConfigs, fail func(snapshot.List[string], error) error) error {
 	var errs []error
 	for _, f := range l.Filters.All() {
 		config, err := configs.of(f, l.Protocol == snapshot.TCP)
@@ -100,17 +111,30 @@ func (p *part) filtersOf(l snapshot.Listener, configs *filterConfigs, fail func(
 			errs = append(errs, fail(sources, fmt.Errorf("filter %q: %w", f.Name, err)))
 			continue
 		}
-		uses = append(uses, envoy.Use{Name: config.name, Type: config.typ, PerRoute: f.PerRoute})
-		if f.PerRoute {
-			if perRoute == nil {
-				perRoute = map[string][]string{}
-			}
-			perRoute[f.Ref()] = append(perRoute[f.Ref()], config.name)
-		}
 		p.filters = append(p.filters, config)
 		p.calls = append(p.calls, f.Clusters.Slice()...)
+		var route envoy.RouteFilter
+		if config.resource != nil {
+			p.attached.Uses = append(p.attached.Uses, envoy.Use{Name: config.name, Type: config.typ, PerRoute: f.PerRoute})
+			route.Extension = config.name
+		}
+		if config.accessLog != nil {
+			p.attached.Logs = append(p.attached.Logs, envoy.Log{Name: f.Ref(), Config: config.accessLog, PerRoute: f.PerRoute})
+		}
+		if config.tracing != nil {
+			if p.attached.Tracing != nil {
+				errs = append(errs, fail(f.Sources, fmt.Errorf("filter %q: Envoy traces the requests of a listener in one way, and another filter has said how", f.Name)))
+			}
+			p.attached.Tracing, route.Tracing = config.tracing, true
+		}
+		if f.PerRoute {
+			if p.perRoute == nil {
+				p.perRoute = map[string]envoy.RouteFilter{}
+			}
+			p.perRoute[f.Ref()] = route
+		}
 	}
-	return uses, perRoute, errors.Join(errs...)
+	return errors.Join(errs...)
 }
 
 // trial returns v's trial listener, or nil where there are no filters.
@@ -122,7 +146,7 @@ func (v *view) trial() (*resource, error) {
 	var asks []reference
 	seen := map[string]bool{}
 	for _, p := range v.parts {
-		for _, use := range p.uses {
+		for _, use := range p.attached.Uses {
 			if seen[use.Name] {
 				continue
 			}

@@ -8,6 +8,7 @@ type metrics struct {
 	pushes *prometheus.CounterVec // type
 	bytes  *prometheus.CounterVec // type
 	nacks  *prometheus.CounterVec // type
+	logged prometheus.Counter
 }
 
 func newMetrics() metrics {
@@ -23,11 +24,14 @@ func newMetrics() metrics {
 		pushes: counter("pushes_total", "Responses sent to xDS clients."),
 		bytes:  counter("push_bytes_total", "Bytes of responses sent to xDS clients, before gRPC's framing."),
 		nacks:  counter("nacks_total", "Refusals by xDS clients, one for each resource named."),
+		logged: prometheus.NewCounter(prometheus.CounterOpts{
+			Namespace: "meshc", Subsystem: "xds", Name: "access_log_entries_total", Help: "Requests and connections that Envoys logged here.",
+		}),
 	}
 }
 
 func (m metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.nodes, m.pushes, m.bytes, m.nacks}
+	return []prometheus.Collector{m.nodes, m.pushes, m.bytes, m.nacks, m.logged}
 }
 
 // Describe implements prometheus.Collector.

@@ -42,6 +42,15 @@ func policies() snapshot.Snapshot {
 	h.Routes = snapshot.ListOf(all, grpc)
 	tcp := outboundTCP(10002, "random")
 	tcp.IdleTimeout, tcp.ConnectAttempts = 30*second, 4
+	udp := outboundTCP(10002, "random")
+	udp.Name, udp.Protocol, udp.SourceRanges = "outbound:127.0.0.1:10002/udp", snapshot.UDP, snapshot.ListOf("192.0.2.0/24")
+	answers := outbound(10004, host("health", []string{"*"}, "/"))
+	answer := answers.VirtualHosts.At(0)
+	given := answer.Routes.At(0)
+	given.Answer = snapshot.Answer{Status: 200, ContentType: "application/json", Body: `{"localEndpoints":1}`}
+	answer.Routes = snapshot.ListOf(given)
+	answers.VirtualHosts = snapshot.ListOf(answer)
+	answers.IfLocal, answers.SourceRanges = true, snapshot.ListOf("10.0.0.0/8", "2001:db8::/32")
 	check := snapshot.HealthCheck{Interval: 10 * second, Timeout: 2 * second, Unhealthy: 3, Healthy: 1}
 	return world([]service{
 		{name: "web", endpoints: []snapshot.Endpoint{at("192.0.2.1", 80), at("192.0.2.2", 80)}},
@@ -71,5 +80,5 @@ func policies() snapshot.Snapshot {
 			c.Outliers = snapshot.Outliers{TotalErrors: 5, MaxEjectionPercent: 10}
 		}},
 		{name: "maglev", more: func(c *snapshot.Cluster) { c.Balancing = snapshot.Maglev }},
-	}, proxy("default.web", outbound(10001, h), tcp, outboundTCP(10003, "maglev")))
+	}, proxy("default.web", outbound(10001, h), tcp, outboundTCP(10003, "maglev"), udp, answers))
 }

@@ -71,7 +71,7 @@ func startEnvoy(t testing.TB, config ...string) *realEnvoy {
 	e := &realEnvoy{t: t, log: filepath.Join(dir, "log")}
 	addressFile := filepath.Join(dir, "admin")
 	cmd := exec.Command(envoyPath, append(config, "--concurrency", "2", "--disable-hot-restart",
-		"--log-level", "warning", "--log-path", e.log, "--admin-address-path", addressFile)...)
+		"--log-level", "warning", "--file-flush-interval-msec", "50", "--log-path", e.log, "--admin-address-path", addressFile)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -65,6 +65,7 @@ func worlds() map[string]snapshot.Snapshot {
 	enabled.Routes = snapshot.ListOf(on, snapshot.Route{Name: "rest", PathPrefix: "/"})
 	return map[string]snapshot.Snapshot{
 		"policies": policies(),
+		"attached": attached(10001, 10002, at("192.0.2.1", 80), at("192.0.2.2", 9411), "/dev/stdout"),
 		"mesh":     meshed(meshPorts{10001, 10002, 10003}, at("192.0.2.1", 80), at("192.0.2.2", 80), []snapshot.Authority{authority("one", true)}, admit("all"), admit("web", "kuma://version/1", "spiffe://default/web")),
 		"filters": pluginWorld([]service{
 			{name: "web", endpoints: []snapshot.Endpoint{at("192.0.2.1", 80)}},
@@ -101,11 +102,15 @@ func worlds() map[string]snapshot.Snapshot {
 func TestResourcesAreAsWritten(t *testing.T) {
 	for name, snap := range worlds() {
 		id := snapshot.GatewayID
-		if name == "dataplane" || name == "filters" || name == "policies" || name == "mesh" {
+		if name == "dataplane" || name == "filters" || name == "policies" || name == "mesh" || name == "attached" {
 			id = "default.web"
 		}
 		t.Run(name, func(t *testing.T) {
-			set, err := xds.Resources(snap, id, gatewayAddr, wasmFilter)
+			filter := wasmFilter
+			if name == "attached" {
+				filter = attach
+			}
+			set, err := xds.Resources(snap, id, gatewayAddr, filter)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -17,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	alsv3 "github.com/envoyproxy/go-control-plane/envoy/service/accesslog/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
@@ -39,6 +40,8 @@ type Config struct {
 	// Identities are where the secrets come from that SDS serves; nil for none.
 	// They are fetched for clients that ask, and again whenever they change.
 	Identities Identities
+	// AccessLog takes what Envoys log to this address; nil for nothing.
+	AccessLog AccessLogFunc
 	// Board is told of clients and what they refuse. Nil tells nobody.
 	Board *status.Board
 	// Log defaults to slog.Default().
@@ -118,6 +121,9 @@ func New(cfg Config) *Server {
 		grpc.UnknownServiceHandler(refuseService),
 	)
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(s.grpc, ads{server: s})
+	if cfg.AccessLog != nil {
+		alsv3.RegisterAccessLogServiceServer(s.grpc, als{server: s})
+	}
 	return s
 }
 

@@ -19,16 +19,24 @@ func TestEnvoyAcceptsPolicies(t *testing.T) {
 	validate(t, policies(), "default.web")
 }
 
+// Access loggers and tracing, those of the gateway included.
+func TestEnvoyAcceptsLogsAndTracing(t *testing.T) {
+	s := worlds()["attached"]
+	for _, node := range []string{"default.web", snapshot.GatewayID} {
+		validateIn(t, t.TempDir(), s, node, attach)
+	}
+}
+
 // validate lets Envoy judge what node gets of s.
 func validate(t *testing.T, s snapshot.Snapshot, node string) {
 	t.Helper()
-	validateIn(t, t.TempDir(), s, node)
+	validateIn(t, t.TempDir(), s, node, wasmFilter)
 }
 
 // validateIn is validate with Envoy in dir.
-func validateIn(t *testing.T, dir string, s snapshot.Snapshot, node string) {
+func validateIn(t *testing.T, dir string, s snapshot.Snapshot, node string, filter xds.FilterFunc) {
 	t.Helper()
-	set, err := xds.Resources(s, node, gatewayAddr, wasmFilter)
+	set, err := xds.Resources(s, node, gatewayAddr, filter)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -76,5 +84,5 @@ func TestEnvoyAcceptsAMesh(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	validateIn(t, dir, s, "default.web")
+	validateIn(t, dir, s, "default.web", wasmFilter)
 }

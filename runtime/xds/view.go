@@ -35,9 +35,9 @@ type part struct {
 	routes    *resource       // nil for TCP
 	clusters  []string        // of targets, with duplicates
 	filters   []*filterConfig // in the order in which they run
-	uses      []envoy.Use     // of filters, one each
+	attached  envoy.Attached  // what filters come to in the listener
 	calls     []string        // clusters that filters call, with duplicates
-	perRoute  map[string][]string
+	perRoute  map[string]envoy.RouteFilter
 	// hosts holds each virtual host on the wire, so that one that changes
 	// among ten thousand costs one.
 	hosts map[snapshot.Digest][]byte
@@ -48,7 +48,11 @@ type part struct {
 func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway netip.AddrPort, configs *filterConfigs, old *view) (*view, error) {
 	v := &view{digest: p.Digest}
 	var errs []error
-	bound := map[netip.AddrPort]string{}
+	type socket struct {
+		netip.AddrPort
+		udp bool
+	}
+	bound := map[socket]string{}
 	versions := map[string]string{} // of extensions, by name
 	for _, l := range p.Listeners.All() {
 		part, err := newPart(snap, p.ID, l, gateway, configs, old.part(l.Name))
@@ -57,9 +61,9 @@ func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway netip.AddrPort, 
 			continue
 		}
 		if ip, err := netip.ParseAddr(l.Address); err == nil {
-			at := netip.AddrPortFrom(ip, l.Port)
+			at := socket{netip.AddrPortFrom(ip, l.Port), l.Protocol == snapshot.UDP}
 			if other, ok := bound[at]; ok {
-				errs = append(errs, place(snap, l.Sources, fmt.Errorf("proxy %s: listener %q: %s is taken by listener %q", p.ID, l.Name, at, other)))
+				errs = append(errs, place(snap, l.Sources, fmt.Errorf("proxy %s: listener %q: %s is taken by listener %q", p.ID, l.Name, at.AddrPort, other)))
 			}
 			bound[at] = l.Name
 		}
@@ -70,6 +74,9 @@ func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway netip.AddrPort, 
 		}
 		v.clusters = append(append(v.clusters, part.clusters...), part.calls...)
 		for i, c := range part.filters {
+			if c.resource == nil {
+				continue
+			}
 			switch versions[c.name] {
 			case "":
 				versions[c.name] = c.version
@@ -103,10 +110,10 @@ func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway
 	}
 	p := &part{digest: l.Digest, name: l.Name, direction: l.Direction}
 	var err error
-	if p.uses, p.perRoute, err = p.filtersOf(l, configs, fail); err != nil {
+	if err = p.filtersOf(l, configs, fail); err != nil {
 		return nil, err
 	}
-	m, err := envoy.Listener(l, gateway, p.uses)
+	m, err := envoy.Listener(l, gateway, p.attached)
 	if err != nil {
 		return nil, fail(l.Sources, err)
 	}
@@ -114,7 +121,7 @@ func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway
 	if l.Protocol == snapshot.HTTP {
 		asks = append(asks, reference{route, l.Name})
 	}
-	for _, u := range p.uses {
+	for _, u := range p.attached.Uses {
 		asks = append(asks, reference{extension, u.Name})
 	}
 	if p.listener, err = encode(listener, l.Name, asks, m); err != nil {
@@ -126,7 +133,7 @@ func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway
 	for _, t := range l.Targets.All() {
 		p.clusters = append(p.clusters, t.Cluster)
 	}
-	if l.Protocol == snapshot.TCP {
+	if l.Protocol != snapshot.HTTP {
 		if l.Targets.Len() == 0 {
 			p.clusters = append(p.clusters, envoy.NoEndpoints)
 		}
@@ -137,7 +144,7 @@ func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway
 		return nil, fail(l.Sources, err)
 	}
 	p.hosts = make(map[snapshot.Digest][]byte, l.VirtualHosts.Len())
-	if old != nil && !maps.EqualFunc(old.perRoute, p.perRoute, slices.Equal) {
+	if old != nil && !maps.Equal(old.perRoute, p.perRoute) {
 		old = nil // a route's names of filters have another meaning
 	}
 	domains := map[string]string{}
@@ -169,7 +176,7 @@ func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway
 const routeConfigurationVirtualHosts = 2 // the field's number
 
 // hostBytes returns h on the wire, from old where it has not changed.
-func hostBytes(h snapshot.VirtualHost, perRoute map[string][]string, old *part) ([]byte, error) {
+func hostBytes(h snapshot.VirtualHost, perRoute map[string]envoy.RouteFilter, old *part) ([]byte, error) {
 	if old != nil && !h.Digest.IsZero() {
 		if b, ok := old.hosts[h.Digest]; ok {
 			return b, nil

@@ -3,14 +3,19 @@ package envoy
 import (
 	"cmp"
 	"fmt"
+	"slices"
+	"strings"
 
+	accesslogv3 "github.com/envoyproxy/go-control-plane/envoy/config/accesslog/v3"
 	bootstrapv3 "github.com/envoyproxy/go-control-plane/envoy/config/bootstrap/v3"
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	grpcv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/access_loggers/grpc/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
+	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -95,13 +100,25 @@ func whole(l *listenerv3.Listener, routes map[string]*routev3.RouteConfiguration
 			if f.GetConfigDiscovery() != nil {
 				f.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: extensions[f.Name]}
 			}
-			hcm := &hcmv3.HttpConnectionManager{}
+			tcp, hcm := &tcpv3.TcpProxy{}, &hcmv3.HttpConnectionManager{}
+			if f.GetTypedConfig().MessageIs(tcp) {
+				if err := f.GetTypedConfig().UnmarshalTo(tcp); err != nil {
+					return l, err
+				}
+				tcp.AccessLog = ofItsOwn(tcp.AccessLog)
+				config, err := pack(tcp)
+				if err != nil {
+					return l, err
+				}
+				f.ConfigType = &listenerv3.Filter_TypedConfig{TypedConfig: config}
+			}
 			if !f.GetTypedConfig().MessageIs(hcm) {
 				continue
 			}
 			if err := f.GetTypedConfig().UnmarshalTo(hcm); err != nil {
 				return l, err
 			}
+			hcm.AccessLog = ofItsOwn(hcm.AccessLog)
 			hcm.RouteSpecifier = &hcmv3.HttpConnectionManager_RouteConfig{
 				RouteConfig: routes[hcm.GetRds().GetRouteConfigName()],
 			}
@@ -118,6 +135,41 @@ func whole(l *listenerv3.Listener, routes map[string]*routev3.RouteConfiguration
 		}
 	}
 	return l, nil
+}
+
+// LeftOut says in sentences what a static configuration of s lacks, or finds
+// only where somebody puts it.
+func (s Set) LeftOut() []string {
+	var out []string
+	for _, secret := range s.Secrets {
+		out = append(out, fmt.Sprintf("secret %s: Envoy reads it from %s", secret.Name, strings.Join(secret.Files(), " and ")))
+	}
+	for _, l := range s.Listeners {
+		for _, chain := range l.FilterChains {
+			for _, f := range chain.Filters {
+				tcp, hcm := &tcpv3.TcpProxy{}, &hcmv3.HttpConnectionManager{}
+				// What is neither has no access log.
+				_ = f.GetTypedConfig().UnmarshalTo(tcp)
+				_ = f.GetTypedConfig().UnmarshalTo(hcm)
+				for _, log := range append(tcp.AccessLog, hcm.AccessLog...) {
+					if toServer(log) {
+						out = append(out, fmt.Sprintf("access log %s of listener %s: it needs an xDS server", log.Name, l.Name))
+					}
+				}
+			}
+		}
+	}
+	return out
+}
+
+// ofItsOwn returns the access loggers that need no xDS server to write.
+func ofItsOwn(logs []*accesslogv3.AccessLog) []*accesslogv3.AccessLog {
+	return slices.DeleteFunc(logs, func(l *accesslogv3.AccessLog) bool { return toServer(l) })
+}
+
+// toServer reports whether l sends what it logs to the xDS server.
+func toServer(l *accesslogv3.AccessLog) bool {
+	return l.GetTypedConfig().MessageIs(&grpcv3.HttpGrpcAccessLogConfig{}) || l.GetTypedConfig().MessageIs(&grpcv3.TcpGrpcAccessLogConfig{})
 }
 
 // static lets a socket, of which context is the type, find its secrets in the

@@ -10,6 +10,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matchingv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/common/matching/v3"
 	actionv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/common/matcher/action/v3"
+	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -25,6 +26,23 @@ type Use struct {
 	Type string
 	// PerRoute says that the filter runs only for routes that enable it.
 	PerRoute bool
+}
+
+// Log is an access logger of a listener.
+type Log struct {
+	// Name is what a route calls it by (snapshot.Filter.Ref).
+	Name string
+	// Config is its typed_config.
+	Config proto.Message
+	// PerRoute says that it logs only what goes by routes that name it.
+	PerRoute bool
+}
+
+// Attached is what the filters of a listener come to in it, in their order.
+type Attached struct {
+	Uses    []Use
+	Logs    []Log
+	Tracing *hcmv3.HttpConnectionManager_Tracing // nil for none
 }
 
 // matcherType is what an extension may hold in place of its kind's message.

@@ -34,18 +34,54 @@ const (
 
 // Listener returns the LDS resource of l. gateway is where the gateway
 // listener binds; other listeners say it themselves. HTTP routes come over
-// RDS under the listener's name, and the configurations of the filters, which
-// uses names in l's order, over ECDS.
-func Listener(l snapshot.Listener, gateway netip.AddrPort, uses []Use) (*listenerv3.Listener, error) {
+// RDS under the listener's name, and the configurations of the filters, which a
+// names in l's order, over ECDS.
+func Listener(l snapshot.Listener, gateway netip.AddrPort, a Attached) (*listenerv3.Listener, error) {
 	address, err := bindAddress(l, gateway)
 	if err != nil {
 		return nil, err
 	}
-	var chain []*listenerv3.Filter
-	var last *listenerv3.Filter
-	var socket *corev3.TransportSocket
+	out := &listenerv3.Listener{
+		Name:             l.Name,
+		Address:          address,
+		TrafficDirection: trafficDirection(l.Direction),
+	}
+	if l.IfLocal {
+		// Envoy may run on another machine than we do. An address that is not
+		// its own it can bind like this, and nobody gets there.
+		out.Freebind = wrapperspb.Bool(true)
+	}
+	if l.Protocol == snapshot.UDP {
+		filter, err := udpProxy(l)
+		if err != nil {
+			return nil, err
+		}
+		address.GetSocketAddress().Protocol = corev3.SocketAddress_UDP
+		out.UdpListenerConfig = &listenerv3.UdpListenerConfig{}
+		out.ListenerFilters = []*listenerv3.ListenerFilter{filter}
+		return checked(out)
+	}
+	chain, err := filterChain(l, a)
+	if err != nil {
+		return nil, err
+	}
+	out.FilterChains = []*listenerv3.FilterChain{chain}
+	return checked(out)
+}
+
+// filterChain returns what happens to the connections of l.
+func filterChain(l snapshot.Listener, a Attached) (*listenerv3.FilterChain, error) {
+	out := &listenerv3.FilterChain{}
+	ranges, err := sourceRanges(l)
+	if err != nil {
+		return nil, err
+	}
+	if len(ranges) > 0 {
+		// What no chain matches is closed.
+		out.FilterChainMatch = &listenerv3.FilterChainMatch{DirectSourcePrefixRanges: ranges}
+	}
 	if l.TLS != "" {
-		if socket, err = downstreamSocket(l); err != nil {
+		if out.TransportSocket, err = downstreamSocket(l); err != nil {
 			return nil, err
 		}
 		if l.Access.Enforced {
@@ -53,29 +89,26 @@ func Listener(l snapshot.Listener, gateway netip.AddrPort, uses []Use) (*listene
 			if err != nil {
 				return nil, err
 			}
-			chain = append(chain, access)
+			out.Filters = append(out.Filters, access)
 		}
 	}
+	var last *listenerv3.Filter
 	switch l.Protocol {
 	case snapshot.HTTP:
-		last, err = connectionManager(l, uses)
+		last, err = connectionManager(l, a)
 	case snapshot.TCP:
-		for _, u := range uses {
-			chain = append(chain, networkFilter(u))
+		for _, u := range a.Uses {
+			out.Filters = append(out.Filters, networkFilter(u))
 		}
-		last, err = tcpProxy(l)
+		last, err = tcpProxy(l, a.Logs)
 	default:
 		err = fmt.Errorf("protocol %q has no form in Envoy", l.Protocol)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return checked(&listenerv3.Listener{
-		Name:             l.Name,
-		Address:          address,
-		FilterChains:     []*listenerv3.FilterChain{{Filters: append(chain, last), TransportSocket: socket}},
-		TrafficDirection: trafficDirection(l.Direction),
-	})
+	out.Filters = append(out.Filters, last)
+	return out, nil
 }
 
 // ParseGatewayAddr reads HOST:PORT. HOST is an IP literal, "localhost", or
@@ -156,8 +189,12 @@ func networkFilter(u Use) *listenerv3.Filter {
 	}
 }
 
-func connectionManager(l snapshot.Listener, uses []Use) (*listenerv3.Filter, error) {
-	filters, err := httpFilters(uses)
+func connectionManager(l snapshot.Listener, a Attached) (*listenerv3.Filter, error) {
+	filters, err := httpFilters(a.Uses)
+	if err != nil {
+		return nil, err
+	}
+	logs, err := accessLogs(a.Logs)
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +210,8 @@ func connectionManager(l snapshot.Listener, uses []Use) (*listenerv3.Filter, err
 		CodecType:   hcmv3.HttpConnectionManager_AUTO,
 		StatPrefix:  statPrefix.Replace(l.Name),
 		HttpFilters: filters,
+		AccessLog:   logs,
+		Tracing:     a.Tracing,
 		HttpProtocolOptions: &corev3.Http1ProtocolOptions{
 			AcceptHttp_10:  true,
 			EnableTrailers: true,
@@ -214,12 +253,17 @@ func neverTrustForwardedFor() *xffv3.XffConfig {
 	}
 }
 
-func tcpProxy(l snapshot.Listener) (*listenerv3.Filter, error) {
+func tcpProxy(l snapshot.Listener, logs []Log) (*listenerv3.Filter, error) {
+	loggers, err := accessLogs(logs)
+	if err != nil {
+		return nil, err
+	}
 	idle := tcpIdleTimeout
 	if l.IdleTimeout > 0 {
 		idle = time.Duration(l.IdleTimeout)
 	}
 	p := &tcpv3.TcpProxy{
+		AccessLog:   loggers,
 		StatPrefix:  statPrefix.Replace(l.Name),
 		IdleTimeout: durationpb.New(idle),
 		HashPolicy: []*typev3.HashPolicy{{

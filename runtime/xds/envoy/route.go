@@ -9,7 +9,6 @@ import (
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
-	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -19,9 +18,9 @@ import (
 // noHealthyUpstream is what Envoy itself says of a cluster without endpoints.
 const noHealthyUpstream = "no healthy upstream"
 
-// VirtualHost returns v as a part of a RouteConfiguration. perRoute has the
-// extensions behind each name that a route may give in Filters.
-func VirtualHost(v snapshot.VirtualHost, perRoute map[string][]string) (*routev3.VirtualHost, error) {
+// VirtualHost returns v as a part of a RouteConfiguration. perRoute has what
+// is behind each name that a route may give in Filters.
+func VirtualHost(v snapshot.VirtualHost, perRoute map[string]RouteFilter) (*routev3.VirtualHost, error) {
 	out := &routev3.VirtualHost{Name: v.Name, Domains: v.Domains.Slice()}
 	for _, d := range out.Domains {
 		// Envoy knows more wildcards than the snapshot has.
@@ -33,7 +32,7 @@ func VirtualHost(v snapshot.VirtualHost, perRoute map[string][]string) (*routev3
 		for _, r := range byHost(whole) {
 			route, err := httpRoute(r)
 			if err == nil {
-				route.TypedPerFilterConfig, err = enabledFilters(r, perRoute)
+				err = routeFilters(route, r, perRoute)
 			}
 			if err != nil {
 				return nil, fmt.Errorf("route %q: %w", r.Name, err)
@@ -62,27 +61,6 @@ func byHost(r snapshot.Route) []snapshot.Route {
 	return []snapshot.Route{met, other}
 }
 
-// enabledFilters returns what turns on the filters that r names.
-func enabledFilters(r snapshot.Route, perRoute map[string][]string) (map[string]*anypb.Any, error) {
-	if r.Filters.Len() == 0 {
-		return nil, nil
-	}
-	on, err := enabled()
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]*anypb.Any{}
-	for _, name := range r.Filters.All() {
-		if len(perRoute[name]) == 0 {
-			return nil, fmt.Errorf("the listener has no filter %q for its routes", name)
-		}
-		for _, extension := range perRoute[name] {
-			out[extension] = on
-		}
-	}
-	return out, nil
-}
-
 func httpRoute(r snapshot.Route) (*routev3.Route, error) {
 	match, err := routeMatch(r)
 	if err != nil {
@@ -95,14 +73,19 @@ func httpRoute(r snapshot.Route) (*routev3.Route, error) {
 	if out.ResponseHeadersToAdd, out.ResponseHeadersToRemove, err = headerChanges(r.ResponseHeaders); err != nil {
 		return nil, err
 	}
+	if r.Answer.Status != 0 {
+		out.Action = directResponse(r.Answer.Status, r.Answer.Body)
+		if r.Answer.ContentType != "" {
+			out.ResponseHeadersToAdd = append(out.ResponseHeadersToAdd, &corev3.HeaderValueOption{
+				Header:       &corev3.HeaderValue{Key: "content-type", Value: strings.ReplaceAll(r.Answer.ContentType, "%", "%%")},
+				AppendAction: corev3.HeaderValueOption_OVERWRITE_IF_EXISTS_OR_ADD,
+			})
+		}
+		return out, nil
+	}
 	if r.Targets.Len() == 0 {
 		// Envoy cannot route to nothing.
-		out.Action = &routev3.Route_DirectResponse{DirectResponse: &routev3.DirectResponseAction{
-			Status: 503,
-			Body: &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{
-				InlineString: noHealthyUpstream,
-			}},
-		}}
+		out.Action = directResponse(503, noHealthyUpstream)
 		return out, nil
 	}
 	action, err := routeAction(r)
@@ -111,6 +94,14 @@ func httpRoute(r snapshot.Route) (*routev3.Route, error) {
 	}
 	out.Action = &routev3.Route_Route{Route: action}
 	return out, nil
+}
+
+func directResponse(status uint32, body string) *routev3.Route_DirectResponse {
+	out := &routev3.DirectResponseAction{Status: status}
+	if body != "" {
+		out.Body = &corev3.DataSource{Specifier: &corev3.DataSource_InlineString{InlineString: body}}
+	}
+	return &routev3.Route_DirectResponse{DirectResponse: out}
 }
 
 func routeAction(r snapshot.Route) (*routev3.RouteAction, error) {
