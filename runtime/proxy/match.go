@@ -70,12 +70,13 @@ type route struct {
 	// no bound, and for idleness the usual one.
 	timeout, idleTimeout, maxDuration time.Duration
 	filters                           string // the names of those for this route, each with a NUL behind it
+	service                           string // that it is for, where the listener does not say it
 }
 
 // newRoute returns the route without its split.
 func newRoute(spec snapshot.Route) (r route, err error) {
 	r = route{
-		name: spec.Name, answer: spec.Answer, hostFromEndpoint: spec.HostFromEndpoint, filters: filterNames(spec.Filters),
+		name: spec.Name, answer: spec.Answer, hostFromEndpoint: spec.HostFromEndpoint, filters: filterNames(spec.Filters), service: spec.Service,
 		timeout: time.Duration(spec.Timeout), idleTimeout: time.Duration(spec.IdleTimeout), maxDuration: time.Duration(spec.MaxDuration),
 		requestHeaders: newHeaderChanges(spec.RequestHeaders), responseHeaders: newHeaderChanges(spec.ResponseHeaders),
 	}

@@ -49,13 +49,19 @@ func (s *stream) ClearRoute() {
 func (s *stream) record(took time.Duration) *filter.Record {
 	r := &filter.Record{
 		Status: s.status, Details: s.details, Start: s.start, Duration: took,
-		BytesReceived: s.received.Load(), BytesSent: s.sent.Load(),
+		BytesReceived: s.received.Load(), BytesSent: s.sent.Load(), Service: s.l.service,
+	}
+	if v, ok := s.requestProperty([]string{"protocol"}); ok {
+		r.Protocol, _ = v.(string)
 	}
 	if s.complete {
 		r.Details = "via_upstream"
 	}
 	if s.route != nil {
 		r.Route = s.route.name
+		if s.route.service != "" {
+			r.Service = s.route.service
+		}
 	}
 	if s.arm != nil {
 		r.Cluster = s.arm.cluster.name

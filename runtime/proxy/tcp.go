@@ -299,7 +299,7 @@ func (t *tunnel) ClearRoute() {}
 
 func (t *tunnel) record(took time.Duration) *filter.Record {
 	r := &filter.Record{
-		Start: t.start, Duration: took, BytesReceived: t.received, BytesSent: t.sent,
+		Start: t.start, Duration: took, BytesReceived: t.received, BytesSent: t.sent, Service: t.l.service,
 	}
 	if t.arm != nil {
 		r.Cluster = t.arm.cluster.name
