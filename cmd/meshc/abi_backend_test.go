@@ -6,13 +6,14 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/meshc/meshc/cmd/meshc/internal/behaviour"
 )
 
 // abiBackend answers HTTP/1, and gRPC over HTTP/2 without TLS, by the path:
@@ -26,9 +27,9 @@ import (
 //	/abi.Test/ the gRPC methods Unary, Error, Late, Echo and Wait
 //
 // awaitLog(scenario, event) waits until the guest has told of an event.
-func abiBackend(t *testing.T, address string, awaitLog func(scenario, event string)) {
+func abiBackend(t *testing.T, network *behaviour.Network, address string, awaitLog func(scenario, event string)) {
 	t.Helper()
-	listener, err := net.Listen("tcp", address)
+	listener, err := network.Listen(address)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -155,9 +156,9 @@ func abiGRPC(w http.ResponseWriter, r *http.Request) {
 }
 
 // abiTCP sends back what comes, until the end.
-func abiTCP(t *testing.T, address string) {
+func abiTCP(t *testing.T, network *behaviour.Network, address string) {
 	t.Helper()
-	listener, err := net.Listen("tcp", address)
+	listener, err := network.Listen(address)
 	if err != nil {
 		t.Fatal(err)
 	}

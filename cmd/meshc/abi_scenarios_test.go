@@ -62,7 +62,7 @@ func abiEveryScenario() []abiScenario {
 	for _, c := range abiHTTPCallbacks[1:] {
 		full("matrix-"+c, c+":matrix={http}")
 	}
-	get("matrix-tick", "request_headers:tick=20 tick#1:matrix={http}", "tick#1 returns")
+	get("matrix-tick", "delete:tick=20 tick#1:matrix={http}", "tick#1 returns")
 	get("matrix-tick-effective", "request_headers:tick=20,ret=1 tick#1:tick=0,effective,matrix={http},continue=0", "tick#1 returns")
 	get("matrix-queue", "request_headers:register=q-matrix,enqueue=item queue_ready:matrix={http}", "queue_ready#1 returns")
 	get("matrix-answer", "request_headers:http={http};/trailers;1000,ret=1 http_call_response:matrix={http},effective,continue=0")
@@ -131,8 +131,8 @@ func abiEveryScenario() []abiScenario {
 	full("body-pause-trailers", "request_body:ret=1 request_trailers:bytes=0;0,set=0;0;0;front,buffer=0")
 	full("response-pause-trailers", "response_body:ret=1 response_trailers:bytes=1;0,set=1;0;0;front,buffer=1")
 	for n := range 6 {
-		all = append(all, abiScenario{name: fmt.Sprintf("headers-return-%d", n), script: fmt.Sprintf("request_headers:ret=%d,tick=100 tick#1:tick=0,effective,continue=0", n), send: []string{abiPost}, until: []string{"tick#1 returns"}})
-		all = append(all, abiScenario{name: fmt.Sprintf("response-headers-return-%d", n), script: fmt.Sprintf("response_headers:ret=%d,tick=100 tick#1:tick=0,effective,continue=1", n), until: []string{"tick#1 returns"}})
+		all = append(all, abiScenario{name: fmt.Sprintf("headers-return-%d", n), script: fmt.Sprintf("request_headers:ret=%d,tick=300 tick#1:tick=0,effective,continue=0", n), send: []string{abiPost}, until: []string{"tick#1 returns"}})
+		all = append(all, abiScenario{name: fmt.Sprintf("response-headers-return-%d", n), script: fmt.Sprintf("response_headers:ret=%d,tick=300 tick#1:tick=0,effective,continue=1", n), until: []string{"tick#1 returns"}})
 	}
 
 	// Pause and continue in each phase, resumed from a timer.
@@ -141,7 +141,11 @@ func abiEveryScenario() []abiScenario {
 		if c[:8] == "response" {
 			direction = "1"
 		}
-		full("pause-"+c, c+"#1:ret=1,tick=20 tick#1:tick=0,effective,pairs=0,pairs=2,bytes=0;0,bytes=1;0,continue="+direction+",pairs=0,pairs=2", "tick#1 returns")
+		pause := c + "#1:ret=1,tick=20"
+		if phase, found := strings.CutSuffix(c, "_body"); found { // trailers would let it go, before the tick or after
+			pause = c + "#1:ret=1 " + phase + "_trailers#1:ret=1,tick=20"
+		}
+		full("pause-"+c, pause+" tick#1:tick=0,effective,pairs=0,pairs=2,bytes=0;0,bytes=1;0,continue="+direction+",pairs=0,pairs=2", "tick#1 returns")
 		// Envoy crashes on continue_stream of what is not paused, and on more
 		// than one reply once there is a response, so these are left out.
 		full("continue-"+c, c+"#1:continue=2,continue=3,badlocal")

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -41,38 +42,62 @@ func TestABI(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ran := 0
+	t.Parallel()
+	compared := 0
+	t.Cleanup(func() { // once all have ended
+		if compared == 3 {
+			for _, line := range list.unused() {
+				t.Errorf("deviations.txt: this allows nothing: take it out: %s", line)
+			}
+		}
+	})
+	var mu sync.Mutex // of list and compared
 	for _, abi := range []string{"010", "020", "021"} {
 		t.Run(abi, func(t *testing.T) {
-			var traces [2]map[string][]string
-			for i, plane := range []string{"envoy", "proxy"} {
-				trace := newABITrace()
-				var clients map[string][]string
-				t.Run(plane, func(t *testing.T) { clients = runABI(t, abi, plane, trace) })
-				all := trace.serving()
-				for name, lines := range clients {
-					all[name+" client"] = lines
+			t.Parallel()
+			planes := []string{"envoy", "proxy"}
+			traces := make([]map[string][]string, len(planes)) // those that ran
+			t.Cleanup(func() {
+				if traces[0] == nil || traces[1] == nil {
+					return // one failed, or -run wants the other alone
 				}
-				keepABI(t, plane+"-"+abi, abiText(all))
-				traces[i] = all
+				mu.Lock()
+				defer mu.Unlock()
+				compareABI(t, abi, list, traces[0], traces[1])
+				compared++
+			})
+			for i, plane := range planes {
+				t.Run(plane, func(t *testing.T) {
+					t.Parallel()
+					trace := newABITrace()
+					var clients map[string][]string
+					t.Cleanup(func() { // after the data plane's last words
+						all := trace.serving()
+						for name, lines := range clients {
+							all[name+" client"] = lines
+						}
+						keepABI(t, plane+"-"+abi, abiText(all))
+						traces[i] = all
+					})
+					clients = runABI(t, abi, plane, trace)
+				})
 			}
-			var unlisted []string
-			for _, d := range abiDifferences(traces[0], traces[1]) {
-				if !list.allow(d) {
-					unlisted = append(unlisted, d.String())
-				}
-			}
-			keepABI(t, "differences-"+abi, strings.Join(unlisted, "\n"))
-			if n := len(unlisted); n > 0 {
-				t.Errorf("%d differences that no line of deviations.txt allows:\n%s", n, strings.Join(unlisted[:min(n, 100)], "\n"))
-			}
-			ran++
 		})
 	}
-	if ran == 3 {
-		for _, line := range list.unused() {
-			t.Errorf("deviations.txt: this allows nothing: take it out: %s", line)
+}
+
+// compareABI wants no difference between two traces that is not in the list.
+func compareABI(t *testing.T, abi string, list abiDeviations, envoy, ours map[string][]string) {
+	t.Helper()
+	var unlisted []string
+	for _, d := range abiDifferences(envoy, ours) {
+		if !list.allow(d) {
+			unlisted = append(unlisted, d.String())
 		}
+	}
+	keepABI(t, "differences-"+abi, strings.Join(unlisted, "\n"))
+	if n := len(unlisted); n > 0 {
+		t.Errorf("%d differences that no line of deviations.txt allows:\n%s", n, strings.Join(unlisted[:min(n, 100)], "\n"))
 	}
 }
 
@@ -102,9 +127,10 @@ func abiText(all map[string][]string) string {
 // client saw in each.
 func runABI(t *testing.T, abi, plane string, trace *abiTrace) map[string][]string {
 	t.Helper()
-	abiBackend(t, abiBackendAddr, func(scenario, event string) { trace.await(scenario, event, nil) }) //nolint:errcheck // the scenario tells
-	abiTCP(t, abiTCPAddr)
-	server := startABI(t, abi, plane, trace)
+	network := behaviour.NewNetwork(t)
+	abiBackend(t, network, abiBackendAddr, func(scenario, event string) { trace.await(scenario, event, nil) }) //nolint:errcheck // the scenario tells
+	abiTCP(t, network, abiTCPAddr)
+	server := startABI(t, network, abi, plane, trace)
 	clients := map[string][]string{}
 	for _, s := range abiScenarios(abi) {
 		trace.pace()
@@ -124,9 +150,10 @@ func runABI(t *testing.T, abi, plane string, trace *abiTrace) map[string][]strin
 
 // abiServer is a data plane that runs the guest.
 type abiServer struct {
-	tcp   map[string]string // where connections go, by scenario
-	trace *abiTrace
-	ended <-chan struct{} // closed when the process is gone
+	network *behaviour.Network
+	tcp     map[string]string // where connections go, by scenario
+	trace   *abiTrace
+	ended   <-chan struct{} // closed when the process is gone
 }
 
 // abiCluster are the clusters of the scenarios, by what scripts call them.
@@ -160,7 +187,7 @@ func (s abiScenario) run(server *abiServer) ([]string, error) {
 	if s.connection {
 		address = server.tcp[s.name]
 	}
-	c, err := net.Dial("tcp", address)
+	c, err := server.network.Dial(address)
 	if err != nil {
 		return nil, err
 	}
@@ -260,9 +287,9 @@ func abiResponse(c net.Conn, request string) []string {
 
 // startABI serves the guest of one ABI by meshc: by its own proxy, or by Envoy
 // that meshc configures.
-func startABI(t *testing.T, abi, plane string, trace *abiTrace) *abiServer {
+func startABI(t *testing.T, network *behaviour.Network, abi, plane string, trace *abiTrace) *abiServer {
 	t.Helper()
-	server := &abiServer{tcp: map[string]string{}, trace: trace}
+	server := &abiServer{network: network, tcp: map[string]string{}, trace: trace}
 	dir := t.TempDir()
 	wasm, err := os.ReadFile(filepath.Join(abiGuests, "abi"+abi+".wasm"))
 	if err != nil {
@@ -314,13 +341,13 @@ func startABI(t *testing.T, abi, plane string, trace *abiTrace) *abiServer {
 	}
 	if plane == "proxy" {
 		// One processor, so that there is one instance, as Envoy has one.
-		m := behaviour.Serve(t, dir, []string{"GOMAXPROCS=1"}, "--proxy-addr", behaviour.GatewayAddress, "--dataplane", abiNode)
+		m := network.Serve(t, dir, []string{"GOMAXPROCS=1"}, "--proxy-addr", behaviour.GatewayAddress, "--dataplane", abiNode)
 		m.Follow(trace.addMeshc)
 		server.ended = m.Ended()
 		return server
 	}
-	m := behaviour.Serve(t, dir, nil, "--no-proxy", "--proxy-addr", behaviour.GatewayAddress)
-	e := behaviour.StartEnvoy(t, abiNode, m.XDS, "DELTA_GRPC", abiAdmin, "--component-log-level", "wasm:info")
+	m := network.Serve(t, dir, nil, "--no-proxy", "--proxy-addr", behaviour.GatewayAddress)
+	e := network.StartEnvoy(t, abiNode, m.XDS, "DELTA_GRPC", abiAdmin, "--component-log-level", "wasm:info")
 	e.Follow(trace.addEnvoy)
 	server.ended = e.Ended()
 	return server

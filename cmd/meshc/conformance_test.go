@@ -22,6 +22,7 @@ var lateErrors = map[string]string{
 // --partial does. Package schema compares what the rules say with what the real
 // systems said; here it is shown that the other stages add nothing to that.
 func TestConformancePartial(t *testing.T) {
+	t.Parallel()
 	var all []string
 	for _, dir := range []string{"testdata/conformance/kong", "testdata/conformance/kuma", "internal/plan/testdata/conformance/kubernetes"} {
 		found, err := filepath.Glob(filepath.Join("..", "..", "schema", dir, "cases", "*.yaml"))

@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"github.com/meshc/meshc/cmd/meshc/internal/behaviour"
 )
 
 // How often TestFaultSwap exchanges a plugin, when it looks first, and what
@@ -54,7 +52,7 @@ func TestFaultSwap(t *testing.T) {
 	w.write("swap.wasm", code)
 	w.write("swap.yaml", plugins(0))
 	w.start()
-	load := behaviour.StartLoad(tcp, http)
+	load := w.network.StartLoad(tcp, http)
 	t.Cleanup(load.Stop)
 	letter, shown := "A", 0
 	want := func() string {

@@ -42,6 +42,7 @@ const faultWorkers = 2
 // any filter, and "healthy" with a plugin of the same module that does no harm.
 type faultWorld struct {
 	t         *testing.T
+	network   *behaviour.Network
 	dir       string
 	meshc     *behaviour.Meshc
 	load      *behaviour.Load
@@ -51,23 +52,25 @@ type faultWorld struct {
 	vms       int
 }
 
-// newFaultWorld starts the backends and begins the documents.
+// newFaultWorld starts the backends, in a network of their own, and begins the
+// documents. The test is one that runs beside others.
 func newFaultWorld(t *testing.T) *faultWorld {
 	t.Helper()
-	w := &faultWorld{t: t, dir: filepath.Join(t.TempDir(), "input"), port: 10000}
+	t.Parallel()
+	w := &faultWorld{t: t, network: behaviour.NewNetwork(t), dir: filepath.Join(t.TempDir(), "input"), port: 10000}
 	if err := os.Mkdir(w.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
 	for address, kind := range map[string]string{faultPlainHTTP: "http", faultPlainTCP: "tcp"} {
-		b, err := behaviour.StartBackend("plain", address, kind, nil)
+		b, err := w.network.StartBackend("plain", address, kind, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		b.Quiet()
 		t.Cleanup(b.Close)
 	}
-	abiBackend(t, faultBackend, func(string, string) {})
-	startFaultCalls(t)
+	abiBackend(t, w.network, faultBackend, func(string, string) {})
+	startFaultCalls(t, w.network)
 	module, err := os.ReadFile(faultModule)
 	if err != nil {
 		t.Fatal(err)
@@ -80,9 +83,9 @@ func newFaultWorld(t *testing.T) *faultWorld {
 
 // startFaultCalls serves calls on a connection each, so that none is kept and
 // can be taken for one that was forgotten.
-func startFaultCalls(t *testing.T) {
+func startFaultCalls(t *testing.T, network *behaviour.Network) {
 	t.Helper()
-	listener, err := net.Listen("tcp", faultCalls)
+	listener, err := network.Listen(faultCalls)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +155,7 @@ func (w *faultWorld) serve(env ...string) {
 	plain, tcp := w.service("plain", faultPlainHTTP, "http", nil), w.service("db", faultPlainTCP, "tcp", nil)
 	healthy := w.service("healthy", faultPlainHTTP, "http", map[string]any{"configuration": "healthy"})
 	w.start(env...)
-	w.load = behaviour.StartLoad(tcp, plain, healthy)
+	w.load = w.network.StartLoad(tcp, plain, healthy)
 	w.t.Cleanup(func() {
 		w.load.Stop()
 		w.noneLost()
@@ -167,7 +170,7 @@ func (w *faultWorld) start(env ...string) {
 		"  inbound: [{port: 8001, servicePort: 9001, tags: {kuma.io/service: faults, kuma.io/protocol: http}}]\n  outbound:\n"
 	w.write("faults.yaml", dataplane+w.outbounds.String()+w.documents.String())
 	env = append(env, fmt.Sprintf("GOMAXPROCS=%d", faultWorkers))
-	w.meshc = behaviour.Serve(w.t, w.dir, env, "--dataplane", "default.faults", "--proxy-addr", behaviour.GatewayAddress)
+	w.meshc = w.network.Serve(w.t, w.dir, env, "--dataplane", "default.faults", "--proxy-addr", behaviour.GatewayAddress)
 }
 
 // moreLoad waits for n more requests to the healthy services.
@@ -213,7 +216,7 @@ func (a answer) String() string { return strings.TrimSpace(a.status + " " + a.ba
 // script, and gets a response with body and trailers unless that fails.
 func (w *faultWorld) request(address, fault string) answer {
 	w.t.Helper()
-	c, err := net.Dial("tcp", address)
+	c, err := w.network.Dial(address)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -248,7 +251,7 @@ type connection struct {
 
 func (w *faultWorld) connect(address string) connection {
 	w.t.Helper()
-	c, err := net.Dial("tcp", address)
+	c, err := w.network.Dial(address)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -314,16 +317,13 @@ func (w *faultWorld) view(service string) faultView {
 // never counted is not there.
 func (w *faultWorld) metric(name string) (sum float64) {
 	w.t.Helper()
-	c := http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: 30 * time.Second}
-	r, err := c.Get("http://" + w.meshc.REST + "/metrics")
-	if err != nil {
-		w.t.Fatal(err)
+	shown := w.network.Get("http://" + w.meshc.REST + "/metrics")
+	if shown == "" {
+		w.t.Fatal("/metrics shows nothing")
 	}
-	defer r.Body.Close()
-	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
-		line := lines.Text()
+	for line := range strings.Lines(shown) {
 		if rest, ok := strings.CutPrefix(line, name); ok && (rest[0] == ' ' || rest[0] == '{') {
-			v, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
+			v, err := strconv.ParseFloat(strings.TrimSpace(rest[strings.LastIndexByte(rest, ' ')+1:]), 64)
 			if err != nil {
 				w.t.Fatalf("%s: %v", line, err)
 			}

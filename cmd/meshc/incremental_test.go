@@ -27,6 +27,7 @@ import (
 // and one that has seen nothing must say the same: the same bytes as snapshot,
 // the same findings, the same numbers.
 func TestReloadEqualsColdStart(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		top, err := os.MkdirTemp("", "reload")
 		if err != nil {

@@ -77,6 +77,7 @@ func TestUseOf(t *testing.T) {
 // A module that is saved is served: replaced, or rewritten in place, wherever
 // it lies; what is only a part of one is refused, and the last good one stays.
 func TestReloadModule(t *testing.T) {
+	t.Parallel()
 	top := t.TempDir()
 	dir, module := filepath.Join(top, "in"), filepath.Join(top, "lib", "filter.wasm")
 	must := func(err error) {
@@ -89,7 +90,7 @@ func TestReloadModule(t *testing.T) {
 	must(os.Mkdir(filepath.Dir(module), 0o755))
 	must(os.WriteFile(module, moduleNumber('1'), 0o644))
 	must(os.WriteFile(filepath.Join(dir, "plugin.yaml"), []byte("type: WasmPlugin\nname: headers\nconf: {module: {path: ../lib/filter.wasm}, listeners: [gateway]}\n"), 0o644))
-	r := reloading{t: t, dir: dir, meshc: behaviour.Serve(t, dir, nil, "--proxy-addr", "127.0.0.1:0")}
+	r := reloading{t: t, dir: dir, meshc: behaviour.NewNetwork(t).Serve(t, dir, nil, "--proxy-addr", behaviour.GatewayAddress)}
 
 	// until waits for an attempt to reload that is as wanted. There may be others:
 	// a fresh file is looked at twice.

@@ -43,6 +43,7 @@ type realworldFile struct {
 // server gave, whatever else lies in the file; and that the version of what
 // was accepted does not depend on the order of documents nor on their folder.
 func TestRealworld(t *testing.T) {
+	t.Parallel()
 	if realworld == "" {
 		return // .ci/check says so
 	}

@@ -77,19 +77,20 @@ var generationPorts = map[string]int{"http": 8080, "tcp": 8081}
 
 // reloading is a meshc under load whose input changes.
 type reloading struct {
-	t     *testing.T
-	dir   string
-	load  *behaviour.Load
-	meshc *behaviour.Meshc
-	serve []*behaviour.Backend // of the newest generation
-	seen  int                  // generations that served at least one request
+	t       *testing.T
+	network *behaviour.Network
+	dir     string
+	load    *behaviour.Load
+	meshc   *behaviour.Meshc
+	serve   []*behaviour.Backend // of the newest generation
+	seen    int                  // generations that served at least one request
 }
 
 // backends starts the servers of generation n.
 func (r *reloading) backends(n int) (started []*behaviour.Backend) {
 	r.t.Helper()
 	for _, kind := range []string{"http", "tcp"} {
-		b, err := behaviour.StartBackend(fmt.Sprintf("g%d", n), fmt.Sprintf("10.9.%d.1:%d", n, generationPorts[kind]), kind, nil)
+		b, err := r.network.StartBackend(fmt.Sprintf("g%d", n), fmt.Sprintf("10.9.%d.1:%d", n, generationPorts[kind]), kind, nil)
 		if err != nil {
 			r.t.Fatal(err)
 		}
@@ -111,10 +112,12 @@ func (r *reloading) write(name, text string) {
 	}
 }
 
-// startReloading serves generation 0 under load, by a dataplane and the gateway.
+// startReloading serves generation 0 under load, by a dataplane and the gateway,
+// in a network of its own. The test is one that runs beside others.
 func startReloading(t *testing.T, plane string, env ...string) *reloading {
 	t.Helper()
-	r := &reloading{t: t, dir: filepath.Join(t.TempDir(), "input")}
+	t.Parallel()
+	r := &reloading{t: t, network: behaviour.NewNetwork(t), dir: filepath.Join(t.TempDir(), "input")}
 	if err := os.Mkdir(r.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -123,13 +126,13 @@ func startReloading(t *testing.T, plane string, env ...string) *reloading {
 	r.serve = r.backends(0)
 	t.Cleanup(func() { r.retire(r.serve) })
 	if plane == "proxy" {
-		r.meshc = behaviour.Serve(t, r.dir, env, "--dataplane", "default.client", "--dataplane", "gateway", "--proxy-addr", behaviour.GatewayAddress)
+		r.meshc = r.network.Serve(t, r.dir, env, "--dataplane", "default.client", "--dataplane", "gateway", "--proxy-addr", behaviour.GatewayAddress)
 	} else {
-		r.meshc = behaviour.Serve(t, r.dir, env, "--no-proxy", "--proxy-addr", behaviour.GatewayAddress)
-		behaviour.StartEnvoy(t, "default.client", r.meshc.XDS, "DELTA_GRPC", 9901)
-		behaviour.StartEnvoy(t, "gateway", r.meshc.XDS, "DELTA_GRPC", 9902)
+		r.meshc = r.network.Serve(t, r.dir, env, "--no-proxy", "--proxy-addr", behaviour.GatewayAddress)
+		r.network.StartEnvoy(t, "default.client", r.meshc.XDS, "DELTA_GRPC", 9901)
+		r.network.StartEnvoy(t, "gateway", r.meshc.XDS, "DELTA_GRPC", 9902)
 	}
-	r.load = behaviour.StartLoad("127.0.0.1:10002", "127.0.0.1:10001", behaviour.GatewayAddress, behaviour.GatewayAddress+"/moved")
+	r.load = r.network.StartLoad("127.0.0.1:10002", "127.0.0.1:10001", behaviour.GatewayAddress, behaviour.GatewayAddress+"/moved")
 	t.Cleanup(r.load.Stop)
 	r.await("g0")
 	return r
@@ -194,6 +197,7 @@ func (r *reloading) reloads() []status.Reload {
 // TestReloadUnderLoad loses no request while routes move and endpoints go away,
 // nor while the input is broken or gone.
 func TestReloadUnderLoad(t *testing.T) {
+	t.Parallel()
 	for _, plane := range []string{"proxy", "envoy"} {
 		t.Run(plane, func(t *testing.T) {
 			r := startReloading(t, plane)

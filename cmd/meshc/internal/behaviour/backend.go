@@ -35,8 +35,8 @@ type Backend struct {
 }
 
 // StartBackend listens on address. allow may be nil.
-func StartBackend(name, address, kind string, allow *Rules) (*Backend, error) {
-	ln, err := net.Listen("tcp", address)
+func (n *Network) StartBackend(name, address, kind string, allow *Rules) (*Backend, error) {
+	ln, err := n.Listen(address)
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: %w", name, err)
 	}

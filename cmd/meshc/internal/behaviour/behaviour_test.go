@@ -20,7 +20,7 @@ func run(t *testing.T, kind, sections string) (problems []string) {
 		t.Fatal(err)
 	}
 	rules := &Rules{}
-	b, err := StartBackend("web", "127.0.0.1:0", kind, rules)
+	b, err := home.StartBackend("web", "127.0.0.1:0", kind, rules)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -280,7 +280,7 @@ func TestMetrics(t *testing.T) {
 		defer s.Close()
 		urls = append(urls, s.URL)
 	}
-	m := metrics{urls, "p_"}
+	m := metrics{home, urls, "p_"}
 	if n, there := m.sum("x"); n != 15 || !there {
 		t.Errorf("got %v %v, want 15", n, there)
 	}
@@ -368,7 +368,7 @@ func TestRules(t *testing.T) {
 
 func TestLoadSeesLosses(t *testing.T) {
 	start := func(kind, address string) *Backend {
-		b, err := StartBackend("web", address, kind, nil)
+		b, err := home.StartBackend("web", address, kind, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -376,7 +376,7 @@ func TestLoadSeesLosses(t *testing.T) {
 		return b
 	}
 	web, tcp := start("http", "127.0.0.1:0"), start("tcp", "127.0.0.1:0")
-	l := StartLoad(tcp.ln.Addr().String(), web.ln.Addr().String())
+	l := home.StartLoad(tcp.ln.Addr().String(), web.ln.Addr().String())
 	defer l.Stop()
 	if err := l.AwaitBackend("web"); err != nil {
 		t.Fatal(err)

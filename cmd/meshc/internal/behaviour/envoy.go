@@ -23,12 +23,12 @@ const envoyPath = "../../.tools/envoy"
 // xds, and waits until its first configuration is in force. api is DELTA_GRPC or
 // GRPC (state of the world). admin is the port of its admin interface, flags are
 // further ones of its command line.
-func StartEnvoy(t testing.TB, node, xds, api string, admin int, flags ...string) *Envoy {
+func (n *Network) StartEnvoy(t testing.TB, node, xds, api string, admin int, flags ...string) *Envoy {
 	t.Helper()
-	return startEnvoy(t, node, bootstrap(node, xds, api, admin), admin, flags...)
+	return n.startEnvoy(t, node, bootstrap(node, xds, api, admin), admin, flags...)
 }
 
-func startEnvoy(t testing.TB, node, config string, admin int, flags ...string) *Envoy {
+func (n *Network) startEnvoy(t testing.TB, node, config string, admin int, flags ...string) *Envoy {
 	t.Helper()
 	if _, err := os.Stat(envoyPath); err != nil {
 		t.Fatalf("%v; .ci/tools fetches it", err)
@@ -37,9 +37,9 @@ func startEnvoy(t testing.TB, node, config string, admin int, flags ...string) *
 	// worker no two connections of it see different configurations.
 	cmd := exec.Command(envoyPath, append([]string{"--config-yaml", config, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"}, flags...)...)
 	e := &Envoy{Admin: fmt.Sprintf("127.0.0.1:%d", admin)}
-	e.process = start(t, cmd, "envoy "+node, nil)
+	e.process = n.start(t, cmd, "envoy "+node, nil)
 	e.await(t, "its first configuration", func() bool {
-		return strings.HasPrefix(get("http://"+e.Admin+"/ready"), "LIVE") && get("http://"+e.Admin+"/listeners") != ""
+		return strings.HasPrefix(n.Get("http://"+e.Admin+"/ready"), "LIVE") && n.Get("http://"+e.Admin+"/listeners") != ""
 	})
 	return e
 }

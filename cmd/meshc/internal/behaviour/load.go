@@ -19,6 +19,7 @@ import (
 // each request, and one that opens a TCP connection for each exchange. Each
 // waits for the reply before it goes on.
 type Load struct {
+	network *Network
 	stop    chan struct{}
 	done    sync.WaitGroup
 	clients []*loadClient
@@ -42,8 +43,8 @@ type loadClient struct {
 
 // StartLoad sends TCP to one address, and HTTP for host web to the others,
 // which are ADDRESS:PORT or ADDRESS:PORT/PATH. Backends are those of this package.
-func StartLoad(tcp string, http ...string) *Load {
-	l := &Load{stop: make(chan struct{})}
+func (n *Network) StartLoad(tcp string, http ...string) *Load {
+	l := &Load{network: n, stop: make(chan struct{})}
 	l.start("tcp", tcp, "")
 	for _, to := range http {
 		address, path, _ := strings.Cut(to, "/")
@@ -151,7 +152,7 @@ func (c *loadClient) hangUp() {
 // once sends one request and returns the name of the backend.
 func (c *loadClient) once() (string, error) {
 	if c.conn == nil {
-		conn, err := net.DialTimeout("tcp", c.address, patience)
+		conn, err := c.load.network.Dial(c.address)
 		if err != nil {
 			return "", err
 		}

@@ -4,8 +4,6 @@ package behaviour
 
 import (
 	"encoding/json"
-	"io"
-	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -37,36 +35,20 @@ func Command(args ...string) *exec.Cmd {
 type Meshc struct {
 	*process
 	Proxy, XDS, REST string // addresses; Proxy is empty without a gateway
-}
 
-// client asks REST views and Envoy's admin; it keeps no connection, for those
-// it asks are stopped while it lives.
-var client = http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
-
-// get returns the body of a 200 answer, and "" for anything else.
-func get(url string) string {
-	r, err := client.Get(url)
-	if err != nil {
-		return ""
-	}
-	defer r.Body.Close()
-	b, err := io.ReadAll(r.Body)
-	if err != nil || r.StatusCode != http.StatusOK {
-		return ""
-	}
-	return string(b)
+	network *Network
 }
 
 // Serve runs meshc serve on dir and waits until it is ready. env are further
 // assignments.
-func Serve(t testing.TB, dir string, env []string, flags ...string) *Meshc {
+func (n *Network) Serve(t testing.TB, dir string, env []string, flags ...string) *Meshc {
 	t.Helper()
 	args := append([]string{"serve", dir, "--xds-addr", "127.0.0.1:0", "--rest-addr", "127.0.0.1:0"}, flags...)
 	cmd := Command(args...)
 	cmd.Env = append(cmd.Env, env...)
-	m := &Meshc{}
+	m := &Meshc{network: n}
 	serving := make(chan map[string]string, 1)
-	m.process = start(t, cmd, "meshc", func(line string) {
+	m.process = n.start(t, cmd, "meshc", func(line string) {
 		if strings.Contains(line, "msg=serving ") {
 			attrs := map[string]string{}
 			for word := range strings.FieldsSeq(line) {
@@ -89,14 +71,14 @@ func Serve(t testing.TB, dir string, env []string, flags ...string) *Meshc {
 	case <-time.After(8 * patience): // with the race detector a Go module takes long to compile
 		t.Fatal("meshc does not come to serve")
 	}
-	m.await(t, "/readyz", func() bool { return get("http://"+m.REST+"/readyz") != "" })
+	m.await(t, "/readyz", func() bool { return n.Get("http://"+m.REST+"/readyz") != "" })
 	return m
 }
 
 // Get decodes a JSON view.
 func (m *Meshc) Get(t testing.TB, path string, into any) {
 	t.Helper()
-	body := get("http://" + m.REST + path)
+	body := m.network.Get("http://" + m.REST + path)
 	if err := json.Unmarshal([]byte(body), into); err != nil {
 		t.Fatalf("GET %s: %v in %q", path, err, clip([]byte(body)))
 	}

@@ -41,9 +41,9 @@ func (p *process) Follow(f func(line string)) {
 // Ended is closed when the process has ended.
 func (p *process) Ended() <-chan struct{} { return p.done }
 
-// start runs a program until the test ends, then asks it to stop and wants it
+// start runs a program in the network until the test ends, then asks it to stop and wants it
 // to end well. Each line of standard error is also given to online, if any.
-func start(t testing.TB, cmd *exec.Cmd, name string, online func(string)) *process {
+func (n *Network) start(t testing.TB, cmd *exec.Cmd, name string, online func(string)) *process {
 	t.Helper()
 	p := &process{name: name, cmd: cmd, done: make(chan struct{})}
 	// The tests may be killed at any time; nothing may outlive them.
@@ -52,7 +52,7 @@ func start(t testing.TB, cmd *exec.Cmd, name string, online func(string)) *proce
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := cmd.Start(); err != nil {
+	if err := n.in(cmd.Start); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
 	go func() {

@@ -11,7 +11,7 @@ import (
 )
 
 // GatewayAddress is where both data planes open their gateway listener; nobody
-// else is in the namespace.
+// else is in their network.
 const GatewayAddress = "127.0.0.1:8080"
 
 // firstAdmin is the admin port of a case's first Envoy.
@@ -21,21 +21,22 @@ const firstAdmin = 9901
 type Plane struct {
 	// Name is "proxy" or "envoy", as allowed.txt has it.
 	Name string
-	// Start serves dir for the nodes, returns once traffic can come, and says where
-	// their metrics are.
-	Start func(t testing.TB, dir string, nodes []string) metrics
+	// Start serves dir for the nodes in a network, returns once traffic can come,
+	// and says where their metrics are.
+	Start func(t testing.TB, n *Network, dir string, nodes []string) metrics
 }
 
 // metrics is where the metrics of Wasm plugins are shown.
 type metrics struct {
-	urls   []string // in Prometheus's text format
-	prefix string   // of their names
+	network *Network
+	urls    []string // in Prometheus's text format
+	prefix  string   // of their names
 }
 
 // sum adds a metric up over all places; there is false where none shows it.
 func (m metrics) sum(name string) (total float64, there bool) {
 	for _, url := range m.urls {
-		for line := range strings.Lines(get(url)) {
+		for line := range strings.Lines(m.network.Get(url)) {
 			shown, value, _ := strings.Cut(strings.TrimSpace(line), " ")
 			shown, _, _ = strings.Cut(shown, "{")
 			if n, err := strconv.ParseFloat(value, 64); err == nil && shown == m.prefix+name {
@@ -48,40 +49,41 @@ func (m metrics) sum(name string) (total float64, there bool) {
 
 // Proxy is the built-in proxy.
 func Proxy() Plane {
-	return Plane{"proxy", func(t testing.TB, dir string, nodes []string) metrics {
+	return Plane{"proxy", func(t testing.TB, n *Network, dir string, nodes []string) metrics {
 		t.Helper()
 		flags := []string{"--proxy-addr", GatewayAddress}
-		for _, n := range nodes {
-			flags = append(flags, "--dataplane", n)
+		for _, node := range nodes {
+			flags = append(flags, "--dataplane", node)
 		}
-		m := Serve(t, dir, nil, flags...)
-		return metrics{[]string{"http://" + m.REST + "/metrics"}, "wasmcustom_"}
+		m := n.Serve(t, dir, nil, flags...)
+		return metrics{n, []string{"http://" + m.REST + "/metrics"}, "wasmcustom_"}
 	}}
 }
 
 // RealEnvoy is Envoy configured by meshc serve; api as in StartEnvoy.
 func RealEnvoy(api string) Plane {
-	return Plane{"envoy", func(t testing.TB, dir string, nodes []string) metrics {
+	return Plane{"envoy", func(t testing.TB, n *Network, dir string, nodes []string) metrics {
 		t.Helper()
-		var shown metrics // Envoy leaves out the prefix in this format
-		m := Serve(t, dir, nil, "--no-proxy", "--proxy-addr", GatewayAddress)
-		for i, n := range nodes {
-			e := StartEnvoy(t, n, m.XDS, api, firstAdmin+i)
+		shown := metrics{network: n} // Envoy leaves out the prefix in this format
+		m := n.Serve(t, dir, nil, "--no-proxy", "--proxy-addr", GatewayAddress)
+		for i, node := range nodes {
+			e := n.StartEnvoy(t, node, m.XDS, api, firstAdmin+i)
 			shown.urls = append(shown.urls, "http://"+e.Admin+"/stats/prometheus")
 		}
 		return shown
 	}}
 }
 
-// Run carries the case out on plane.
+// Run carries the case out on plane, in a network of its own.
 func (c *Case) Run(t *testing.T, plane Plane) {
 	rules, err := RulesFor(plane.Name)
 	if err != nil {
 		t.Fatal(err)
 	}
+	network := NewNetwork(t)
 	backends := map[string]*Backend{}
 	for _, d := range c.backends {
-		b, err := StartBackend(d.name, d.address, d.kind, rules)
+		b, err := network.StartBackend(d.name, d.address, d.kind, rules)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -93,8 +95,8 @@ func (c *Case) Run(t *testing.T, plane Plane) {
 		t.Fatal(err)
 	}
 	run := transcript{
-		c: c, gateway: GatewayAddress, backends: backends, rules: rules,
-		metrics: plane.Start(t, dir, c.Nodes),
+		c: c, network: network, gateway: GatewayAddress, backends: backends, rules: rules,
+		metrics: plane.Start(t, network, dir, c.Nodes),
 		report:  func(s step, problem string) { t.Errorf("%s: %s", c.where(s), problem) },
 	}
 	if os.Getenv("MESHC_UPDATE") == plane.Name {

@@ -23,6 +23,7 @@ const patience = 15 * time.Second
 // transcript carries out the steps of a case against one data plane.
 type transcript struct {
 	c        *Case
+	network  *Network
 	gateway  string // address of the gateway listener
 	backends map[string]*Backend
 	rules    *Rules
@@ -142,18 +143,6 @@ func difference(want, got string) string {
 	return b.String()
 }
 
-// dial connects, waiting for a listener that is about to open.
-func dial(address string) (net.Conn, error) {
-	deadline := time.Now().Add(patience)
-	for {
-		c, err := net.DialTimeout("tcp", address, patience)
-		if err == nil || !errors.Is(err, syscall.ECONNREFUSED) || time.Now().After(deadline) {
-			return c, err
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
-}
-
 func (t *transcript) target(name string) string {
 	if name == "gateway" {
 		return t.gateway
@@ -166,7 +155,7 @@ func (t *transcript) connect(target string) error {
 	for _, b := range t.backends {
 		b.forget()
 	}
-	c, err := dial(t.target(target))
+	c, err := t.network.dial(t.target(target))
 	if err != nil {
 		return err
 	}
@@ -342,7 +331,7 @@ func (t *transcript) repeat(s step) error {
 func (t *transcript) together(times int, target string, data []byte) error {
 	conns := make([]net.Conn, times)
 	for i := range conns {
-		c, err := dial(target)
+		c, err := t.network.dial(target)
 		if err != nil {
 			return err
 		}
