@@ -68,7 +68,7 @@ func (n *Network) Serve(t testing.TB, dir string, env []string, flags ...string)
 		m.Proxy, m.XDS, m.REST = attrs["proxy"], attrs["xds"], attrs["rest"]
 	case <-m.done:
 		t.Fatalf("meshc ended before it served: %v", m.err)
-	case <-time.After(8 * patience): // with the race detector a Go module takes long to compile
+	case <-time.After(10 * patience): // with the race detector a Go module takes long to compile
 		t.Fatal("meshc does not come to serve")
 	}
 	m.await(t, "/readyz", func() bool { return n.Get("http://"+m.REST+"/readyz") != "" })

@@ -113,7 +113,7 @@ func (p *process) output() string {
 // process ends.
 func (p *process) await(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(8 * patience) // Envoy compiles plugins first
+	deadline := time.Now().Add(10 * patience) // Envoy compiles plugins first
 	for !ok() {
 		select {
 		case <-p.done:

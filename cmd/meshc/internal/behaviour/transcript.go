@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds every single wait for something that must come.
-const patience = 15 * time.Second
+const patience = 30 * time.Second
 
 // transcript carries out the steps of a case against one data plane.
 type transcript struct {
