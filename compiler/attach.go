@@ -43,7 +43,7 @@ type listener struct {
 	path []any
 	*passage
 	// local is where an inbound hands its traffic on.
-	local   snapshot.Endpoint
+	local   local
 	plugins []*plugin // in order
 	uses    []*use    // of the other kinds
 }
@@ -98,17 +98,19 @@ func (b *build) attachDataplane(d *schema.Document) {
 			address: inboundAddress(dp, in), port: uint16(in.Port),
 			service: in.Tags[kuma.ServiceTag], tags: in.Tags,
 			path:  []any{"networking", "inbound", i, "port"},
-			local: snapshot.Endpoint{Address: "127.0.0.1", Port: uint16(in.Port)},
+			local: local{address: "127.0.0.1", port: uint16(in.Port)},
 		}
 		if net.ParseIP(l.address) == nil {
 			continue // a listener binds an address, not a name: unsupported tells
 		}
 		if in.ServiceAddress != "" {
-			l.local.Address = canonicalIP(in.ServiceAddress)
+			l.local.address = canonicalIP(in.ServiceAddress)
 		}
 		if in.ServicePort != 0 {
-			l.local.Port = uint16(in.ServicePort)
+			l.local.port = uint16(in.ServicePort)
 		}
+		l.local.http2 = l.protocol == snapshot.HTTP && in.Tags[kuma.ProtocolTag] != "http"
+		l.local = l.local.named()
 		v.listeners = append(v.listeners, l)
 	}
 	if g := dp.Networking.Gateway; g != nil {

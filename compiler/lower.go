@@ -144,7 +144,7 @@ func (c *Compiler) lowerListener(doc *schema.Document, l *listener) snapshot.Lis
 	routes := l.lowerAll(l.service, "tcp", nil)
 	route := &routes[len(routes)-1]
 	if l.direction == snapshot.Inbound {
-		route.Targets = snapshot.ListOf(snapshot.Target{Cluster: localName(l.local), Weight: 1})
+		route.Targets = snapshot.ListOf(snapshot.Target{Cluster: l.local.name, Weight: 1})
 		route.Timeout = 0 // the caller's side has it
 	}
 	if l.protocol == snapshot.HTTP {
@@ -250,16 +250,24 @@ func (b *build) lowerClusters() []*lowered {
 		}
 	}
 	var locals []localKey
+	known := map[string]int{} // their index by name
 	for _, v := range b.views {
-		for _, l := range v.listeners {
+		for i := range v.listeners {
+			l := &v.listeners[i]
 			use(l.passage)
-			if l.direction == snapshot.Inbound {
-				locals = append(locals, localKey{doc: v.doc, endpoint: l.local, protocol: l.protocol})
+			if l.direction != snapshot.Inbound {
+				continue
+			}
+			if at, ok := known[l.local.name]; !ok {
+				known[l.local.name] = len(locals)
+				locals = append(locals, localKey{l.local, v.doc, l.protocol})
+			} else if l.protocol == snapshot.HTTP {
+				locals[at].protocol = snapshot.HTTP
 			}
 		}
 	}
 	for _, k := range locals {
-		names = append(names, localName(k.endpoint))
+		names = append(names, k.name)
 	}
 	calls := b.uniteCalls()
 	for _, c := range calls {
@@ -274,10 +282,7 @@ func (b *build) lowerClusters() []*lowered {
 		}
 	}
 	for i, k := range locals {
-		i += len(uses)
-		at := &out[order.places[i]]
-		k.before = *at
-		*at = b.c.locals.get(k, nil, func() *lowered { return lowerLocal(names[i], k) })
+		out[order.places[len(uses)+i]] = b.c.locals.get(k, nil, func() *lowered { return lowerLocal(k) })
 	}
 	for i, c := range calls {
 		name := names[len(uses)+len(locals)+i]
@@ -339,36 +344,42 @@ func lowerCluster(u clusterUse, p peers) *lowered {
 	return l.sealed()
 }
 
-// localName names the cluster behind an inbound. No service has an @ in its name.
-func localName(e snapshot.Endpoint) string { return fmt.Sprintf("local@%s:%d", e.Address, e.Port) }
+// local is where an inbound hands its traffic on: the application beside it.
+type local struct {
+	address string
+	port    uint16
+	http2   bool // it speaks HTTP/2, with prior knowledge
+	name    string
+}
 
-// localKey is the application beside an inbound: what its cluster depends on.
+// named names the cluster of l. No service has an @ in its name.
+func (l local) named() local {
+	l.name = fmt.Sprintf("local@%s:%d", l.address, l.port)
+	if l.http2 {
+		l.name += "/http2"
+	}
+	return l
+}
+
+// localKey is all that the cluster of an application depends on. Proxies share
+// it; one document, the first, is enough to find it.
 type localKey struct {
+	local
 	doc      *schema.Document
-	endpoint snapshot.Endpoint
 	protocol snapshot.Protocol
-	// before is the cluster that another inbound with the same application
-	// made, or nil.
-	before *lowered
 }
 
 // lowerLocal makes the cluster of the application beside an inbound.
-func lowerLocal(name string, k localKey) *lowered {
-	from := []string{k.doc.ID()}
-	if k.before != nil {
-		from = slices.Compact(slices.Sorted(slices.Values(append(from, k.before.cluster.Sources.Slice()...))))
-	}
+func lowerLocal(k localKey) *lowered {
+	from := sources(nil, k.doc)
 	out := &lowered{
 		cluster: snapshot.Cluster{
-			Name: name, Protocol: k.protocol,
+			Name: k.name, Protocol: k.protocol, HTTP2: k.http2,
 			Discovery: snapshot.Static, Balancing: snapshot.RoundRobin,
 			ConnectTimeout: snapshot.Duration(defaultConnectTimeout),
-			Sources:        snapshot.ListOf(from...),
+			Sources:        from,
 		},
-		endpoints: snapshot.EndpointSet{Name: name, Endpoints: snapshot.ListOf(k.endpoint), Sources: snapshot.ListOf(from...)},
-	}
-	if k.before != nil && k.before.cluster.Protocol == snapshot.HTTP {
-		out.cluster.Protocol = snapshot.HTTP
+		endpoints: snapshot.EndpointSet{Name: k.name, Endpoints: snapshot.ListOf(snapshot.Endpoint{Address: k.address, Port: k.port}), Sources: from},
 	}
 	return out.sealed()
 }

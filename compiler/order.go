@@ -99,13 +99,13 @@ func (b *build) checkLoops(v *view) {
 		if in.direction != snapshot.Inbound {
 			continue
 		}
-		i := slices.IndexFunc(v.listeners, func(l listener) bool { return l.port == in.local.Port && overlap(l.address, in.local.Address) })
+		i := slices.IndexFunc(v.listeners, func(l listener) bool { return l.port == in.local.port && overlap(l.address, in.local.address) })
 		if i < 0 {
 			continue
 		}
 		b.report(diag.CodeInvalid, diag.Error, v.doc, in.path,
 			fmt.Sprintf("the inbound hands its traffic to %s, where %s itself listens",
-				net.JoinHostPort(in.local.Address, fmt.Sprint(in.local.Port)), v.doc.Name),
+				net.JoinHostPort(in.local.address, fmt.Sprint(in.local.port)), v.doc.Name),
 			"set servicePort to the port of the service beside the proxy, or address to another address than the service's",
 			diag.Related{Place: v.doc.Place(v.listeners[i].path...), Message: "the listener"})
 	}
