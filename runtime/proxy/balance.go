@@ -64,7 +64,9 @@ type cluster struct {
 	http2     bool        // its endpoints speak HTTP/2, to calls of filters
 	state     *clusterState
 	fresh     bool            // state is of no generation before
+	inherited bool            // state is that of a cluster of another name, which goes
 	spec, set snapshot.Digest // what it was made of
+	setName   string
 }
 
 // known returns the endpoints that c has, as far as names are resolved.

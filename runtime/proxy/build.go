@@ -31,6 +31,9 @@ type builder struct {
 	local    map[netip.Addr]bool              // the addresses of the machine, once asked for
 	changed  bool                             // whether a target, or the service behind one, may be another
 	lists    []snapshot.List[snapshot.Filter] // the filters of each listener of gen
+
+	former map[string]*cluster // those of the listener that is being made anew, by their endpoints
+	heirs  []heir
 }
 
 // build makes the running form of next. Nothing of it serves yet.
@@ -70,6 +73,7 @@ func (p *Proxy) build(ctx context.Context, next snapshot.Snapshot) (*generation,
 		return nil, err
 	}
 	b.tables()
+	b.inherit()
 	for _, c := range b.made {
 		g.made = append(g.made, c)
 	}
@@ -127,10 +131,12 @@ func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapsho
 		l.hosts, l.domains, l.split = b.carryHosts(l, old.hosts), old.domains, b.carrySplit(l, old.split)
 	} else {
 		b.changed = true
+		b.former = formerClusters(old)
 		if err := b.virtualHosts(l, spec, old); err != nil {
 			return l.fault(err, origins)
 		}
 		l.split = b.split(l, spec.Targets)
+		b.former = nil
 	}
 	for _, r := range spec.SourceRanges.All() {
 		prefix, err := netip.ParsePrefix(r)
@@ -270,6 +276,9 @@ func (b *builder) cluster(name string) *cluster {
 	spec := b.specs.find(name)
 	c := b.newCluster(name, spec, b.sets.find(cmp.Or(spec.EndpointsName(), name)), newClusterState())
 	c.fresh = true
+	if former := b.former[c.setName]; former != nil && former.name != name {
+		b.heirs = append(b.heirs, heir{c, former})
+	}
 	return c
 }
 
@@ -278,7 +287,7 @@ func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.En
 		name: name, service: cmp.Or(spec.Service, name), balancing: newBalancing(spec), outliers: spec.Outliers,
 		connectTimeout: cmp.Or(time.Duration(spec.ConnectTimeout), 5*time.Second),
 		udp:            spec.Protocol == snapshot.UDP,
-		http2:          spec.HTTP2, state: state, spec: spec.Digest, set: set.Digest,
+		http2:          spec.HTTP2, state: state, spec: spec.Digest, set: set.Digest, setName: cmp.Or(spec.EndpointsName(), name),
 		thresholds: spec.Thresholds, idleTimeout: or(spec.IdleTimeout, b.cfg.UpstreamIdleTimeout),
 	}
 	var err error
@@ -291,23 +300,28 @@ func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.En
 	if spec.Discovery == snapshot.DNS {
 		c.dns = newDNSCluster(b.Proxy, c, set.Endpoints)
 	} else {
-		c.endpoints = make([]*endpoint, 0, set.Endpoints.Len())
-		for _, e := range set.Endpoints.All() {
-			ip, err := netip.ParseAddr(e.Address)
-			if err != nil {
-				b.log.Error("endpoint is not an IP address", "cluster", name, "address", e.Address)
-				continue
-			}
-			address := netip.AddrPortFrom(ip, e.Port)
-			pl := state.pool(address)
-			if pl == nil {
-				pl = newPool(b.Proxy, address, state)
-			}
-			c.endpoints = append(c.endpoints, newEndpoint(pl, e))
-		}
+		b.populate(c, set.Endpoints)
 	}
 	b.made[name] = c
 	return c
+}
+
+// populate makes the endpoints of c, with what its state knows of them.
+func (b *builder) populate(c *cluster, set snapshot.List[snapshot.Endpoint]) {
+	c.endpoints = make([]*endpoint, 0, set.Len())
+	for _, e := range set.All() {
+		ip, err := netip.ParseAddr(e.Address)
+		if err != nil {
+			b.log.Error("endpoint is not an IP address", "cluster", c.name, "address", e.Address)
+			continue
+		}
+		address := netip.AddrPortFrom(ip, e.Port)
+		pl := c.state.pool(address)
+		if pl == nil {
+			pl = newPool(b.Proxy, address, c.state)
+		}
+		c.endpoints = append(c.endpoints, newEndpoint(pl, e))
+	}
 }
 
 // meter returns the counters for a listener and service, kept from before.

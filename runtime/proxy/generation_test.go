@@ -89,7 +89,7 @@ func (w *shifting) change() {
 			w.clusters = append(w.clusters, snapshot.Cluster{
 				Name: name, Service: fmt.Sprint("s", w.IntN(3)),
 				Discovery: pick(w.Rand, snapshot.Static, snapshot.Static, snapshot.DNS),
-				Balancing: pick(w.Rand, snapshot.RoundRobin, snapshot.ClientIP),
+				Balancing: pick(w.Rand, snapshot.RoundRobin, snapshot.ClientIP, snapshot.Maglev),
 			})
 		}
 	case 3: // a virtual host, or none

@@ -39,10 +39,13 @@ const (
 // report tells outlier detection of the outcome of a try at the endpoint of s.
 // That there is a connection, or could be none, its pool reports.
 func (c *cluster) report(s *standing, o outcome) {
-	if c.outliers != (snapshot.Outliers{}) {
+	if c.detects() {
 		c.state.detector.report(c, s, o)
 	}
 }
+
+// detects reports whether c has outlier detection.
+func (c *cluster) detects() bool { return c.outliers != (snapshot.Outliers{}) }
 
 // report follows Envoy's DetectorHostMonitorImpl: without SplitLocal, errors of
 // ours count as if they were the answers that the client gets.
@@ -110,7 +113,7 @@ type detector struct {
 func (d *detector) serve(c *cluster) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if c == nil || c.outliers == (snapshot.Outliers{}) {
+	if c == nil || !c.detects() {
 		if d.timer != nil {
 			d.timer.Stop()
 			d.timer = nil

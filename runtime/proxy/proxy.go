@@ -293,9 +293,20 @@ func (p *Proxy) abandon(gen *generation) {
 // adopt has the states of clusters keep the pools of next and those of no
 // other generation. Both lists are sorted by name.
 func adopt(old, next []*cluster) {
+	inherited := map[*clusterState]bool{}
+	for _, c := range next {
+		if c.inherited {
+			inherited[c.state] = true
+		}
+	}
+	end := func(c *cluster) {
+		if !inherited[c.state] {
+			c.state.close()
+		}
+	}
 	for _, c := range next {
 		for len(old) > 0 && old[0] != c && old[0].name < c.name {
-			old[0].state.close()
+			end(old[0])
 			old = old[1:]
 		}
 		if len(old) > 0 && old[0] == c {
@@ -308,7 +319,7 @@ func adopt(old, next []*cluster) {
 		c.state.keep(c)
 	}
 	for _, c := range old {
-		c.state.close()
+		end(c)
 	}
 }
 
