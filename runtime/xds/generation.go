@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 
@@ -210,6 +211,10 @@ func (e *entry) make(c snapshot.Cluster, eps snapshot.EndpointSet, prior entry) 
 	}
 	if e.resource, err = encode(cluster, c.Name, asks, m); err != nil {
 		return err
+	}
+	for _, h := range c.Checks.All() {
+		// Envoy answers when each endpoint has been checked once.
+		e.resource.slow = max(e.resource.slow, time.Duration(h.Timeout+h.InitialJitter))
 	}
 	for _, t := range c.Transports.All() {
 		e.resource.needs(envoy.TransportSecrets(t))

@@ -55,7 +55,7 @@ func policies() snapshot.Snapshot {
 	return world([]service{
 		{name: "web", endpoints: []snapshot.Endpoint{at("192.0.2.1", 80), at("192.0.2.2", 80)}},
 		{name: "web~timeout=slow", more: func(c *snapshot.Cluster) {
-			c.Endpoints, c.IdleTimeout = "web", 60*second
+			c.Endpoints, c.IdleTimeout, c.MaxDuration = "web", 60*second, 600*second
 			c.Balancing, c.Choices = snapshot.LeastRequest, 3
 			http := check
 			http.HTTP = snapshot.HTTPCheck{Path: "/health", Statuses: snapshot.ListOf(uint32(200), 204), Headers: headers("check")}

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"slices"
 	"strings"
+	"time"
 
 	typeurl "github.com/envoyproxy/go-control-plane/pkg/resource/v3"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -66,6 +67,8 @@ type resource struct {
 	asks []reference
 	// secrets are those in asks.
 	secrets []envoy.Secret
+	// slow is how long the client may take with it, over what others take.
+	slow time.Duration
 	// any is the google.protobuf.Any, with the field header of a response
 	// before it in sotw, and wrapped in a discovery Resource in delta.
 	any         []byte

@@ -199,19 +199,20 @@ const patiencePerByte = 10 * time.Microsecond
 
 // patience returns how long the step's barrier waits for the client.
 func (s *stream) patience() time.Duration {
-	n, bytes := 0, 0
+	n, bytes, slow := 0, 0, time.Duration(0)
 	for _, k := range steps[s.step].wait {
 		n += len(s.subs[k].awaited)
 		for _, r := range s.subs[k].pending {
 			n += len(r.changed)
 			for _, c := range r.changed {
+				slow = max(slow, c.slow)
 				if k == extension {
 					bytes += c.size()
 				}
 			}
 		}
 	}
-	return s.server.cfg.BarrierTimeout + time.Duration(n)*patiencePerResource + time.Duration(bytes)*patiencePerByte
+	return s.server.cfg.BarrierTimeout + time.Duration(n)*patiencePerResource + time.Duration(bytes)*patiencePerByte + slow
 }
 
 func (s *stream) settled() bool {

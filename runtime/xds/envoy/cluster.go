@@ -97,8 +97,11 @@ func httpProtocol(c snapshot.Cluster) *httpv3.HttpProtocolOptions {
 	out := &httpv3.HttpProtocolOptions{
 		UpstreamProtocolOptions: &httpv3.HttpProtocolOptions_ExplicitHttpConfig_{ExplicitHttpConfig: speaks},
 	}
-	if c.IdleTimeout > 0 {
-		out.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{IdleTimeout: durationpb.New(time.Duration(c.IdleTimeout))}
+	if c.IdleTimeout > 0 || c.MaxDuration > 0 {
+		out.CommonHttpProtocolOptions = &corev3.HttpProtocolOptions{
+			IdleTimeout:       given(c.IdleTimeout),
+			MaxStreamDuration: given(c.MaxDuration),
+		}
 	}
 	return out
 }
