@@ -61,7 +61,7 @@ type cluster struct {
 	members
 	dns       *dnsCluster // in place of members
 	udp       bool        // its endpoints take datagrams
-	http2     bool        // its endpoints speak HTTP/2, to calls of filters
+	http2     bool        // its endpoints speak HTTP/2
 	state     *clusterState
 	fresh     bool            // state is of no generation before
 	inherited bool            // state is that of a cluster of another name, which goes

@@ -11,6 +11,7 @@ import (
 
 	"github.com/meshc/meshc/runtime/filter"
 	"github.com/meshc/meshc/runtime/proxy/http1"
+	"github.com/meshc/meshc/runtime/proxy/http2"
 )
 
 // errReplied says that a filter's reply, or its reset, made the upstream superfluous.
@@ -134,7 +135,15 @@ func (s *stream) cancellable(need bool) (ctx context.Context, done func()) {
 // said something wrong.
 func broken(err error) bool {
 	var e *http1.Error
-	return !errors.As(err, &e)
+	var reset *http2.Error
+	return !errors.As(err, &e) && !errors.As(err, &reset)
+}
+
+// unsent reports whether err says that the server has done nothing for the
+// request, which may go to anyone.
+func unsent(err error) bool {
+	var e *http2.Error
+	return err == http1.ErrStale || errors.As(err, &e) && e.Unprocessed
 }
 
 // failure returns what the client gets for err, met before any response; nil
@@ -176,8 +185,15 @@ func (s *stream) failure(err error) *filter.Reply {
 func reset(err error) (status int, reason string) {
 	var connect *connectError
 	var response *http1.Error
+	var stream *http2.Error
 	var errno syscall.Errno
 	switch {
+	case errors.As(err, &stream) && stream.Unprocessed:
+		return 503, "remote refused stream reset"
+	case errors.As(err, &stream) && stream.Remote:
+		return 503, "remote reset"
+	case errors.As(err, &stream) && stream.Code != http2.CodeNo: // it said something wrong
+		return 502, "protocol error"
 	case errors.Is(err, errOverflow):
 		return 503, "overflow"
 	case errors.As(err, &connect) && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || isTimeout(err)):

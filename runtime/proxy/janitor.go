@@ -41,16 +41,15 @@ func (p *Proxy) sweep(now int64) {
 	}
 	var pools []*pool
 	for _, c := range clusters {
-		oldest := now - int64(c.idleTimeout)
 		pools = c.state.appendPools(pools[:0])
 		for _, pl := range pools {
-			pl.sweep(oldest)
+			pl.sweep(now, c.idleTimeout)
 		}
 		if c.dns == nil {
 			continue
 		}
 		if last := c.dns.last.Load(); last != nil {
-			c.state.forget(last.endpoints, oldest)
+			c.state.forget(last.endpoints, now-int64(c.idleTimeout))
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
 	"github.com/meshc/meshc/runtime/proxy/http1"
@@ -132,6 +133,9 @@ type pool struct {
 	// waiting are those who would have a connection and may not open one,
 	// first come first. Each gets one, or nil: it may try again.
 	waiting []chan *upstream
+	// Connections of HTTP/2, and the one that is being opened.
+	shared  []*shared
+	opening *opening
 }
 
 func newPool(p *Proxy, address netip.AddrPort, state *clusterState) *pool {
@@ -139,7 +143,7 @@ func newPool(p *Proxy, address netip.AddrPort, state *clusterState) *pool {
 }
 
 // upstream is a connection to an endpoint, in the hands of one stream or of
-// its pool.
+// its pool; or, of HTTP/2, one stream on a shared connection.
 type upstream struct {
 	pool   *pool
 	nc     net.Conn
@@ -149,12 +153,21 @@ type upstream struct {
 	// interim gets the interim responses of the exchange at hand.
 	interim func(*filter.Headers)
 	closed  atomic.Bool
+
+	// For a stream on a shared connection.
+	shared bool
+	inform func(*filter.Headers) // calls interim
+	ending sync.Mutex            // an abort is going on, or none will be
+	ended  bool
 }
 
 // get returns an idle connection for a request of c, or nil. With alive, it is
 // one whose server has neither closed it nor said anything up to now, which
 // costs a system call. The error is errOverflow.
 func (p *pool) get(c *cluster, alive bool) (*upstream, error) {
+	if c.http2 {
+		return p.getStream(c)
+	}
 	for {
 		p.mu.Lock()
 		n := len(p.idle)
@@ -185,6 +198,10 @@ func (p *pool) get(c *cluster, alive bool) (*upstream, error) {
 func (u *upstream) release(reuse bool) {
 	p := u.pool
 	p.leave()
+	if u.shared {
+		u.end(reuse && !u.closed.Load())
+		return
+	}
 	if !reuse || u.closed.Load() || !u.codec.Next() {
 		u.close()
 		return
@@ -195,6 +212,10 @@ func (u *upstream) release(reuse bool) {
 
 // put hands u to whoever waits for a connection, or keeps it.
 func (p *pool) put(u *upstream) {
+	if u.shared {
+		u.end(false)
+		return
+	}
 	p.mu.Lock()
 	if w := p.first(); w != nil {
 		w <- u
@@ -251,6 +272,9 @@ func (p *pool) dial(ctx context.Context, c *cluster) (*upstream, error) {
 }
 
 func (p *pool) obtain(ctx context.Context, c *cluster) (*upstream, error) {
+	if c.http2 {
+		return p.obtainStream(ctx, c)
+	}
 	for {
 		w := p.slot(c)
 		if w == nil {
@@ -393,14 +417,18 @@ func (p *pool) connect(ctx context.Context, c *cluster) (net.Conn, error) {
 // abort ends the exchange on u while a goroutine may still be using it;
 // whoever holds u closes the rest.
 func (u *upstream) abort() {
-	if !u.closed.Swap(true) {
+	u.ending.Lock()
+	defer u.ending.Unlock()
+	if !u.ended && !u.closed.Swap(true) {
 		u.codec.Abort()
 	}
 }
 
-// sweep closes what has been idle since before oldest, or was closed by the
+// sweep closes what has been idle for longer than limit, or was closed by the
 // server.
-func (p *pool) sweep(oldest int64) {
+func (p *pool) sweep(now int64, limit time.Duration) {
+	oldest := now - int64(limit)
+	p.tick(now, limit)
 	p.mu.Lock()
 	var stale []*upstream
 	kept := p.idle[:0]
@@ -429,7 +457,7 @@ func (p *pool) retired() bool {
 func (p *pool) empty() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return len(p.idle) == 0
+	return len(p.idle) == 0 && len(p.shared) == 0
 }
 
 // close ends the idle connections; those in use end with their exchange.
@@ -437,7 +465,11 @@ func (p *pool) close() {
 	p.mu.Lock()
 	idle := p.idle
 	p.idle, p.closed = nil, true
+	shared := slices.Clone(p.shared)
 	p.mu.Unlock()
+	for _, c := range shared {
+		c.conn.Drain()
+	}
 	for _, u := range idle {
 		u.close()
 	}

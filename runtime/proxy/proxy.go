@@ -129,7 +129,9 @@ type Proxy struct {
 
 	stop    chan struct{}
 	workers sync.WaitGroup // janitor, accept loops
-	checks  sync.WaitGroup // of endpoints, under way
+	// upstreams are the connections of HTTP/2 to endpoints.
+	upstreams sync.WaitGroup
+	checks    sync.WaitGroup // of endpoints, under way
 
 	// Where calls of filters find their clusters: what serves, and what is
 	// being prepared, whose filters may call already.
@@ -398,6 +400,7 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		last.release()
 	}
 	p.checks.Wait()
+	p.upstreams.Wait()
 	if cut > 0 {
 		return fmt.Errorf("%d connections were cut off", cut)
 	}

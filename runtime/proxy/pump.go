@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
+	"github.com/meshc/meshc/runtime/proxy/http2"
 )
 
 // buffer is memory for a body on its way; it is held only while a message is
@@ -138,7 +139,8 @@ func (s *stream) pass(u *upstream, o filter.Output) bool {
 // that does not fit its content-length, as a filter can make it, ends the stream.
 func (s *stream) uploadFailed(err error) {
 	var op *net.OpError
-	if !errors.As(err, &op) {
+	var reset *http2.Error
+	if !errors.As(err, &op) && !errors.As(err, &reset) {
 		s.abort(s.d.seq.Load(), err)
 	}
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
-	"github.com/meshc/meshc/runtime/proxy/http1"
 )
 
 // forward chooses where the request goes, sends o, which begins it, and
@@ -153,16 +152,24 @@ func (s *stream) connect(o *filter.Output, fresh bool) error {
 	// Without more to come, the headers leave with the wait for the response;
 	// with more at hand, together with it.
 	hold := o.End || s.f == nil && s.d.codec.Buffered() > 0
-	return write(u.codec, *o, hold)
+	err := write(u.codec, *o, hold)
+	if err != nil && !fresh && unsent(err) && s.aborted() == nil {
+		s.detach()
+		u.release(false)
+		return s.connect(o, true)
+	}
+	return err
 }
 
 // replayable reports whether the request may be sent twice: all of it is here,
 // and its method is idempotent (RFC 9110, 9.2.2).
 func (s *stream) replayable(o filter.Output) bool {
-	if !o.End || len(o.Data) > 0 && s.body == nil {
-		return false
-	}
-	return idempotent(o.Headers.Value(":method"))
+	return s.whole(o) && idempotent(o.Headers.Value(":method"))
+}
+
+// whole reports whether all of the request is here.
+func (s *stream) whole(o filter.Output) bool {
+	return o.End && (len(o.Data) == 0 || s.body != nil)
 }
 
 func idempotent(method string) bool {
@@ -183,7 +190,7 @@ func (s *stream) receive(o filter.Output) (end bool, err error) {
 		return end, err
 	}
 	again := u.reused && u.codec.Buffered() == 0 && broken(err) && s.replayable(o)
-	if !again && err != http1.ErrStale {
+	if !again && !(unsent(err) && s.whole(o)) {
 		return end, err
 	}
 	s.detach()

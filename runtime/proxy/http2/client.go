@@ -70,7 +70,7 @@ func (c *ClientConn) Open() (s *Stream, reused bool) {
 // start puts s on the wire; c.mu is held.
 func (c *conn) start(s *Stream) error {
 	if c.client1.leaving || c.lastID > maxID-2 {
-		return &Error{Code: CodeRefusedStream, Unprocessed: true, Reason: "the connection takes no more requests"}
+		return errNoMore
 	}
 	id := c.lastID + 2
 	if c.lastID == 0 {

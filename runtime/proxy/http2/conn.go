@@ -146,6 +146,10 @@ func (c *conn) settle() {
 		return
 	}
 	c.closing = false
+	if !c.server {
+		c.nc.Close() // there is nothing that the server would have to read yet
+		return
+	}
 	half, ok := c.nc.(interface{ CloseWrite() error })
 	if !ok || half.CloseWrite() != nil {
 		c.nc.Close()

@@ -13,6 +13,8 @@ const (
 	http2FlowControl  = http2.ErrCodeFlowControl
 )
 
+var errNoMore = &Error{Code: CodeRefusedStream, Unprocessed: true, Reason: "the connection takes no more requests"}
+
 var (
 	errTwice    = errors.New("http2: headers written twice")
 	errNotBegun = errors.New("http2: body written before the headers")
@@ -32,6 +34,8 @@ func (s *Stream) WriteHeaders(h *filter.Headers, end bool) error {
 	switch {
 	case s.sendErr != nil:
 		return s.sendErr
+	case c.err != nil && s.id == 0:
+		return errNoMore
 	case c.err != nil:
 		return c.err
 	case s.started:
