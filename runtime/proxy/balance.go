@@ -52,6 +52,7 @@ type cluster struct {
 	name           string
 	service        string
 	connectTimeout time.Duration
+	maxDuration    time.Duration // of each try; 0 for no bound
 	thresholds     snapshot.Thresholds
 	balancing      balancing
 	idleTimeout    time.Duration // of pooled connections

@@ -285,9 +285,9 @@ func (b *builder) cluster(name string) *cluster {
 func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.EndpointSet, state *clusterState) *cluster {
 	c := &cluster{
 		name: name, service: cmp.Or(spec.Service, name), balancing: newBalancing(spec), outliers: spec.Outliers,
-		connectTimeout: cmp.Or(time.Duration(spec.ConnectTimeout), 5*time.Second),
-		udp:            spec.Protocol == snapshot.UDP,
-		http2:          spec.HTTP2, state: state, spec: spec.Digest, set: set.Digest, setName: cmp.Or(spec.EndpointsName(), name),
+		connectTimeout: cmp.Or(time.Duration(spec.ConnectTimeout), 5*time.Second), maxDuration: time.Duration(spec.MaxDuration),
+		udp:   spec.Protocol == snapshot.UDP,
+		http2: spec.HTTP2, state: state, spec: spec.Digest, set: set.Digest, setName: cmp.Or(spec.EndpointsName(), name),
 		thresholds: spec.Thresholds, idleTimeout: or(spec.IdleTimeout, b.cfg.UpstreamIdleTimeout),
 	}
 	var err error

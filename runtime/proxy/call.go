@@ -187,16 +187,8 @@ func (c *call) failed(ctx context.Context, err error) filter.CallResponse {
 	if errors.As(err, &unsendable) {
 		return filter.CallResponse{}
 	}
-	status, reason := reset(err)
-	return c.local(status, resetText(reason))
-}
-
-// resetText is what Envoy's router answers where no response has begun. Unlike
-// the one for a request from downstream, that for a call says nothing of the
-// transport.
-func resetText(reason string) string {
-	reason, _, _ = strings.Cut(reason, ",")
-	return "upstream connect error or disconnect/reset before headers. reset reason: " + reason
+	why := resetOf(err)
+	return c.local(why.status(), why.text(false))
 }
 
 // local is a response in the cluster's place.

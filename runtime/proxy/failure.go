@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -78,6 +79,12 @@ func (s *stream) letGo() {
 	if s.up != nil {
 		s.up.abort()
 	}
+	if s.interrupted != nil {
+		select {
+		case s.interrupted <- struct{}{}:
+		default:
+		}
+	}
 }
 
 func (s *stream) aborted() error {
@@ -95,6 +102,7 @@ func (s *stream) attach(u *upstream) error {
 		return s.cause
 	}
 	s.up = u
+	s.timeConnected()
 	if s.chain != nil {
 		s.connectedAt = time.Now()
 	}
@@ -107,6 +115,7 @@ func (s *stream) detach() *upstream {
 	defer s.mu.Unlock()
 	u := s.up
 	s.up = nil
+	s.timeouts.try, s.timeouts.whole, s.timeouts.expired = 0, 0, nil
 	if u != nil {
 		u.interim = nil
 	}
@@ -151,64 +160,104 @@ func unsent(err error) bool {
 func (s *stream) failure(err error) *filter.Reply {
 	var local *errLocal
 	if errors.As(err, &local) {
+		s.flag(local.flag)
 		return &local.Reply
 	}
 	cause := s.aborted()
-	var request *http1.Error
 	late, _ := cause.(*overdue)
+	if cause == nil {
+		late, _ = err.(*overdue) // the try alone
+	}
+	var request *http1.Error
 	switch {
-	case cause == nil:
 	case late != nil:
+		s.flag(late.flag)
 		return late.reply(s.requestRead.Load())
+	case cause == nil:
 	case errors.As(cause, &request) && request.Err == nil:
 		// The client broke the protocol in the body of its request.
 		s.d.codec.CloseAfter()
+		s.flag("DPE")
 		return &filter.Reply{Status: request.Status, GRPCStatus: -1, Details: "http1.codec_error"}
 	default:
 		return nil
 	}
-	status, reason := reset(err)
-	r := &filter.Reply{
-		Status:     status,
-		Body:       []byte("upstream connect error or disconnect/reset before headers. reset reason: " + reason),
-		GRPCStatus: -1,
-		Details:    "upstream_reset_before_response_started",
-	}
+	why := resetOf(err)
+	s.flag(why.flag)
+	r := &filter.Reply{Status: why.status(), Body: []byte(why.text(s.tries > 1)), GRPCStatus: -1, Details: why.details()}
 	if errors.Is(err, errOverflow) {
 		r.Headers = []filter.Field{{Name: "x-envoy-overloaded", Value: "true"}}
-		r.Details += "{overflow}"
 	}
 	return r
 }
 
-// reset names a failure of the upstream in Envoy's words.
-func reset(err error) (status int, reason string) {
+// reset is a failure of the upstream in Envoy's words.
+type reset struct {
+	reason, flag string
+	connect      error // why there is no connection; nil where there was
+}
+
+func resetOf(err error) reset {
 	var connect *connectError
 	var response *http1.Error
 	var stream *http2.Error
-	var errno syscall.Errno
 	switch {
-	case errors.As(err, &stream) && stream.Unprocessed:
-		return 503, "remote refused stream reset"
-	case errors.As(err, &stream) && stream.Remote:
-		return 503, "remote reset"
-	case errors.As(err, &stream) && stream.Code != http2.CodeNo: // it said something wrong
-		return 502, "protocol error"
 	case errors.Is(err, errOverflow):
-		return 503, "overflow"
+		return reset{reason: "overflow", flag: "UO"}
 	case errors.As(err, &connect) && (errors.Is(err, os.ErrDeadlineExceeded) || errors.Is(err, context.DeadlineExceeded) || isTimeout(err)):
-		return 503, "connection timeout"
+		return reset{reason: "connection timeout", flag: "UF"}
 	case errors.As(err, &connect):
-		reason = "remote connection failure, transport failure reason: delayed connect error"
-		if errors.As(err, &errno) {
-			text := errno.Error()
-			reason += ": " + string(text[0]-'a'+'A') + text[1:]
-		}
-		return 503, reason
+		return reset{reason: "remote connection failure", flag: "UF", connect: err}
 	case errors.As(err, &response) && !errors.Is(response.Err, io.ErrUnexpectedEOF):
-		return 502, "protocol error"
+		return reset{reason: "protocol error", flag: "UPE"}
+	case errors.As(err, &stream) && stream.Unprocessed:
+		return reset{reason: "remote refused stream reset", flag: "UR"}
+	case errors.As(err, &stream) && stream.Remote:
+		return reset{reason: "remote reset", flag: "UR"}
+	case errors.As(err, &stream) && stream.Code != http2.CodeNo: // it said something wrong
+		return reset{reason: "protocol error", flag: "UPE"}
 	}
-	return 503, "connection termination"
+	return reset{reason: "connection termination", flag: "UC"}
+}
+
+func (r reset) status() int {
+	if r.flag == "UPE" {
+		return 502
+	}
+	return 503
+}
+
+// text is what the client is told.
+func (r reset) text(retried bool) string {
+	text := "upstream connect error or disconnect/reset before headers. "
+	if retried {
+		text += "retried and the latest "
+	}
+	return text + "reset reason: " + r.reason
+}
+
+// details are for the access log.
+func (r reset) details() string {
+	text := "upstream_reset_before_response_started{" + r.reason
+	if r.connect != nil {
+		text += "|delayed connect error"
+		var errno syscall.Errno
+		if errors.As(r.connect, &errno) {
+			why := errno.Error()
+			text += ": " + strings.ToUpper(why[:1]) + why[1:]
+		}
+	}
+	return strings.ReplaceAll(text, " ", "_") + "}"
+}
+
+// flag adds one of Envoy's response flags.
+func (s *stream) flag(name string) {
+	switch {
+	case s.flags == "":
+		s.flags = name
+	case name != "" && !strings.Contains(s.flags, name):
+		s.flags += "," + name
+	}
 }
 
 func isTimeout(err error) bool {

@@ -194,12 +194,8 @@ func (s *grpcStream) broken(ctx context.Context, err error, otherwise int) (stat
 	case otherwise == grpcInternal:
 		return grpcInternal, ""
 	}
-	_, reason := reset(err)
-	kind, transport, found := strings.Cut(reason, ", transport failure reason: ")
-	if found {
-		kind += "|" + transport
-	}
-	return s.local(resetText(reason), "upstream_reset_before_response_started{"+strings.ReplaceAll(kind, " ", "_")+"}")
+	why := resetOf(err)
+	return s.local(why.text(false), why.details())
 }
 
 // grpcOf maps an HTTP status as the gRPC specification does.

@@ -51,6 +51,15 @@ type stream struct {
 	connectedAt        time.Time // guarded by mu
 	took               time.Duration
 
+	tries     int
+	retrying  bool          // a retry is counted
+	opened    bool          // the rest of the request may follow
+	ended     bool          // there is no rest
+	spool     *spool        // the body of a request that may be sent again; nil where it need not be
+	uploading chan struct{} // closed when the upload of the try ends
+	flags     string        // Envoy's response flags, separated by commas
+	unjudged  bool          // the outcome of the try is known at the end of its response
+
 	pumping     bool
 	pumped      chan struct{} // the pump's last act
 	requestRead atomic.Bool   // the request has been read to its end
@@ -65,7 +74,8 @@ type stream struct {
 	cause  error // why the stream was given up
 	chain  *filter.Chain
 	timeouts
-	hurried bool // writing has a deadline
+	hurried     bool          // writing has a deadline
+	interrupted chan struct{} // told when the stream is given up, where one waits for it
 }
 
 // serve handles one request, whose headers are in s.request, and reports
@@ -119,7 +129,14 @@ func (s *stream) finish(keep *bool) {
 	if s.f != nil {
 		s.f.unlock()
 	}
+	if s.spool != nil {
+		s.spool.close()
+		s.endUpload()
+	}
 	s.joinPump()
+	if s.retrying {
+		s.arm.cluster.retryEnd()
+	}
 	took := time.Since(s.start)
 	meter := s.l.meter
 	if s.arm != nil {
@@ -146,6 +163,7 @@ func (s *stream) reset() {
 	s.sent.Store(0)
 	s.sentAt, s.answeredAt, s.connectedAt, s.took = time.Time{}, time.Time{}, time.Time{}, 0
 	s.complete, s.pumping, s.fed = false, false, false
+	s.tries, s.retrying, s.opened, s.ended, s.spool, s.uploading, s.flags, s.unjudged = 0, false, false, false, nil, nil, "", false
 	s.requestRead.Store(false)
 	s.requestSent.Store(false)
 	s.begun.Store(false)

@@ -207,7 +207,7 @@ func TestUpstreamFailures(t *testing.T) {
 		status int
 		reason string
 	}{
-		{"refused", 503, "remote connection failure, transport failure reason: delayed connect error: Connection refused"},
+		{"refused", 503, "remote connection failure"},
 		{"hangs-up", 503, "connection termination"},
 		{"half-headers", 503, "connection termination"},
 		{"nonsense", 502, "protocol error"},

@@ -66,19 +66,23 @@ type route struct {
 	split            split
 	answer           snapshot.Answer // given here where its status is set
 	hostFromEndpoint bool
-	// Of the response, of a stream on which nothing moves, of all of it; 0 is
-	// no bound, and for idleness the usual one.
-	timeout, idleTimeout, maxDuration time.Duration
-	filters                           string // the names of those for this route, each with a NUL behind it
-	service                           string // that it is for, where the listener does not say it
+	// Of the response, and of a stream on which nothing moves; 0 is no bound,
+	// and for idleness the usual one.
+	timeout, idleTimeout time.Duration
+	retry                *retries // or nil
+	filters              string   // the names of those for this route, each with a NUL behind it
+	service              string   // that it is for, where the listener does not say it
 }
 
 // newRoute returns the route without its split.
 func newRoute(spec snapshot.Route) (r route, err error) {
 	r = route{
 		name: spec.Name, answer: spec.Answer, hostFromEndpoint: spec.HostFromEndpoint, filters: filterNames(spec.Filters), service: spec.Service,
-		timeout: time.Duration(spec.Timeout), idleTimeout: time.Duration(spec.IdleTimeout), maxDuration: time.Duration(spec.MaxDuration),
+		timeout: time.Duration(spec.Timeout), idleTimeout: time.Duration(spec.IdleTimeout),
 		requestHeaders: newHeaderChanges(spec.RequestHeaders), responseHeaders: newHeaderChanges(spec.ResponseHeaders),
+	}
+	if r.retry, err = newRetries(spec.Retry, spec.Timeout); err != nil {
+		return r, err
 	}
 	if r.condition, err = newCondition(spec); err != nil {
 		return r, err

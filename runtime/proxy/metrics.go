@@ -32,6 +32,8 @@ type meter struct {
 	buckets  [len(bounds)]atomic.Uint64
 	count    atomic.Uint64
 	nanos    atomic.Uint64
+
+	retries, retrySuccesses, retryOverflows atomic.Uint64
 }
 
 type codeCounter struct {

@@ -54,9 +54,19 @@ func (s *stream) record(took time.Duration) *filter.Record {
 	if v, ok := s.requestProperty([]string{"protocol"}); ok {
 		r.Protocol, _ = v.(string)
 	}
-	if s.complete {
-		r.Details = "via_upstream"
+	switch cause := s.aborted().(type) {
+	case *overdue:
+		r.Details = cause.details
+		s.flag(cause.flag)
+	default:
+		if s.complete {
+			r.Details = "via_upstream"
+		} else if cause != nil && cause != errReplied && cause != errPanicked {
+			r.Details = "downstream_remote_disconnect"
+			s.flag("DC")
+		}
 	}
+	r.Flags = s.flags
 	if s.route != nil {
 		r.Route = s.route.name
 		if s.route.service != "" {
@@ -109,7 +119,7 @@ func (s *stream) Property(path []string) (filter.Value, bool) {
 func (s *stream) peers() peers {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := peers{l: s.l, arm: s.arm, endpoint: s.endpoint, id: s.d.id, remote: s.d.remote, local: s.d.local}
+	c := peers{l: s.l, arm: s.arm, endpoint: s.endpoint, id: s.d.id, remote: s.d.remote, local: s.d.local, tries: s.tries}
 	if s.up != nil {
 		c.up = s.up.nc
 	}
@@ -316,6 +326,7 @@ type peers struct {
 	remote, local netip.AddrPort
 	up            net.Conn      // nil without one
 	ready         time.Duration // from the choice of endpoint to its connection
+	tries         int           // of a stream
 }
 
 func (c peers) property(path []string) (filter.Value, bool) {
@@ -376,7 +387,7 @@ func (c peers) property(path []string) (filter.Value, bool) {
 		if c.endpoint == nil {
 			return uint64(0), true
 		}
-		return uint64(1), true
+		return uint64(max(c.tries, 1)), true
 	case "upstream.cx_pool_ready_duration":
 		return c.ready, c.up != nil
 	case "xds.node":

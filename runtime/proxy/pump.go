@@ -115,6 +115,9 @@ func (s *stream) pass(u *upstream, o filter.Output) bool {
 		if o.End {
 			s.requestOver()
 		}
+		if s.spool != nil {
+			return s.spool.put(o) == nil
+		}
 		if err := write(u.codec, o, true); err != nil {
 			s.uploadFailed(err)
 			return false

@@ -10,16 +10,7 @@ import (
 // forward chooses where the request goes, sends o, which begins it, and
 // delivers the response.
 func (s *stream) forward(o filter.Output) {
-	err := s.send(&o)
-	if s.f != nil {
-		s.f.opened(err == nil, o)
-	} else if err == nil && !o.End {
-		s.startPump(s.up)
-	}
-	var end bool
-	if err == nil {
-		end, err = s.receive(o)
-	}
+	end, err := s.exchange(&o)
 	if err != nil {
 		s.reply(s.failure(err))
 		return
@@ -29,24 +20,84 @@ func (s *stream) forward(o filter.Output) {
 }
 
 // errLocal is an answer in place of an error.
-type errLocal struct{ filter.Reply }
+type errLocal struct {
+	filter.Reply
+	flag string // Envoy's response flag, or ""
+}
 
 func (*errLocal) Error() string { return "local reply" }
 
-// send chooses an endpoint, connects and sends what there is of the request.
-// To that it adds the small body that the filters are shown by then.
-func (s *stream) send(o *filter.Output) error {
+// exchange sends the request, as often as its route says, and returns with the
+// headers of a response in s.response; end says that it has nothing else.
+func (s *stream) exchange(o *filter.Output) (end bool, err error) {
+	if err = s.settle(o); err == nil {
+		for {
+			end, err = s.try(o)
+			s.judge(err, end)
+			if !s.again(err) {
+				break
+			}
+			s.endTry(err == nil && end)
+			if err = s.pause(); err != nil {
+				break
+			}
+		}
+	}
+	if s.f != nil && !s.opened {
+		s.f.opened(false, *o)
+	}
+	if s.spool != nil {
+		s.spool.settled()
+	}
+	return end, err
+}
+
+// settle chooses the route and makes the request what that says.
+func (s *stream) settle(o *filter.Output) error {
 	s.sync(s.resolve)
 	if s.route == nil {
-		return &errLocal{filter.Reply{Status: 404, GRPCStatus: -1, Details: "route_not_found"}}
+		return &errLocal{filter.Reply{Status: 404, GRPCStatus: -1, Details: "route_not_found"}, "NR"}
 	}
 	if a := s.route.answer; a.Status != 0 {
-		return &errLocal{directResponse(a)}
+		return &errLocal{directResponse(a), ""}
 	}
 	s.limit(s.route)
 	if o.End {
 		s.requestOver()
 	}
+	s.sync(s.rewrite)
+	return nil
+}
+
+// try sends the request to an endpoint and waits for the response headers. A
+// connection of the pool that died before the first byte of a response is
+// replaced, once: for any request that was not sent on it, and for one that
+// may be sent twice, because its method is idempotent (RFC 9110, 9.2.2).
+func (s *stream) try(o *filter.Output) (end bool, err error) {
+	s.tries++
+	if err := s.choose(); err != nil {
+		return false, err
+	}
+	for fresh := false; ; fresh = true {
+		if err := s.connect(o, fresh); err != nil {
+			return false, s.inTime(err)
+		}
+		s.open(o)
+		u := s.up
+		end, err = u.codec.ReadHeaders(&s.response)
+		if err = s.inTime(err); err == nil || fresh || s.aborted() != nil {
+			return end, err
+		}
+		dead := u.reused && u.codec.Buffered() == 0 && broken(err)
+		if !(unsent(err) || dead && idempotent(o.Headers.Value(":method"))) || !s.whole(o) {
+			return end, err
+		}
+		s.endTry(false)
+	}
+}
+
+// choose chooses the endpoint of a try.
+func (s *stream) choose() error {
 	var e *endpoint
 	if s.arm != nil {
 		ctx, done := s.cancellable(s.arm.cluster.dns != nil || s.arm.cluster.mayWait())
@@ -56,7 +107,7 @@ func (s *stream) send(o *filter.Output) error {
 	if e == nil {
 		return &errLocal{filter.Reply{
 			Status: 503, Body: []byte("no healthy upstream"), GRPCStatus: -1, Details: "no_healthy_upstream",
-		}}
+		}, "UH"}
 	}
 	if s.f == nil {
 		s.endpoint = e
@@ -66,14 +117,37 @@ func (s *stream) send(o *filter.Output) error {
 	if s.route.hostFromEndpoint && e.hostname != "" {
 		s.sync(s.setHost)
 	}
-	s.sync(s.rewrite)
 	if _, ok := s.request.Get(":method"); !ok { // a filter has taken it out
 		return &errLocal{filter.Reply{
 			Status: 503, Body: []byte("missing required header: :method"), GRPCStatus: -1,
 			Details: "filter_removed_required_request_headers",
-		}}
+		}, ""}
 	}
-	return s.connect(o, false)
+	return nil
+}
+
+// open lets the rest of the request follow, once the first try has a connection.
+func (s *stream) open(o *filter.Output) {
+	if s.opened {
+		return
+	}
+	s.opened = true
+	if s.f != nil {
+		s.f.opened(true, filter.Output{End: s.ended})
+	} else if !s.ended {
+		s.startPump(s.up)
+	}
+}
+
+// endTry ends a try that another follows. With reuse, its response has come to
+// its end.
+func (s *stream) endTry(reuse bool) {
+	s.endUpload()
+	if u := s.detach(); u != nil {
+		u.release(reuse && (s.spool == nil || s.requestSent.Load()))
+	}
+	s.requestSent.Store(false)
+	s.response.Reset()
 }
 
 // rewrite makes the request what the route says its target gets, in Envoy's
@@ -143,17 +217,33 @@ func (s *stream) connect(o *filter.Output, fresh bool) error {
 			if more, ok := s.f.chain.Take(filter.Request); ok {
 				o.Data, o.Trailers, o.End = more.Data, more.Trailers, more.End
 			}
+			if o.End {
+				s.requestOver()
+			}
 		}
 	}
 	u.interim = s.d.interim
 	if p := s.d.codec.Upgrade(); strings.EqualFold(p, "websocket") {
 		u.codec.SetUpgrade(p)
 	}
+	if !s.opened {
+		s.ended = o.End
+	}
+	if s.route.retry != nil && s.spool == nil && !s.kept(o) {
+		s.spool = newSpool(s.d.proxy.cfg.BufferLimit)
+		s.spool.put(*o)
+		o.Data, o.Trailers, o.End = nil, nil, false
+	}
 	// Without more to come, the headers leave with the wait for the response;
 	// with more at hand, together with it.
 	hold := o.End || s.f == nil && s.d.codec.Buffered() > 0
-	err := write(u.codec, *o, hold)
-	if err != nil && !fresh && unsent(err) && s.aborted() == nil {
+	var err error
+	if s.spool != nil {
+		err = s.upload(u, o.Headers)
+	} else {
+		err = write(u.codec, *o, hold)
+	}
+	if err != nil && !fresh && unsent(err) && s.aborted() == nil && (s.spool == nil || s.spool.whole()) {
 		s.detach()
 		u.release(false)
 		return s.connect(o, true)
@@ -161,15 +251,17 @@ func (s *stream) connect(o *filter.Output, fresh bool) error {
 	return err
 }
 
-// replayable reports whether the request may be sent twice: all of it is here,
-// and its method is idempotent (RFC 9110, 9.2.2).
-func (s *stream) replayable(o filter.Output) bool {
-	return s.whole(o) && idempotent(o.Headers.Value(":method"))
+// kept reports whether o is all of the request, in memory that stays.
+func (s *stream) kept(o *filter.Output) bool {
+	return o.End && (len(o.Data) == 0 && o.Trailers == nil || s.body != nil)
 }
 
-// whole reports whether all of the request is here.
-func (s *stream) whole(o filter.Output) bool {
-	return o.End && (len(o.Data) == 0 || s.body != nil)
+// whole reports whether the request that begins with o can be sent again.
+func (s *stream) whole(o *filter.Output) bool {
+	if s.spool != nil {
+		return s.spool.whole()
+	}
+	return s.kept(o)
 }
 
 func idempotent(method string) bool {
@@ -178,25 +270,4 @@ func idempotent(method string) bool {
 		return true
 	}
 	return false
-}
-
-// receive waits for the response headers. A connection of the pool that died
-// before the first byte of a response is replaced, once: for any request that
-// was not sent on it, and for one that may be sent twice.
-func (s *stream) receive(o filter.Output) (end bool, err error) {
-	u := s.up
-	end, err = u.codec.ReadHeaders(&s.response)
-	if err == nil || s.aborted() != nil {
-		return end, err
-	}
-	again := u.reused && u.codec.Buffered() == 0 && broken(err) && s.replayable(o)
-	if !again && !(unsent(err) && s.whole(o)) {
-		return end, err
-	}
-	s.detach()
-	u.release(false)
-	if err := s.connect(&o, true); err != nil {
-		return false, err
-	}
-	return s.up.codec.ReadHeaders(&s.response)
 }

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
@@ -32,11 +33,22 @@ func (s *stream) deliver(end bool) {
 			err = u.codec.ReadTrailers(&s.responseTrailers)
 		}
 		if err != nil {
-			if _, late := s.aborted().(*overdue); late && o.Headers != nil {
+			s.judgeBroken()
+			err = s.inTime(err)
+			_, late := err.(*overdue)
+			if _, given := s.aborted().(*overdue); o.Headers != nil && (late || given) {
 				s.reply(s.failure(err)) // nothing has left yet
 				return
 			}
 			// Nothing may look like the end of the response.
+			if late {
+				s.details = err.(*overdue).details
+				s.flag(err.(*overdue).flag)
+			} else if s.aborted() == nil {
+				why := resetOf(err)
+				s.details = "upstream_reset_after_response_started{" + strings.ReplaceAll(why.reason, " ", "_") + "}"
+				s.flag(why.flag)
+			}
 			s.cut(err)
 			return
 		}
@@ -45,6 +57,9 @@ func (s *stream) deliver(end bool) {
 		o.Data, o.End = b.all[:n], last
 		if last && s.responseTrailers.Len() > 0 {
 			o.Trailers = &s.responseTrailers
+		}
+		if last && s.unjudged {
+			s.judgeAnswer(&s.responseTrailers)
 		}
 		if n > 0 || last {
 			if s.put(o, false) != nil {
@@ -105,6 +120,9 @@ func (s *stream) write(d filter.Direction, o filter.Output) error {
 	if d == filter.Request {
 		if o.End {
 			s.requestOver()
+		}
+		if s.spool != nil {
+			return s.spool.put(o)
 		}
 		if err := write(s.up.codec, o, false); err != nil {
 			s.uploadFailed(err)

@@ -27,16 +27,18 @@ type timeouts struct {
 	fires int64 // when the timer does; 0 where it does not run
 
 	response int64         // the end of the response: Route.Timeout
-	duration int64         // the end of the stream: Route.MaxDuration
+	try      int64         // the beginning of the response to this try: Retry.PerTryTimeout
+	whole    int64         // the end of the response to this try: Cluster.MaxDuration
 	idle     time.Duration // how long nothing may move
 	tunnel   bool          // it is the tunnel in which nothing moves
+	over     bool          // the request has ended
+	expired  *overdue      // what the try is late for
 }
 
 // overdue is why a stream was given up that took too long, and what the client
 // gets then. Words and statuses are Envoy's.
 type overdue struct {
-	body, details string
-	grpc          int
+	body, details, flag string
 	// patient says that the client may be the one who is late: 408 while its
 	// request is not complete.
 	patient bool
@@ -45,14 +47,17 @@ type overdue struct {
 func (o *overdue) Error() string { return o.details }
 
 var (
-	errStalled = &overdue{body: "stream timeout", details: "stream_idle_timeout", grpc: -1, patient: true}
-	errTooLong = &overdue{body: "downstream duration timeout", details: "max_duration_timeout", grpc: 4, patient: true}
-	errLate    = &overdue{body: "upstream request timeout", details: "response_timeout", grpc: -1}
+	errStalled = &overdue{body: "stream timeout", details: "stream_idle_timeout", flag: "SI", patient: true}
+	errLate    = &overdue{body: "upstream request timeout", details: "response_timeout", flag: "UT"}
+
+	// Of a try, after which there may be another.
+	errTryLate    = &overdue{body: "upstream request timeout", details: "upstream_per_try_timeout", flag: "UT"}
+	errTryTooLong = &overdue{body: "upstream max stream duration reached", details: "upstream_max_stream_duration_reached", flag: "UMSDR", patient: true}
 )
 
 // reply returns what the client gets, whose request was received whole or not.
 func (o *overdue) reply(whole bool) *filter.Reply {
-	r := &filter.Reply{Status: 504, Body: []byte(o.body), GRPCStatus: o.grpc, Details: o.details}
+	r := &filter.Reply{Status: 504, Body: []byte(o.body), GRPCStatus: -1, Details: o.details}
 	if o.patient && !whole {
 		r.Status = 408
 	}
@@ -65,27 +70,64 @@ func (s *stream) limit(r *route) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := &s.timeouts
-	t.idle, t.duration = s.d.proxy.cfg.StreamIdleTimeout, 0
+	t.idle = s.d.proxy.cfg.StreamIdleTimeout
 	if r != nil && r.idleTimeout > 0 {
 		t.idle = r.idleTimeout
 	}
-	start := int64(s.start.Sub(epoch))
-	if r != nil && r.maxDuration > 0 {
-		t.duration = start + int64(r.maxDuration)
-		s.wakeAt(t.duration)
-	}
-	s.wakeAt(start + int64(t.idle))
+	s.wakeAt(s.moved.Load() + int64(t.idle))
 }
 
-// requestOver starts the time of the route: all of the request is here.
+// requestOver says that all of the request is here: then the time of the route
+// begins, and that of the try if it has a connection.
 func (s *stream) requestOver() {
-	if s.route.timeout == 0 {
+	r := s.route
+	if r.timeout == 0 && r.retry == nil {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.timeouts.response = now() + int64(s.route.timeout)
-	s.wakeAt(s.timeouts.response)
+	t := &s.timeouts
+	if t.over {
+		return
+	}
+	t.over = true
+	if r.timeout > 0 {
+		t.response = now() + int64(r.timeout)
+		s.wakeAt(t.response)
+	}
+	s.timeTry()
+}
+
+// timeTry starts the time of the try; s.mu is held.
+func (s *stream) timeTry() {
+	if r := s.route.retry; s.up != nil && s.timeouts.over && r != nil && r.perTry > 0 {
+		s.timeouts.try = now() + int64(r.perTry)
+		s.wakeAt(s.timeouts.try)
+	}
+}
+
+// timeConnected starts the times that count from the connection; s.mu is held.
+func (s *stream) timeConnected() {
+	s.timeTry()
+	if most := s.arm.cluster.maxDuration; most > 0 {
+		s.timeouts.whole = now() + int64(most)
+		s.wakeAt(s.timeouts.whole)
+	}
+}
+
+// inTime ends the time of waiting for the response to a try, which ended with
+// err, and returns why: the try was late, or else err.
+func (s *stream) inTime(err error) error {
+	if s.route.retry == nil && s.arm.cluster.maxDuration == 0 {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timeouts.try = 0
+	if late := s.timeouts.expired; late != nil {
+		return late
+	}
+	return err
 }
 
 // alive notes a sign of life.
@@ -139,7 +181,14 @@ func (s *stream) due(at int64) (cause error) {
 			*when, cause = 0, late
 		}
 	}
-	due(&t.duration, errTooLong)
+	due(&t.try, errTryLate)
+	due(&t.whole, errTryTooLong)
+	if cause != nil {
+		t.expired = cause.(*overdue)
+		if cause = nil; s.up != nil {
+			s.up.abort()
+		}
+	}
 	due(&t.response, errLate)
 	next := at + int64(t.idle/watchParts)
 	if t.tunnel {
@@ -150,7 +199,7 @@ func (s *stream) due(at int64) (cause error) {
 		cause = errStalled
 	}
 	if cause != nil { // the answer too may stall
-		t.duration, t.response, t.tunnel = 0, 0, false
+		t.response, t.try, t.whole, t.tunnel = 0, 0, 0, false
 		t.idle = max(t.idle, lastWords)
 		s.moved.Store(at)
 		next = at + int64(t.idle)
@@ -170,7 +219,7 @@ func (s *stream) tunnelled() {
 }
 
 // met ends all times of a stream; its mu is held.
-func (t *timeouts) met() { t.response, t.duration, t.idle, t.tunnel = 0, 0, 0, false }
+func (t *timeouts) met() { *t = timeouts{timer: t.timer, fires: t.fires} }
 
 // stop ends the timer, after the last stream.
 func (s *stream) stopTimer() {

@@ -105,8 +105,6 @@ func TestStreamsThatTakeTooLong(t *testing.T) {
 		{"idle", "GET /quiet HTTP/1.1\n", snapshot.Route{IdleTimeout: soon}, false, 504, "stream timeout", "stream_idle_timeout", true},
 		{"idle client", "POST /quiet HTTP/1.1\nContent-Length: 1\n", snapshot.Route{IdleTimeout: soon, Timeout: 1}, false, 408, "stream timeout", "stream_idle_timeout", false},
 		{"idle in a filter", "GET /quiet HTTP/1.1\n", snapshot.Route{IdleTimeout: soon, Timeout: 1}, true, 504, "stream timeout", "stream_idle_timeout", true},
-		{"duration", "GET /quiet HTTP/1.1\n", snapshot.Route{MaxDuration: soon}, false, 504, "downstream duration timeout", "max_duration_timeout", true},
-		{"duration in a filter", "POST /quiet HTTP/1.1\nContent-Length: 1\n", snapshot.Route{MaxDuration: soon}, true, 408, "downstream duration timeout", "max_duration_timeout", false},
 	} {
 		for _, filtered := range []bool{false, true} {
 			if !filtered && c.hold {
@@ -151,7 +149,7 @@ func TestStreamsThatTakeTooLong(t *testing.T) {
 }
 
 func TestResponseThatIsNotCompleteInTimeIsCutOff(t *testing.T) {
-	for name, route := range map[string]snapshot.Route{"timeout": {Timeout: soon}, "idle": {IdleTimeout: soon}, "duration": {MaxDuration: soon}} {
+	for name, route := range map[string]snapshot.Route{"timeout": {Timeout: soon}, "idle": {IdleTimeout: soon}} {
 		for _, filtered := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", filtered ", filtered), func(t *testing.T) {
 				w := &world{}
