@@ -201,17 +201,8 @@ func (p *passage) protocol(unstated string) string {
 
 // routesHTTP reports whether a proxy looks into a protocol; else it carries the bytes.
 func routesHTTP(protocol string) bool {
-	switch protocol {
-	case "http":
-		return true
-	case "http2", "grpc":
-		return http2Routed
-	}
-	return false
+	return protocol == "http" || protocol == "http2" || protocol == "grpc"
 }
-
-// http2Routed says that the data planes route HTTP/2 and gRPC.
-const http2Routed = false
 
 // listens is the protocol of a listener for what is carried.
 func listens(protocol string) snapshot.Protocol {

@@ -95,7 +95,7 @@ func (w *wishes) kubernetesService(svc *kubernetes.Service) {
 		switch proto := kubernetesProtocol(svc, p); {
 		case p.Protocol != "TCP":
 			w.notApplied([]any{"spec", "ports", i, "protocol"}, fmt.Sprintf("port %d is left out: %s is not proxied", p.Port, p.Protocol), "")
-		case proto == "http2" || proto == "grpc" || proto == "https" || proto == "tls":
+		case proto == "https" || proto == "tls":
 			w.notApplied([]any{"spec", "ports", i}, fmt.Sprintf("port %d speaks %s: the gateway leaves it out, and dataplanes carry its bytes without looking inside", p.Port, proto), "")
 		}
 	}
@@ -118,9 +118,6 @@ func (w *wishes) dataplane(dp *kuma.Dataplane) {
 				"set the inbound's address to the IP address to listen on")
 		}
 		w.written("has no effect in this build", append(path[:3:3], "serviceProbe"))
-		if proto := in.Tags[kuma.ProtocolTag]; proto == "http2" || proto == "grpc" {
-			w.notApplied(append(path[:3:3], "tags"), fmt.Sprintf("protocol %s is carried as bytes: balancing is by connection, not by request", proto), "")
-		}
 	}
 }
 
