@@ -1,6 +1,7 @@
 package xds_test
 
 import (
+	"cmp"
 	"maps"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
 	hcmv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/http_connection_manager/v3"
 	tcpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/filters/network/tcp_proxy/v3"
+	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	discoveryv3 "github.com/envoyproxy/go-control-plane/envoy/service/discovery/v3"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/anypb"
@@ -43,8 +45,10 @@ type model struct {
 	// refused are clusters that it would not take and has not come to have.
 	refused map[string]bool
 	out     map[string][]func()
-	// warming are clusters without endpoints; the ACK of their response
-	// waits for them, as Envoy's does.
+	// awaits are what clusters that came of late still lack: their endpoints,
+	// even if the client has them, and their secrets. The ACK of their
+	// response waits for that, as Envoy's does. Those warming serve nothing.
+	awaits   map[string]map[reference]bool
 	warming  map[string]bool
 	deferred []func()
 }
@@ -61,8 +65,8 @@ type wire interface {
 func newModel(rt *rapid.T, r *rig, delta bool) *model {
 	c := &model{
 		rt: rt, inbox: make(chan message, 1000), done: make(chan struct{}),
-		has:     resources{cds: {}, eds: {}, ecds: {}, lds: {}, rds: {}},
-		refused: map[string]bool{}, out: map[string][]func(){}, warming: map[string]bool{},
+		has:     resources{cds: {}, eds: {}, ecds: {}, lds: {}, rds: {}, sds: {}},
+		refused: map[string]bool{}, out: map[string][]func(){}, warming: map[string]bool{}, awaits: map[string]map[reference]bool{},
 	}
 	if delta {
 		c.wire = &deltaWire{r.delta("gateway")}
@@ -116,8 +120,7 @@ func (c *model) receiveIfThere() {
 func (c *model) apply(m message) {
 	refusal := ""
 	has := c.has[m.url]
-	filters := c.filters()
-	var subscribe, unsubscribe []string
+	filters, needed := c.filters(), c.needed()
 	for _, name := range m.names {
 		res := m.resources[name]
 		switch res := res.(type) {
@@ -127,25 +130,21 @@ func (c *model) apply(m message) {
 				c.refused[name] = true
 				continue
 			}
-			old, had := has[name].(*clusterv3.Cluster)
-			if res.GetType() == clusterv3.Cluster_EDS && (!had || !proto.Equal(old, res)) {
-				if !had {
-					c.warming[name] = true
+			if old, had := has[name]; !had || !proto.Equal(old, res) {
+				// A changed cluster wants its endpoints again, and serves as
+				// it was meanwhile. What it has of secrets is good enough.
+				c.warming[name] = c.warming[name] || !had
+				c.awaits[name] = map[reference]bool{}
+				for need := range needs(res) {
+					if need.url == eds || c.has[sds][need.name] == nil {
+						c.awaits[name][need] = true
+					}
 				}
-				if !had || old.GetType() != clusterv3.Cluster_EDS {
-					subscribe = append(subscribe, name)
-				}
 			}
-			if had && old.GetType() == clusterv3.Cluster_EDS && res.GetType() != clusterv3.Cluster_EDS {
-				unsubscribe = append(unsubscribe, name)
-				delete(c.warming, name)
+		case *endpointv3.ClusterLoadAssignment, *tlsv3.Secret:
+			for _, awaited := range c.awaits {
+				delete(awaited, reference{m.url, name})
 			}
-			if !c.warming[name] {
-				delete(c.refused, name)
-			}
-		case *endpointv3.ClusterLoadAssignment:
-			delete(c.warming, name)
-			delete(c.refused, name)
 		case *corev3.TypedExtensionConfig:
 			if strings.HasPrefix(filterText(res), "bad") {
 				refusal = ", no good"
@@ -183,41 +182,75 @@ func (c *model) apply(m message) {
 		delete(c.refused, name)
 		switch old := old.(type) {
 		case *clusterv3.Cluster:
+			delete(c.awaits, name)
 			delete(c.warming, name)
-			if old.GetType() == clusterv3.Cluster_EDS {
-				unsubscribe = append(unsubscribe, name)
-			}
 		case *listenerv3.Listener:
 			if isHTTP(old) {
 				c.dropRoute(name)
 			}
 		}
 	}
-	if m.url == lds {
-		c.followFilters(filters)
-	}
-	for _, name := range unsubscribe {
-		delete(c.has[eds], name)
-	}
-	if len(subscribe)+len(unsubscribe) > 0 {
-		c.later(eds, func() { c.wire.change(eds, subscribe, unsubscribe) })
+	maps.DeleteFunc(c.awaits, func(name string, awaited map[reference]bool) bool {
+		if len(awaited) == 0 {
+			delete(c.warming, name)
+			delete(c.refused, name)
+		}
+		return len(awaited) == 0
+	})
+	switch m.url {
+	case lds:
+		c.follow(ecds, filters, c.filters())
+	case cds:
+		now := c.needed()
+		c.follow(eds, needed[eds], now[eds])
+		c.follow(sds, needed[sds], now[sds])
 	}
 	if refusal != "" {
 		refusal = "Error adding/updating cluster(s) " + refusal[2:]
 	}
 	answer := func() { c.later(m.url, func() { c.wire.answer(m, refusal) }) }
-	if m.url == cds && len(c.warming) > 0 {
+	if m.url == cds && len(c.awaits) > 0 {
 		c.deferred = append(c.deferred, answer)
 	} else {
 		answer()
 	}
-	if len(c.warming) == 0 {
+	if len(c.awaits) == 0 {
 		for _, a := range c.deferred {
 			a()
 		}
 		c.deferred = nil
 	}
 	c.check(m)
+}
+
+// reference names a resource of a type.
+type reference struct{ url, name string }
+
+// needs returns what a cluster asks for.
+func needs(c *clusterv3.Cluster) map[reference]bool {
+	out := map[reference]bool{}
+	if c.GetType() == clusterv3.Cluster_EDS {
+		out[reference{eds, cmp.Or(c.GetEdsClusterConfig().GetServiceName(), c.Name)}] = true
+	}
+	for _, m := range c.TransportSocketMatches {
+		tls := &tlsv3.UpstreamTlsContext{}
+		if err := m.TransportSocket.GetTypedConfig().UnmarshalTo(tls); err != nil {
+			panic(err)
+		}
+		out[reference{sds, tls.CommonTlsContext.GetCombinedValidationContext().GetValidationContextSdsSecretConfig().GetName()}] = true
+	}
+	return out
+}
+
+// needed returns what the client's clusters ask for, by type.
+func (c *model) needed() map[string]map[string]bool {
+	out := map[string]map[string]bool{eds: {}, sds: {}}
+	for _, cluster := range c.has[cds] {
+		for need := range needs(cluster.(*clusterv3.Cluster)) {
+			out[need.url][need.name] = true
+		}
+	}
+	return out
 }
 
 // filters returns the extensions that the client's listeners name.
@@ -231,10 +264,9 @@ func (c *model) filters() map[string]bool {
 	return out
 }
 
-// followFilters asks for the extensions that listeners name now, and not
-// before, and the other way round.
-func (c *model) followFilters(before map[string]bool) {
-	now := c.filters()
+// follow asks for the resources of a type that are needed now, and were not
+// before, and gives up the others.
+func (c *model) follow(url string, before, now map[string]bool) {
 	var subscribe, unsubscribe []string
 	for name := range now {
 		if !before[name] {
@@ -244,11 +276,11 @@ func (c *model) followFilters(before map[string]bool) {
 	for name := range before {
 		if !now[name] {
 			unsubscribe = append(unsubscribe, name)
-			delete(c.has[ecds], name)
+			delete(c.has[url], name)
 		}
 	}
 	if len(subscribe)+len(unsubscribe) > 0 {
-		c.later(ecds, func() { c.wire.change(ecds, subscribe, unsubscribe) })
+		c.later(url, func() { c.wire.change(url, subscribe, unsubscribe) })
 	}
 }
 

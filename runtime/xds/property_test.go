@@ -1,6 +1,7 @@
 package xds_test
 
 import (
+	"encoding/base64"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/runtime/xds"
+	"github.com/meshc/meshc/runtime/xds/envoy"
 )
 
 // Whatever the snapshots and however late the answers, a client ends with the
@@ -51,7 +53,7 @@ func (r resources) names() map[string][]string {
 // simulate runs one client against one server.
 func simulate(t *testing.T, rt *rapid.T, delta bool) {
 	tb := check{t, rt}
-	r := start(tb, func(c *xds.Config) { c.Filter = textFilter })
+	r := start(tb, withIdentity, func(c *xds.Config) { c.Filter = textFilter })
 	r.publish(drawWorld(rt, false))
 	c := newModel(rt, r, delta)
 	defer c.stop()
@@ -61,7 +63,7 @@ func simulate(t *testing.T, rt *rapid.T, delta bool) {
 		case 0:
 			r.publish(drawWorld(rt, true))
 		case 1:
-			c.speak(rapid.SampledFrom([]string{cds, eds, ecds, lds, rds}).Draw(rt, "type"))
+			c.speak(rapid.SampledFrom([]string{cds, eds, ecds, lds, rds, sds}).Draw(rt, "type"))
 		default:
 			c.receiveIfThere()
 		}
@@ -72,12 +74,25 @@ func simulate(t *testing.T, rt *rapid.T, delta bool) {
 	if err != nil && slices.ContainsFunc(last.Proxies.Slice(), func(p snapshot.Proxy) bool { return p.ID == "gateway" }) {
 		rt.Fatal(err)
 	}
-	final := resources{cds: {}, eds: {}, ecds: {}, lds: {}, rds: {}}
+	final := resources{cds: {}, eds: {}, ecds: {}, lds: {}, rds: {}, sds: {}}
 	for _, m := range want.Clusters {
 		final[cds][m.Name] = m
 	}
 	for _, m := range want.Endpoints {
 		final[eds][m.ClusterName] = m
+	}
+	for _, of := range want.Secrets {
+		s, ok := find(last.Secrets.Slice(), of.CA)
+		if !ok {
+			rt.Fatalf("no secret %q", of.CA)
+		}
+		text, err := base64.StdEncoding.DecodeString(string(s.Data))
+		if err != nil {
+			rt.Fatal(err)
+		}
+		if final[sds][of.Name], err = envoy.RootsSecret(of.Name, text); err != nil {
+			rt.Fatal(err)
+		}
 	}
 	for _, m := range want.Extensions {
 		final[ecds][m.Name] = m
@@ -89,7 +104,7 @@ func simulate(t *testing.T, rt *rapid.T, delta bool) {
 		final[rds][m.Name] = m
 	}
 	for end := time.After(patience); !c.equals(final); {
-		for _, url := range []string{cds, eds, ecds, lds, rds} {
+		for _, url := range []string{cds, eds, ecds, lds, rds, sds} {
 			for c.speak(url) {
 			}
 		}
@@ -121,7 +136,12 @@ func drawWorld(rt *rapid.T, poison bool) snapshot.Snapshot {
 		if rapid.IntRange(0, 3).Draw(rt, "dns") == 0 {
 			s.dns = true
 		}
-		services, names = append(services, s), append(names, name)
+		services, names = append(services, secure(rt, s)), append(names, name)
+		if !s.dns && rapid.Bool().Draw(rt, "variant") {
+			variant := slow(name+"~timeout=t", rapid.IntRange(1, 2).Draw(rt, "timeout"))
+			variant.more = func(c *snapshot.Cluster) { c.Endpoints = name }
+			services, names = append(services, secure(rt, variant)), append(names, variant.name)
+		}
 	}
 	subset := func(what string) []string {
 		if len(names) == 0 {
@@ -153,10 +173,39 @@ func drawWorld(rt *rapid.T, poison bool) snapshot.Snapshot {
 			listeners = append(listeners, with(outbound(port, host("h", []string{"*"}, "/", subset("http")...)), filters()...))
 		}
 	}
-	if rapid.IntRange(0, 9).Draw(rt, "known") == 0 {
-		return world(services)
+	var proxies []snapshot.Proxy
+	if rapid.IntRange(0, 9).Draw(rt, "known") != 0 {
+		proxies = append(proxies, proxy("gateway", listeners...))
 	}
-	return world(services, proxy("gateway", listeners...))
+	w := world(services, proxies...)
+	var secrets []snapshot.Secret
+	for _, id := range []string{"m/x", "m/y"} {
+		secrets = append(secrets, inline(id, rapid.SampledFrom([]string{"1", "2"}).Draw(rt, id)))
+	}
+	w.Secrets = snapshot.ListOf(secrets...)
+	return snapshot.Seal(w)
+}
+
+// secure returns s, which maybe speaks TLS with one of two authorities.
+func secure(rt *rapid.T, s service) service {
+	ca := rapid.SampledFrom([]string{"", "m/x", "m/y"}).Draw(rt, "tls")
+	if more := s.more; ca != "" {
+		s.more = func(c *snapshot.Cluster) {
+			if more != nil {
+				more(c)
+			}
+			c.Transports = snapshot.ListOf(snapshot.Transport{Name: "tls", CA: ca, Host: "x.example"})
+		}
+	}
+	return s
+}
+
+func find(secrets []snapshot.Secret, id string) (snapshot.Secret, bool) {
+	i := slices.IndexFunc(secrets, func(s snapshot.Secret) bool { return s.ID == id })
+	if i < 0 {
+		return snapshot.Secret{}, false
+	}
+	return secrets[i], true
 }
 
 const poisonous = 13 * time.Second
