@@ -400,7 +400,7 @@ func TestMetrics(t *testing.T) {
 	until(t, "the last request is counted", func() bool {
 		p.metrics.mu.Lock()
 		defer p.metrics.mu.Unlock()
-		return p.metrics.meters[meterKey{"gateway", "a"}].count.Load() == 4
+		return p.metrics.meters[meterKey{"gateway", "a"}].time(200).count.Load() == 4
 	})
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(p.Metrics())
@@ -419,15 +419,16 @@ func TestMetrics(t *testing.T) {
 		}
 	}
 	for name, value := range map[string]float64{
-		"requests_total code=200 listener=gateway service=a":  4,
-		"requests_total code=404 listener=gateway service=":   1,
-		"received_bytes_total listener=gateway service=a":     6,
-		"sent_bytes_total listener=gateway service=a":         12,
-		"request_duration_seconds listener=gateway service=a": 4,
-		"connections_total listener=gateway":                  1,
-		"connections_active listener=gateway":                 1,
-		"upstream_connects_total cluster=a":                   1,
-		"upstream_connect_failures_total cluster=a":           0,
+		"requests_total code=200 listener=gateway service=a":            4,
+		"requests_total code=404 listener=gateway service=":             1,
+		"received_bytes_total listener=gateway service=a":               6,
+		"sent_bytes_total listener=gateway service=a":                   12,
+		"request_duration_seconds class=2xx listener=gateway service=a": 4,
+		"request_duration_seconds class=4xx listener=gateway service=":  1,
+		"connections_total listener=gateway":                            1,
+		"connections_active listener=gateway":                           1,
+		"upstream_connects_total cluster=a":                             1,
+		"upstream_connect_failures_total cluster=a":                     0,
 	} {
 		if v, ok := got[name]; !ok || v != value {
 			t.Errorf("%s is %v, want %v", name, v, value)

@@ -29,12 +29,20 @@ type meter struct {
 	others   atomic.Uint64 // of codes beyond the first ten
 	received atomic.Uint64
 	sent     atomic.Uint64
-	buckets  [len(bounds)]atomic.Uint64
-	count    atomic.Uint64
-	nanos    atomic.Uint64
+	times    [6]atomic.Pointer[histogram] // by class of code, made with the first of it
 
 	retries, retrySuccesses, retryOverflows atomic.Uint64
 }
+
+// histogram is of durations.
+type histogram struct {
+	buckets [len(bounds)]atomic.Uint64
+	count   atomic.Uint64
+	nanos   atomic.Uint64
+}
+
+// classes are the classes of codes, by code/100.
+var classes = [6]string{"0", "1xx", "2xx", "3xx", "4xx", "5xx"}
 
 type codeCounter struct {
 	code  atomic.Int32 // plus one; 0 is unused
@@ -67,15 +75,42 @@ func (m *meter) done(code int, took time.Duration, received, sent uint64) {
 	m.code(code).Add(1)
 	m.received.Add(received)
 	m.sent.Add(sent)
+	m.time(code).add(took)
+}
+
+// time returns the histogram for a code.
+func (m *meter) time(code int) *histogram {
+	p := &m.times[min(max(code/100, 0), len(classes)-1)]
+	h := p.Load()
+	if h == nil {
+		p.CompareAndSwap(nil, &histogram{})
+		h = p.Load()
+	}
+	return h
+}
+
+func (h *histogram) add(took time.Duration) {
 	seconds := took.Seconds()
 	for i := range bounds {
 		if seconds <= bounds[i] {
-			m.buckets[i].Add(1)
+			h.buckets[i].Add(1)
 			break
 		}
 	}
-	m.count.Add(1)
-	m.nanos.Add(uint64(max(took, 0)))
+	h.count.Add(1)
+	h.nanos.Add(uint64(max(took, 0)))
+}
+
+// read returns the histogram as Prometheus has it.
+func (h *histogram) read() (count uint64, seconds float64, buckets map[float64]uint64) {
+	count = h.count.Load() // before the buckets, each of which it is at least
+	buckets = make(map[float64]uint64, len(bounds))
+	sum := uint64(0)
+	for i, b := range bounds {
+		sum += h.buckets[i].Load()
+		buckets[b] = min(sum, count)
+	}
+	return count, time.Duration(h.nanos.Load()).Seconds(), buckets
 }
 
 func (m *meter) code(code int) *atomic.Uint64 {
@@ -131,7 +166,10 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 
 var (
 	requestsDesc = describe("requests_total", "Finished requests by response code; code 0 is a request or TCP connection that ended without one.", "listener", "service", "code")
-	durationDesc = describe("request_duration_seconds", "Time from the request's headers to the end of its response.", "listener", "service")
+	durationDesc = describe("request_duration_seconds", "Time from the request's headers to the end of its response, by the class of its code.", "listener", "service", "class")
+	retriesDesc  = describe("retries_total", "Tries after the first of a request.", "listener", "service")
+	successDesc  = describe("retry_successes_total", "Retries whose response was taken.", "listener", "service")
+	overflowDesc = describe("retry_overflows_total", "Retries that were not made, for there were as many at the time as may be.", "listener", "service")
 	receivedDesc = describe("received_bytes_total", "Body bytes from downstream.", "listener", "service")
 	sentDesc     = describe("sent_bytes_total", "Body bytes to downstream.", "listener", "service")
 	connsDesc    = describe("connections_total", "Accepted downstream connections.", "listener")
@@ -144,7 +182,7 @@ var (
 // Describe sends the descriptions of all metrics.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		requestsDesc, durationDesc, receivedDesc, sentDesc, connsDesc, activeDesc, refusedDesc, connectDesc, failureDesc,
+		requestsDesc, durationDesc, retriesDesc, successDesc, overflowDesc, receivedDesc, sentDesc, connsDesc, activeDesc, refusedDesc, connectDesc, failureDesc,
 	} {
 		ch <- d
 	}
@@ -158,10 +196,6 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for key, r := range m.meters {
-		count := r.count.Load()
-		if count == 0 {
-			continue
-		}
 		for i := range r.codes {
 			c := &r.codes[i]
 			if n := c.count.Load(); n > 0 {
@@ -171,15 +205,25 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		if n := r.others.Load(); n > 0 {
 			counter(requestsDesc, n, key.listener, key.service, "other")
 		}
-		counter(receivedDesc, r.received.Load(), key.listener, key.service)
-		counter(sentDesc, r.sent.Load(), key.listener, key.service)
-		buckets := make(map[float64]uint64, len(bounds))
-		sum := uint64(0)
-		for i, b := range bounds {
-			sum += r.buckets[i].Load()
-			buckets[b] = sum
+		used := false
+		for i := range r.times {
+			if h := r.times[i].Load(); h != nil {
+				used = true
+				count, seconds, buckets := h.read()
+				ch <- prometheus.MustNewConstHistogram(durationDesc, count, seconds, buckets, key.listener, key.service, classes[i])
+			}
 		}
-		ch <- prometheus.MustNewConstHistogram(durationDesc, count, time.Duration(r.nanos.Load()).Seconds(), buckets, key.listener, key.service)
+		if used {
+			counter(receivedDesc, r.received.Load(), key.listener, key.service)
+			counter(sentDesc, r.sent.Load(), key.listener, key.service)
+		}
+		for d, n := range map[*prometheus.Desc]uint64{
+			retriesDesc: r.retries.Load(), successDesc: r.retrySuccesses.Load(), overflowDesc: r.retryOverflows.Load(),
+		} {
+			if n > 0 {
+				counter(d, n, key.listener, key.service)
+			}
+		}
 	}
 	for name, c := range m.conns {
 		counter(connsDesc, c.total.Load(), name)

@@ -302,6 +302,10 @@ func TestRetriesAreBounded(t *testing.T) {
 	if n := len(b.got()); n != 3 {
 		t.Errorf("%d tries", n)
 	}
+	m := p.current.meters[meterKey{"gateway", "a"}]
+	if m.retries.Load() != 1 || m.retryOverflows.Load() != 1 || m.retrySuccesses.Load() != 0 {
+		t.Errorf("counted %d, %d over the bound, %d successes", m.retries.Load(), m.retryOverflows.Load(), m.retrySuccesses.Load())
+	}
 }
 
 // Whatever a backend does, a request is tried as often as it may be at most, no
