@@ -61,6 +61,7 @@ func (l *listener) name() string {
 func attach(b *build) {
 	b.checkRoutes()
 	b.attachGateway()
+	b.attachNode()
 	for _, d := range b.dataplanes {
 		b.attachDataplane(d)
 	}

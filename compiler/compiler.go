@@ -24,6 +24,8 @@ type Compiler struct {
 	Modules func(*schema.Document) (m *schema.Module, looked bool)
 	// Check may be nil.
 	Check Check
+	// Node is the machine that the snapshots are for; it does not change.
+	Node Node
 	// Kinds are the policy kinds. They must not change between compiles.
 	Kinds []Kind
 
@@ -144,6 +146,7 @@ type build struct {
 	dataplanes []*schema.Document
 	routes     []*schema.Document // TrafficRoutes
 	rulesets   map[rulesetKey]*ruleset
+	datagrams  []*service // of UDP, which is no service of a mesh
 	// gatewayRoutes are in the order in which they are tried.
 	gatewayRoutes []*gatewayRoute
 
@@ -153,6 +156,7 @@ type build struct {
 	// attach
 	hosts []*gatewayHost
 	views []view
+	node  []nodeListener
 	// targets are the hosts by service, where there are gatewayRoutes.
 	targets map[*service]*gatewayHost
 

@@ -16,7 +16,11 @@ import (
 // meshAnnotation puts a Kubernetes Service into a mesh other than default.
 const meshAnnotation = "kuma.io/mesh"
 
-// kubernetesServices makes a service of each TCP port of each Service.
+// udpProtocol is what a port says that takes datagrams. It has a name of its own,
+// for a Service may have the same number for TCP.
+const udpProtocol = "udp"
+
+// kubernetesServices makes a service of each TCP and UDP port of each Service.
 func (b *build) kubernetesServices(byKind map[string][]*schema.Document) {
 	back := newBacking(byKind)
 	var inputs []any
@@ -29,7 +33,11 @@ func (b *build) kubernetesServices(byKind map[string][]*schema.Document) {
 		ready := false
 		var idle []*service
 		for _, s := range b.c.services.get(d, inputs, func() []*service { return kubernetesPorts(d, from) }) {
-			b.define(s)
+			if s.protocol == udpProtocol {
+				b.datagrams = append(b.datagrams, s)
+			} else {
+				b.define(s)
+			}
 			if len(s.endpoints) > 0 {
 				ready = true
 			} else {
@@ -80,11 +88,16 @@ func kubernetesPorts(doc *schema.Document, from []*schema.Document) []*service {
 	}
 	var out []*service
 	for i, p := range ports {
-		if p.Protocol != "TCP" {
-			continue // UDP and SCTP: unsupported tells
+		name := fmt.Sprintf("%s_%s_svc_%d", doc.Name, doc.Namespace, p.Port)
+		switch p.Protocol {
+		case "TCP":
+		case "UDP":
+			name += "_udp"
+		default:
+			continue // SCTP: unsupported tells
 		}
 		s := &service{
-			serviceKey:     serviceKey{mesh, fmt.Sprintf("%s_%s_svc_%d", doc.Name, doc.Namespace, p.Port)},
+			serviceKey:     serviceKey{mesh, name},
 			dialect:        schema.Kubernetes,
 			protocol:       kubernetesProtocol(svc, p),
 			discovery:      snapshot.Static,
@@ -94,6 +107,9 @@ func kubernetesPorts(doc *schema.Document, from []*schema.Document) []*service {
 			path: []any{"spec", "ports", i},
 		}
 		s.whole = s.serviceKey.whole()
+		if p.Protocol == "UDP" {
+			s.protocol = udpProtocol
+		}
 		if svc.Spec.SessionAffinity == "ClientIP" {
 			s.balancing = snapshot.ClientIP
 		}
@@ -115,10 +131,10 @@ func kubernetesPorts(doc *schema.Document, from []*schema.Document) []*service {
 // kubernetesEndpoints returns the ready addresses that d gives port p.
 func kubernetesEndpoints(d *schema.Document, svc *kubernetes.Service, p kubernetes.ServicePort) []endpoint {
 	var out []endpoint
-	add := func(ip string, ports []kubernetes.EndpointPort) {
+	add := func(ip string, ports []kubernetes.EndpointPort, tags map[string]string) {
 		for _, ep := range ports {
 			if serves(ep, p) {
-				out = append(out, endpoint{Endpoint: snapshot.Endpoint{Address: canonicalIP(ip), Port: uint16(ep.Port)}})
+				out = append(out, endpoint{Endpoint: snapshot.Endpoint{Address: canonicalIP(ip), Port: uint16(ep.Port)}, tags: tags})
 			}
 		}
 	}
@@ -126,11 +142,11 @@ func kubernetesEndpoints(d *schema.Document, svc *kubernetes.Service, p kubernet
 	case *kubernetes.Endpoints:
 		for _, subset := range e.Subsets {
 			for _, a := range subset.Addresses {
-				add(a.IP, subset.Ports)
+				add(a.IP, subset.Ports, placeTags(a.NodeName, "", nil))
 			}
 			if svc.Spec.PublishNotReadyAddresses {
 				for _, a := range subset.NotReadyAddresses {
-					add(a.IP, subset.Ports)
+					add(a.IP, subset.Ports, placeTags(a.NodeName, "", nil))
 				}
 			}
 		}
@@ -142,11 +158,32 @@ func kubernetesEndpoints(d *schema.Document, svc *kubernetes.Service, p kubernet
 			ready := se.Conditions.Ready == nil || *se.Conditions.Ready
 			if len(se.Addresses) > 0 && (ready || svc.Spec.PublishNotReadyAddresses) {
 				// "Consumers should only use the first address" (EndpointSlice API).
-				add(se.Addresses[0], e.Ports)
+				add(se.Addresses[0], e.Ports, placeTags(se.NodeName, se.Zone, se.DeprecatedTopology))
 			}
 		}
 	}
 	return out
+}
+
+// placeTags are the tags of an endpoint: where it runs, as far as it says.
+func placeTags(node, zone string, topology map[string]string) map[string]string {
+	if node == "" && zone == "" && len(topology) == 0 {
+		return nil
+	}
+	tags := map[string]string{}
+	for k, v := range topology {
+		if current := oldTopology[k]; current != "" {
+			k = current
+		}
+		tags[k] = v
+	}
+	if node != "" {
+		tags[hostTag] = node
+	}
+	if zone != "" {
+		tags[zoneTag] = zone
+	}
+	return tags
 }
 
 // kubernetesProtocol is appProtocol, else Kuma's annotation, else what the

@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strconv"
@@ -70,11 +71,11 @@ func (b *build) checkPortNames(d *schema.Document, from []*schema.Document, idle
 	return found
 }
 
-// serves reports whether an endpoint port is the one behind a Service's TCP
-// port: it has its name and a number. Without a number it means all ports, and
-// there is nothing to connect to.
+// serves reports whether an endpoint port is the one behind a Service's port: it
+// has its name, its protocol (TCP unless written) and a number. Without a number
+// it means all ports, and there is nothing to connect to.
 func serves(ep kubernetes.EndpointPort, p kubernetes.ServicePort) bool {
-	return ep.Name == p.Name && (ep.Protocol == "" || ep.Protocol == "TCP") && ep.Port != 0
+	return ep.Name == p.Name && cmp.Or(ep.Protocol, "TCP") == cmp.Or(p.Protocol, "TCP") && ep.Port != 0
 }
 
 // unservedHint names the endpoint ports that could be meant by p: those that no

@@ -37,7 +37,7 @@ func lower(b *build) {
 
 	out.Documents = b.c.documents.update(b.docs, byID, lowerDocument)
 	out.Origins = b.c.origins.update(b.docs, byID, lowerOrigin)
-	unsupported := b.c.unsupported.update(b.docs, byID, unsupported)
+	unsupported := b.c.unsupported.update(b.docs, byID, b.c.Node.unsupported)
 	count := 0
 	for _, ds := range unsupported.All() {
 		count += len(ds)
@@ -87,7 +87,8 @@ func (b *build) lowerGateway() snapshot.Proxy {
 		Filters: snapshot.ListOf(b.gatewayFilters...),
 	}
 	l.Digest = l.Sum()
-	p := snapshot.Proxy{ID: snapshot.GatewayID, Identities: b.gatewayIdentities(), Listeners: snapshot.ListOf(l)}
+	listeners := append([]snapshot.Listener{l}, b.lowerNode()...) // which begin with "node"
+	p := snapshot.Proxy{ID: snapshot.GatewayID, Identities: b.gatewayIdentities(), Listeners: snapshot.ListOf(listeners...)}
 	p.Digest = p.Sum()
 	return p
 }
@@ -242,6 +243,11 @@ func (b *build) lowerClusters() []*lowered {
 			use(h.owner.passage)
 		}
 	}
+	for i := range b.node {
+		if u, ok := b.nodeUse(&b.node[i]); ok {
+			names, uses = append(names, u.name), append(uses, u)
+		}
+	}
 	for _, p := range b.plugins {
 		for _, name := range p.body.Conf.Services {
 			if s := b.services[serviceKey{p.doc.Mesh, name}]; s != nil { // else reported
@@ -336,6 +342,9 @@ func lowerCluster(u clusterUse, p peers) *lowered {
 	}
 	if name := u.endpointsName(); u.name != name {
 		l.cluster.Endpoints = name
+	}
+	if protocol == udpProtocol {
+		l.cluster.Protocol = snapshot.UDP
 	}
 	u.treatment.lower(&l.cluster, protocol)
 	endpoint, transports := u.transports(p, l.cluster.HTTP2)

@@ -153,7 +153,7 @@ func leadsTo(route *schema.Document, name string) bool {
 func (b *build) split(mesh string, tags map[string]string, shares *kuma.Shares) []arm {
 	if shares == nil && len(tags) == 1 { // nearly all, and quickly done
 		if s := b.services[serviceKey{mesh, tags[kuma.ServiceTag]}]; s != nil {
-			return []arm{{newUse(s, nil, treatment{}), 1}}
+			return []arm{{newUse(s, b.near(s), treatment{}), 1}}
 		}
 		return nil
 	}
@@ -165,6 +165,7 @@ func (b *build) split(mesh string, tags map[string]string, shares *kuma.Shares) 
 		}
 		subset := maps.Clone(destination)
 		delete(subset, kuma.ServiceTag)
+		maps.Copy(subset, b.near(s))
 		a := arm{newUse(s, subset, treatment{}), weight}
 		for i := range arms {
 			if arms[i].name == a.name {

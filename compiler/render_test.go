@@ -21,6 +21,12 @@ func render(s snapshot.Snapshot) string {
 			if l.IdleTimeout != 0 || l.ConnectAttempts != 0 {
 				fmt.Fprintf(&b, " (idle %v, attempts %d)", time.Duration(l.IdleTimeout), l.ConnectAttempts)
 			}
+			if l.IfLocal {
+				b.WriteString(" (where local)")
+			}
+			if l.SourceRanges.Len() > 0 {
+				fmt.Fprintf(&b, " (from %s)", strings.Join(l.SourceRanges.Slice(), " "))
+			}
 			b.WriteString("\n" + renderAccess(l))
 			for _, f := range l.Filters.All() {
 				b.WriteString(renderFilter(f))
@@ -33,6 +39,9 @@ func render(s snapshot.Snapshot) string {
 						fmt.Fprintf(&b, "%s: ", r.Name)
 					}
 					fmt.Fprintf(&b, "%s%s", renderMatch(r), renderTargets(r.Targets))
+					if r.Answer.Status != 0 {
+						fmt.Fprintf(&b, " = %d %q", r.Answer.Status, r.Answer.Body)
+					}
 					if r.HostFromEndpoint {
 						b.WriteString(" (host from endpoint)")
 					}

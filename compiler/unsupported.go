@@ -15,8 +15,8 @@ import (
 // unsupported says what a document asks for and this build does not do.
 // Nothing of the kind is passed over in silence: a permission that nobody
 // enforces is a lie. Each entry goes away with the work that adds the feature.
-func unsupported(d *schema.Document) []diag.Diagnostic {
-	w := wishes{doc: d}
+func (n Node) unsupported(d *schema.Document) []diag.Diagnostic {
+	w := wishes{doc: d, node: n}
 	switch r := d.Body.(type) {
 	case *kubernetes.Service:
 		w.kubernetesService(r)
@@ -48,6 +48,7 @@ func unsupported(d *schema.Document) []diag.Diagnostic {
 // wishes collects what one document asks for in vain.
 type wishes struct {
 	doc   *schema.Document
+	node  Node
 	found []diag.Diagnostic
 }
 
@@ -70,29 +71,38 @@ func (w *wishes) written(message string, paths ...[]any) {
 }
 
 func (w *wishes) kubernetesService(svc *kubernetes.Service) {
-	spec := svc.Spec
-	if len(spec.LoadBalancerSourceRanges) > 0 {
-		w.notEnforced([]any{"spec", "loadBalancerSourceRanges"}, "loadBalancerSourceRanges", "any client could connect; remove the field to accept that")
+	spec, node := &svc.Spec, w.node
+	opened := "has no effect, for the listeners that it is about are opened with --node-ports alone"
+	if !node.Ports {
+		if spec.Type == "NodePort" || spec.Type == "LoadBalancer" {
+			w.notApplied([]any{"spec", "type"}, fmt.Sprintf("no listener is opened for type %s: the Service is reached through the gateway and by dataplanes", spec.Type),
+				"serve with --node-ports to open its ports on this machine")
+		}
+		if len(spec.LoadBalancerSourceRanges) > 0 {
+			w.notApplied([]any{"spec", "loadBalancerSourceRanges"}, "loadBalancerSourceRanges "+opened+"; the gateway's own takes every client", "")
+		} else if spec.Type == "LoadBalancer" && strings.TrimSpace(svc.Metadata.Annotations[sourceRangesAnnotation]) != "" {
+			w.notApplied([]any{"metadata", "annotations", sourceRangesAnnotation}, "the annotation "+opened+"; the gateway's own takes every client", "")
+		}
+		w.written(opened, []any{"spec", "healthCheckNodePort"})
+		if spec.ExternalTrafficPolicy == "Local" {
+			w.written(opened, []any{"spec", "externalTrafficPolicy"})
+		}
+	} else if node.Name == "" && spec.ExternalTrafficPolicy == "Local" {
+		w.notApplied([]any{"spec", "externalTrafficPolicy"}, "which endpoints are on this node is not known, so traffic goes to all", "serve with --node and the name of the node")
 	}
-	const ranges = "service.beta.kubernetes.io/load-balancer-source-ranges"
-	if spec.Type == "LoadBalancer" && len(spec.LoadBalancerSourceRanges) == 0 && strings.TrimSpace(svc.Metadata.Annotations[ranges]) != "" {
-		w.notEnforced([]any{"metadata", "annotations", ranges}, "the annotation "+ranges, "any client could connect; remove the annotation to accept that")
+	if spec.InternalTrafficPolicy == "Local" && node.Name == "" {
+		w.written("has no effect, for the node is not known: serve with --node", []any{"spec", "internalTrafficPolicy"})
 	}
-	if spec.Type == "NodePort" || spec.Type == "LoadBalancer" {
-		w.notApplied([]any{"spec", "type"}, fmt.Sprintf("no listener is opened for type %s: the Service is reached through the gateway and by dataplanes", spec.Type), "")
+	if !node.knows() {
+		w.written("has no effect, for the node is not known: serve with --node and --node-label", []any{"spec", "topologyKeys"})
 	}
-	const ignored = "has no effect in this build"
-	if spec.ExternalTrafficPolicy == "Local" {
-		w.written(ignored, []any{"spec", "externalTrafficPolicy"})
-	}
-	if spec.InternalTrafficPolicy == "Local" {
-		w.written(ignored, []any{"spec", "internalTrafficPolicy"})
-	}
-	w.written(ignored,
-		[]any{"spec", "topologyKeys"}, []any{"spec", "healthCheckNodePort"}, []any{"spec", "trafficDistribution"},
-		[]any{"spec", "sessionAffinityConfig", "clientIP", "timeoutSeconds"})
+	w.written("has no effect in this build", []any{"spec", "trafficDistribution"})
+	w.written("has no effect: a client keeps to its endpoint for as long as the endpoint is there", []any{"spec", "sessionAffinityConfig", "clientIP", "timeoutSeconds"})
 	for i, p := range spec.Ports {
 		switch proto := kubernetesProtocol(svc, p); {
+		case p.Protocol == "UDP" && !node.Ports:
+			w.notApplied([]any{"spec", "ports", i, "protocol"}, fmt.Sprintf("port %d is left out: UDP is taken by the listeners that --node-ports opens alone", p.Port), "")
+		case p.Protocol == "UDP":
 		case p.Protocol != "TCP":
 			w.notApplied([]any{"spec", "ports", i, "protocol"}, fmt.Sprintf("port %d is left out: %s is not proxied", p.Port, p.Protocol), "")
 		case proto == "https" || proto == "tls":

@@ -30,6 +30,7 @@ Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
 			&cli.StringFlag{Name: "proxy", Value: snapshot.GatewayID, Usage: "with --emit xds: the proxy, gateway or MESH.NAME"},
 			&cli.StringFlag{Name: "xds-gateway-addr", Value: defaultEnvoyGateway, Usage: "with --emit xds: the address that Envoy's gateway listener binds"},
 			&cli.BoolFlag{Name: "strict", Usage: "warnings fail too"},
+			nodePortsFlag(), nodeFlag(), nodeLabelFlag(),
 			cacheFlag(),
 		},
 		Action: func(c *cli.Context) error {
@@ -41,7 +42,12 @@ Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
 					return failed("--%s has a meaning only with --emit xds: a snapshot holds all proxies", name)
 				}
 			}
+			node, err := nodeOf(c)
+			if err != nil {
+				return err
+			}
 			in := newDocuments(c.Args().Slice(), c.App.Reader, toServe)
+			in.compiler.Node = node
 			defer in.useCache(c.String("cache"), c.App.ErrWriter)()
 			l, err := in.load(c.Context)
 			if err != nil {

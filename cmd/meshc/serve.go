@@ -57,16 +57,12 @@ Exit code: 0 stopped by a signal, 1 the input has errors and there is no last go
 			&cli.DurationFlag{Name: "drain-timeout", Value: 10 * time.Second, Usage: "how long requests in flight may take to end at shutdown"},
 			&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json"},
 			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error"},
-			// Flags of a feature that this build does not have: refused, not ignored.
-			&cli.BoolFlag{Name: "node-ports", Hidden: true},
-			&cli.StringFlag{Name: "node", Hidden: true},
-			&cli.StringSliceFlag{Name: "node-label", Hidden: true},
+			nodePortsFlag(), nodeFlag(), nodeLabelFlag(),
 		},
 		Action: func(c *cli.Context) error {
-			for _, name := range []string{"node-ports", "node", "node-label"} {
-				if c.IsSet(name) {
-					return failed("--%s: this build of meshc opens no node ports", name)
-				}
+			node, err := nodeOf(c)
+			if err != nil {
+				return err
 			}
 			for _, name := range []string{"poll", "drain-timeout"} {
 				if c.Duration(name) < 0 {
@@ -93,6 +89,11 @@ Exit code: 0 stopped by a signal, 1 the input has errors and there is no last go
 				return failed("%v", err)
 			}
 			s := &server{c: c, log: log, in: openInput(c.Args().Slice(), c.App.Reader, c.Bool("allow-empty"))}
+			if d, ok := s.in.(*documents); ok {
+				d.compiler.Node = node
+			} else if node.Ports || node.Name != "" || len(node.Labels) > 0 {
+				return failed("--node-ports, --node and --node-label say what a snapshot is made for: give them to meshc build")
+			}
 			return s.run(c.Context)
 		},
 	}

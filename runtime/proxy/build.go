@@ -28,7 +28,6 @@ type builder struct {
 	made     map[string]*cluster              // what previous does not have like this, by name
 	replaced map[*cluster]*cluster            // those of made that take the place of one of previous
 	meters   map[meterKey]*meter              // what previous does not have
-	local    map[netip.Addr]bool              // the addresses of the machine, once asked for
 	changed  bool                             // whether a target, or the service behind one, may be another
 	lists    []snapshot.List[snapshot.Filter] // the filters of each listener of gen
 
@@ -101,7 +100,7 @@ func (b *builder) replace() {
 }
 
 func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapshot.List[snapshot.Origin]) error {
-	if spec.IfLocal && !b.isLocal(spec.Address) {
+	if spec.IfLocal && !isLocal(spec.Address) {
 		b.log.Debug("listener not opened: its address is none of this machine's", "listener", spec.Name)
 		return nil
 	}

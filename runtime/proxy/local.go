@@ -9,22 +9,15 @@ import (
 )
 
 // isLocal reports whether address is one of the machine's, as of this
-// generation. An address that comes later is found with the next snapshot.
-func (b *builder) isLocal(address string) bool {
-	if b.local == nil {
-		b.local = map[netip.Addr]bool{}
-		addrs, err := net.InterfaceAddrs()
-		if err != nil {
-			b.log.Error("the addresses of this machine cannot be told", "error", err)
-		}
-		for _, a := range addrs {
-			if prefix, err := netip.ParsePrefix(a.String()); err == nil {
-				b.local[prefix.Addr().Unmap()] = true
-			}
-		}
+// generation: whether it can be bound, for interfaces may have whole ranges. An
+// address that comes later is found with the next snapshot.
+func isLocal(address string) bool {
+	pc, err := net.ListenPacket("udp", net.JoinHostPort(address, "0"))
+	if err != nil {
+		return false
 	}
-	ip, err := netip.ParseAddr(address)
-	return err == nil && b.local[ip.Unmap()]
+	pc.Close()
+	return true
 }
 
 // directResponse is an answer of the snapshot as a reply.

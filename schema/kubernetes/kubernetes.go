@@ -21,6 +21,14 @@ type Meta struct {
 type Service struct {
 	Metadata Meta        `json:"metadata"`
 	Spec     ServiceSpec `json:"spec"`
+	// Status is what the cluster says of its load balancer.
+	Status struct {
+		LoadBalancer struct {
+			Ingress []struct {
+				IP string `json:"ip"`
+			} `json:"ingress"`
+		} `json:"loadBalancer"`
+	} `json:"status"`
 }
 
 // ServiceSpec is what a Service asks for.
@@ -112,6 +120,8 @@ type SliceEndpoint struct {
 	Hostname string `json:"hostname"`
 	NodeName string `json:"nodeName"`
 	Zone     string `json:"zone"`
+	// DeprecatedTopology is what v1beta1 called topology: labels of the node.
+	DeprecatedTopology map[string]string `json:"deprecatedTopology"`
 }
 
 // ServiceNameLabel on an EndpointSlice names the Service it belongs to.

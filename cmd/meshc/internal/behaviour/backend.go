@@ -36,6 +36,9 @@ type Backend struct {
 
 // StartBackend listens on address. allow may be nil.
 func (n *Network) StartBackend(name, address, kind string, allow *Rules) (*Backend, error) {
+	if kind == "udp" {
+		return n.startDatagrams(name, address)
+	}
 	ln, err := n.Listen(address)
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: %w", name, err)

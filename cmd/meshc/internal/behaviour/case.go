@@ -24,6 +24,7 @@ type Case struct {
 	archive  *txtar.Archive
 	tree     string   // folder that is the input, or ""
 	modules  []string // folders, or documents in them
+	flags    []string // of meshc serve
 	backends []declaration
 	steps    []step
 }
@@ -42,7 +43,7 @@ type step struct {
 var arguments = map[string][2]int{
 	"reply": {1, 1}, "connect": {1, 1}, "send": {0, 0}, "half-close": {0, 0}, "receive": {1, 2},
 	"silent": {1, 1}, "release": {1, 1}, "answer": {0, 1}, "body": {0, 0}, "read": {0, 0},
-	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0}, "until": {2, 2}, "metric": {1, 1},
+	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0}, "until": {2, 2}, "metric": {1, 1}, "datagram": {2, 2},
 }
 
 // ReadCases reads every archive of a folder, in the order of their names.
@@ -109,6 +110,9 @@ func (c *Case) section(i int, name, text string) error {
 	case "nodes":
 		c.Nodes = strings.Fields(text)
 		return nil
+	case "flags":
+		c.flags = strings.Fields(text)
+		return nil
 	case "modules":
 		c.modules = strings.Fields(text)
 		return nil
@@ -118,8 +122,8 @@ func (c *Case) section(i int, name, text string) error {
 			if len(f) == 0 {
 				continue
 			}
-			if len(f) != 3 || f[2] != "http" && f[2] != "tcp" {
-				return fmt.Errorf("%q is not NAME ADDRESS:PORT http|tcp", strings.TrimSpace(line))
+			if len(f) != 3 || f[2] != "http" && f[2] != "tcp" && f[2] != "udp" {
+				return fmt.Errorf("%q is not NAME ADDRESS:PORT http|tcp|udp", strings.TrimSpace(line))
 			}
 			c.backends = append(c.backends, declaration{f[0], f[1], f[2]})
 		}

@@ -14,7 +14,8 @@
 //	                     input tree as NAME.wasm; with .../NAME/plugin.yaml on the
 //	                     line that document lies there as well
 //	nodes                the proxies to run, one a line; "gateway" when left out
-//	backends             NAME ADDRESS:PORT http|tcp, one a line
+//	flags                more flags of meshc serve
+//	backends             NAME ADDRESS:PORT http|tcp|udp, one a line
 //
 // and then a transcript, carried out in the order written:
 //
@@ -39,6 +40,8 @@
 //	                     backend signed is their status
 //	until FIELD VALUE    send the request, on one connection, until its answer has
 //	                     this field
+//	datagram ADDRESS:PORT TEXT
+//	                     what comes back when TEXT is sent over UDP
 //	metric NAME          what a Wasm plugin's metric comes to, summed over all
 //	                     proxies; of a histogram NAME_count or NAME_sum
 //
@@ -54,7 +57,8 @@
 // allowed.txt is the one list of what may differ between the two data planes.
 // An http backend without a reply answers 200 with its name in x-backend, and
 // as the body what it got, or else its name; a tcp backend first sends its name
-// and a line end, and then what it gets.
+// and a line end, and then what it gets; a udp backend answers each datagram with
+// its name and what it got.
 //
 // With MESHC_UPDATE=envoy (or proxy) the expectations are rewritten with what
 // that data plane did. Read the difference as you would read code.

@@ -21,9 +21,9 @@ const firstAdmin = 9901
 type Plane struct {
 	// Name is "proxy" or "envoy", as allowed.txt has it.
 	Name string
-	// Start serves dir for the nodes in a network, returns once traffic can come,
-	// and says where their metrics are.
-	Start func(t testing.TB, n *Network, dir string, nodes []string) metrics
+	// Start serves dir for the nodes in a network, with flags of meshc serve,
+	// returns once traffic can come, and says where their metrics are.
+	Start func(t testing.TB, n *Network, dir string, nodes, flags []string) metrics
 }
 
 // metrics is where the metrics of Wasm plugins are shown.
@@ -49,9 +49,9 @@ func (m metrics) sum(name string) (total float64, there bool) {
 
 // Proxy is the built-in proxy.
 func Proxy() Plane {
-	return Plane{"proxy", func(t testing.TB, n *Network, dir string, nodes []string) metrics {
+	return Plane{"proxy", func(t testing.TB, n *Network, dir string, nodes, flags []string) metrics {
 		t.Helper()
-		flags := []string{"--proxy-addr", GatewayAddress}
+		flags = append([]string{"--proxy-addr", GatewayAddress}, flags...)
 		for _, node := range nodes {
 			flags = append(flags, "--dataplane", node)
 		}
@@ -62,10 +62,10 @@ func Proxy() Plane {
 
 // RealEnvoy is Envoy configured by meshc serve; api as in StartEnvoy.
 func RealEnvoy(api string) Plane {
-	return Plane{"envoy", func(t testing.TB, n *Network, dir string, nodes []string) metrics {
+	return Plane{"envoy", func(t testing.TB, n *Network, dir string, nodes, flags []string) metrics {
 		t.Helper()
 		shown := metrics{network: n} // Envoy leaves out the prefix in this format
-		m := n.Serve(t, dir, nil, "--no-proxy", "--proxy-addr", GatewayAddress)
+		m := n.Serve(t, dir, nil, append([]string{"--no-proxy", "--proxy-addr", GatewayAddress}, flags...)...)
 		for i, node := range nodes {
 			e := n.StartEnvoy(t, node, m.XDS, api, firstAdmin+i)
 			shown.urls = append(shown.urls, "http://"+e.Admin+"/stats/prometheus")
@@ -96,7 +96,7 @@ func (c *Case) Run(t *testing.T, plane Plane) {
 	}
 	run := transcript{
 		c: c, network: network, gateway: GatewayAddress, backends: backends, rules: rules,
-		metrics: plane.Start(t, network, dir, c.Nodes),
+		metrics: plane.Start(t, network, dir, c.Nodes, c.flags),
 		report:  func(s step, problem string) { t.Errorf("%s: %s", c.where(s), problem) },
 	}
 	if os.Getenv("MESHC_UPDATE") == plane.Name {

@@ -107,6 +107,8 @@ func (t *transcript) step(s step) error {
 		return t.until(s)
 	case "metric":
 		return t.metric(s)
+	case "datagram":
+		return t.datagram(s)
 	}
 	return nil
 }
