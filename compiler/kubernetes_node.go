@@ -58,12 +58,19 @@ func (b *build) near(s *service) map[string]string {
 	if s.dialect != schema.Kubernetes || !b.c.Node.knows() {
 		return nil
 	}
-	spec := &s.doc.Body.(*kubernetes.Service).Spec
-	if spec.InternalTrafficPolicy == "Local" && b.c.Node.Name != "" {
+	if s.doc.Body.(*kubernetes.Service).Spec.InternalTrafficPolicy == "Local" && b.c.Node.Name != "" {
 		return map[string]string{hostTag: b.c.Node.Name}
 	}
+	return b.nearby(s)
+}
+
+// nearby is near for traffic from outside, for which internalTrafficPolicy says nothing.
+func (b *build) nearby(s *service) map[string]string {
+	if !b.c.Node.knows() {
+		return nil
+	}
 	var nobody map[string]string
-	for _, key := range spec.TopologyKeys {
+	for _, key := range s.doc.Body.(*kubernetes.Service).Spec.TopologyKeys {
 		if key == "*" {
 			return nil
 		}
@@ -247,7 +254,7 @@ func (b *build) nodeUse(l *nodeListener) (u clusterUse, ok bool) {
 	if l.service == nil {
 		return u, false
 	}
-	var tags map[string]string
+	tags := b.nearby(l.service)
 	if l.local {
 		tags = map[string]string{hostTag: b.c.Node.Name}
 	}
