@@ -53,7 +53,7 @@ func lowerHTTPCheck(h *kuma.HTTPCheck, protocol string) snapshot.HTTPCheck {
 	var set, add []snapshot.HeaderField
 	for _, header := range h.RequestHeadersToAdd {
 		field := snapshot.HeaderField{Name: strings.ToLower(header.Header.Key), Value: header.Header.Value}
-		if header.Append == nil || *header.Append {
+		if (header.Append == nil || *header.Append) && field.Name != "host" { // of which there is one
 			add = append(add, field)
 		} else {
 			set = append(set, field)

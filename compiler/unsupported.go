@@ -135,9 +135,11 @@ func (w *wishes) dataplane(dp *kuma.Dataplane) {
 func (w *wishes) wholeKind() {
 	what := describe(w.doc)
 	switch w.doc.Kind {
+	case "HealthCheck":
+		w.written("has no effect in this build", []any{"conf", "eventLogPath"}, []any{"conf", "alwaysLogHealthCheckFailures"})
 	case "TrafficPermission":
 		w.notEnforced([]any{"type"}, what, "every client would be let in; remove the document to accept that")
-	case "TrafficLog", "TrafficTrace", "HealthCheck", "Retry", "Timeout", "CircuitBreaker", "ProxyTemplate",
+	case "TrafficLog", "TrafficTrace", "Retry", "Timeout", "CircuitBreaker", "ProxyTemplate",
 		"Zone", "Secret", "GlobalSecret":
 		w.notApplied([]any{"type"}, what+" has no effect in this build", "")
 	}

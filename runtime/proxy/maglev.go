@@ -17,28 +17,28 @@ type maglev []uint16
 
 // newMaglev makes Envoy's table: in each round every endpoint takes the next
 // free entry of a walk of its own, and lighter ones sit rounds out.
-func newMaglev(endpoints []*endpoint) maglev {
+func newMaglev(endpoints []*endpoint, size uint64) maglev {
 	type walk struct {
 		index        uint16
 		entry, skip  uint64
 		weight, turn float64
 	}
-	n := min(len(endpoints), maglevSize-1)
+	n := min(len(endpoints), int(size)-1)
 	walks := make([]walk, n)
 	heaviest := 0.0
 	for i, e := range endpoints[:n] {
 		d := xxhash.NewWithSeed(1)
 		d.WriteString(e.pool.text)
 		walks[i] = walk{
-			index: uint16(i), entry: xxhash.Sum64String(e.pool.text) % maglevSize, skip: d.Sum64()%(maglevSize-1) + 1,
+			index: uint16(i), entry: xxhash.Sum64String(e.pool.text) % size, skip: d.Sum64()%(size-1) + 1,
 			weight: float64(e.weight),
 		}
 		heaviest = max(heaviest, walks[i].weight)
 	}
 	slices.SortFunc(walks, func(a, b walk) int { return cmp.Compare(endpoints[a.index].pool.text, endpoints[b.index].pool.text) })
-	table := make(maglev, maglevSize)
-	taken := make([]bool, maglevSize)
-	left := maglevSize
+	table := make(maglev, size)
+	taken := make([]bool, size)
+	left := size
 	for round := 1.0; ; round++ {
 		for i := range walks {
 			w := &walks[i]
@@ -47,7 +47,7 @@ func newMaglev(endpoints []*endpoint) maglev {
 			}
 			w.turn += heaviest
 			for taken[w.entry] {
-				w.entry = (w.entry + w.skip) % maglevSize
+				w.entry = (w.entry + w.skip) % size
 			}
 			table[w.entry], taken[w.entry] = w.index, true
 			if left--; left == 0 {
@@ -58,4 +58,4 @@ func newMaglev(endpoints []*endpoint) maglev {
 }
 
 // choose returns the index of the endpoint for hash.
-func (m maglev) choose(hash uint64) int { return int(m[hash%maglevSize]) }
+func (m maglev) choose(hash uint64) int { return int(m[hash%uint64(len(m))]) }

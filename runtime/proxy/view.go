@@ -61,7 +61,7 @@ func newView(c *cluster, old *view, all []*endpoint, version uint64) *view {
 		case snapshot.RingHash:
 			v.ring = newRing(v.endpoints, c.balancing.ring)
 		case snapshot.Maglev:
-			v.maglev = newMaglev(v.endpoints)
+			v.maglev = newMaglev(v.endpoints, maglevSize)
 		}
 	}
 	return v
