@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -23,15 +24,19 @@ type gatewayHost struct {
 	plugins *routePlugins
 }
 
-// view is a dataplane as a proxy: its document and what it listens on.
+// view is a dataplane as a proxy: its document and what it listens on. It is kept
+// over compiles; filters are attached to its listeners in each.
 type view struct {
 	doc       *schema.Document
 	tags      []map[string]string // of its inbounds, or as a gateway
 	listeners []listener
+	// found says that something is wrong with it.
+	found bool
 }
 
 // listener is an inbound or outbound before it is lowered.
 type listener struct {
+	id        string // its name in the snapshot and in Envoy, as Kuma has it
 	direction snapshot.Direction
 	protocol  snapshot.Protocol
 	address   string
@@ -51,44 +56,32 @@ type listener struct {
 // index is that of the inbound or outbound in the dataplane's document.
 func (l *listener) index() int { return l.path[2].(int) }
 
-// name is the listener's name in the snapshot and in Envoy, as Kuma has it.
-func (l *listener) name() string {
-	return fmt.Sprintf("%s:%s:%d", l.direction, l.address, l.port)
-}
-
 // attach decides for every service at the gateway and every outbound of a
 // dataplane which route applies and which clusters it leads to.
 func attach(b *build) {
+	b.compareWithLast()
 	b.checkRoutes()
 	b.attachGateway()
 	b.attachNode()
-	for _, d := range b.dataplanes {
-		b.attachDataplane(d)
-	}
+	b.keepViews()
 }
 
 func (b *build) attachGateway() {
-	from := &caller{}
 	b.hosts = make([]*gatewayHost, 0, len(b.sorted))
 	hosts := make([]gatewayHost, len(b.sorted)) // one allocation for all
-	for i, s := range b.sorted {
-		if len(s.domains) == 0 {
-			continue
+	for i, p := range b.gatewayPassages() {
+		if p != nil {
+			hosts[i] = gatewayHost{service: p.own, passage: p}
+			b.hosts = append(b.hosts, &hosts[i])
 		}
-		h := &hosts[i]
-		h.service = s
-		if from.mesh != s.mesh { // services are sorted by mesh
-			from = b.callerOf(s.mesh, gatewayTags)
-		}
-		h.passage = b.passage(from, map[string]string{kuma.ServiceTag: s.name})
-		b.hosts = append(b.hosts, h)
 	}
 	b.attachRoutes()
 }
 
-func (b *build) attachDataplane(d *schema.Document) {
+// attachDataplane makes the view of a dataplane, with its listeners in order.
+func (b *build) attachDataplane(d *schema.Document) *view {
 	dp := d.Body.(*kuma.Dataplane)
-	v := view{doc: d}
+	v, before := &view{doc: d}, len(b.diags)
 	for i, in := range dp.Networking.Inbound {
 		v.tags = append(v.tags, in.Tags)
 		if dp.Networking.Ingress != nil {
@@ -149,7 +142,14 @@ func (b *build) attachDataplane(d *schema.Document) {
 		l.protocol = listens(l.passage.protocol("tcp"))
 		v.listeners = append(v.listeners, l)
 	}
-	b.views = append(b.views, v)
+	for i := range v.listeners {
+		l := &v.listeners[i]
+		l.id = fmt.Sprintf("%s:%s:%d", l.direction, l.address, l.port)
+	}
+	b.checkPorts(v)
+	slices.SortStableFunc(v.listeners, func(x, y listener) int { return cmp.Compare(x.id, y.id) })
+	v.found = len(b.diags) > before
+	return v
 }
 
 // checkSubset reports an outbound of d whose tags no endpoint of its service has.

@@ -58,6 +58,11 @@ type Compiler struct {
 	clusterOrder ranking[string]
 	// endpointOrder is that of the names of endpoint sets.
 	endpointOrder ranking[string]
+	// What passages depend on, and the passages themselves.
+	lastServices []*service
+	lastRulesets map[rulesetKey]*ruleset
+	gateway      []*passage // by service, nil for what the gateway does not serve
+	views        []*view
 	// claims are the hosts of the gateway in the last compile, if no host was
 	// claimed twice in it.
 	claims []claim
@@ -99,6 +104,7 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	} {
 		pass(b)
 	}
+	c.views = b.views
 	c.rulesets.endCompile()
 	c.services.endCompile()
 	c.kumaServices.endCompile()
@@ -155,7 +161,8 @@ type build struct {
 
 	// attach
 	hosts []*gatewayHost
-	views []view
+	views []*view
+	news  *news
 	node  []nodeListener
 	// targets are the hosts by service, where there are gatewayRoutes.
 	targets map[*service]*gatewayHost

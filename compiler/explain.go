@@ -83,11 +83,11 @@ func (x *Explainer) Proxies() []string {
 
 // Proxy returns what the dataplane MESH.NAME gets; ok is false where there is none.
 func (x *Explainer) Proxy(id string) (out ProxyExplained, ok bool) {
-	i := slices.IndexFunc(x.b.views, func(v view) bool { return v.doc.Mesh+"."+v.doc.Name == id })
+	i := slices.IndexFunc(x.b.views, func(v *view) bool { return v.doc.Mesh+"."+v.doc.Name == id })
 	if i < 0 {
 		return out, false
 	}
-	v := &x.b.views[i]
+	v := x.b.views[i]
 	out.Dataplane = v.doc
 	for _, l := range v.listeners {
 		address := net.JoinHostPort(l.address, strconv.Itoa(int(l.port)))

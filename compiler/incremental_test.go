@@ -42,6 +42,41 @@ func TestIncrementalPlugins(t *testing.T) {
 	})
 }
 
+// TestIncrementalPolicies does so with policies of all kinds among a few
+// dataplanes and the gateway, and with services that come, go and change.
+func TestIncrementalPolicies(t *testing.T) {
+	world := map[string]string{
+		"web.yaml":  `{"type":"Dataplane","name":"web-1","networking":{"address":"10.2.0.1","inbound":[{"port":80,"tags":{"kuma.io/service":"web","kuma.io/protocol":"http","version":"v1"}}],"outbound":[{"port":20001,"tags":{"kuma.io/service":"cart"}},{"port":20002,"tags":{"kuma.io/service":"db","version":"v1"}},{"port":20003,"tags":{"kuma.io/service":"web"}}]}}`,
+		"db.yaml":   `{"type":"Dataplane","name":"db-1","networking":{"address":"10.2.0.2","inbound":[{"port":80,"tags":{"kuma.io/service":"db","kuma.io/protocol":"grpc","version":"v1"}}],"outbound":[{"port":20001,"tags":{"kuma.io/service":"web"}},{"port":20002,"service":"cart"}]}}`,
+		"all.yaml":  `{"type":"HealthCheck","name":"all","sources":[{"match":{"kuma.io/service":"*"}}],"destinations":[{"match":{"kuma.io/service":"*"}}],"conf":{"interval":"1s","timeout":"1s","unhealthyThreshold":1,"healthyThreshold":1}}`,
+		"kong.yaml": `{"_format_version":"3.0","services":[{"name":"cart","url":"http://10.5.0.1:80","routes":[{"name":"r-web","paths":["/a"],"hosts":["a.test"]}]}]}`,
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		incremental(t, maps.Clone(world), func(t *rapid.T) string {
+			if rapid.IntRange(0, 3).Draw(t, "kind") == 0 {
+				return drawDocument(t)
+			}
+			return drawPolicy(t)
+		})
+	})
+}
+
+// drawPolicy draws a policy of the caller's side.
+func drawPolicy(t *rapid.T) string {
+	one := func(what string, of ...string) string { return rapid.SampledFrom(of).Draw(t, what) }
+	kind := rapid.SampledFrom([][2]string{
+		{"Timeout", one("conf", "{connectTimeout: 1s}", "{http: {requestTimeout: 1s}}")},
+		{"Retry", one("conf", "{http: {numRetries: 2}}", "{tcp: {maxConnectAttempts: 3}}")},
+		{"HealthCheck", "{interval: 2s, timeout: 1s, unhealthyThreshold: 1, healthyThreshold: 1}"},
+		{"CircuitBreaker", "{detectors: {totalErrors: {}}}"},
+		{"TrafficRoute", fmt.Sprintf("{split: [{weight: 1, destination: {kuma.io/service: %s}}, {weight: 2, destination: {kuma.io/service: web, version: v1}}]%s}",
+			one("to", "'*'", "cart", "nobody"), one("balancer", "", ", loadBalancer: {random: {}}"))},
+	}).Draw(t, "policy")
+	return fmt.Sprintf("{type: %s, mesh: %s, name: %s, sources: [{match: {kuma.io/service: %s%s}}], destinations: [{match: {kuma.io/service: %s}}], conf: %s}\n",
+		kind[0], one("mesh", "default", "default", "m"), one("name", "one", "two"),
+		one("from", "'*'", "web", "db", "gateway"), one("version", "", ", version: v1"), one("destination", "'*'", "web", "db", "cart", "nobody"), kind[1])
+}
+
 func incremental(t *rapid.T, state map[string]string, document func(*rapid.T) string) {
 	warm, loader := compiler.New(), schema.NewLoader()
 	var modules moduleFolder

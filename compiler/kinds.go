@@ -39,7 +39,7 @@ type viewUses struct {
 // them, and the routes of the gateway likewise.
 func runKinds(b *build) {
 	for i := range b.views {
-		v := &b.views[i]
+		v := b.views[i]
 		own := b.c.viewUses.get(v.doc, b.viewInputs(v), func() *viewUses { return b.usesOf(v) })
 		b.addOnce(own.found)
 		for j := range v.listeners {
@@ -65,24 +65,8 @@ func (b *build) eachPolicy(mesh string, f func(kind, policy int, p *Policy, r *r
 
 // viewInputs is all that the uses of v depend on, for a memo.
 func (b *build) viewInputs(v *view) []any {
-	inputs := []any{b.meshes[v.doc.Mesh]}
-	targets := false
-	b.eachPolicy(v.doc.Mesh, func(_, _ int, p *Policy, r *ruleset) {
-		inputs = append(inputs, r)
-		targets = targets || p.Side == PerTarget
-	})
-	if len(inputs) == 1 {
-		return nil
-	}
-	for i := range v.listeners {
-		l := &v.listeners[i]
-		inputs = append(inputs, l.name(), l.protocol)
-		if targets {
-			for _, a := range l.arms {
-				inputs = append(inputs, a.service, a.name)
-			}
-		}
-	}
+	inputs := []any{b.meshes[v.doc.Mesh], v}
+	b.eachPolicy(v.doc.Mesh, func(_, _ int, _ *Policy, r *ruleset) { inputs = append(inputs, r) })
 	return inputs
 }
 

@@ -21,7 +21,7 @@ func lower(b *build) {
 	out := snapshot.Snapshot{}
 	proxies := []snapshot.Proxy{b.lowerGateway()}
 	for i := range b.views {
-		proxies = append(proxies, b.lowerDataplane(&b.views[i]))
+		proxies = append(proxies, b.lowerDataplane(b.views[i]))
 	}
 	slices.SortFunc(proxies, func(x, y snapshot.Proxy) int { return cmp.Compare(x.ID, y.ID) })
 	out.Proxies = snapshot.ListOf(proxies...)
@@ -76,7 +76,7 @@ func (b *build) lowerGateway() snapshot.Proxy {
 			h := b.hosts[i]
 			inputs = inputs[:0]
 			if h.kept != "" || !h.plain() { // else all lies in the service
-				inputs = h.appendInputs(append(inputs, h.kept))
+				inputs = append(inputs, h.passage, h.kept)
 			}
 			inputs = h.plugins.appendInput(inputs)
 			return b.c.hosts.get(h.service, inputs, func() snapshot.VirtualHost {
@@ -96,7 +96,7 @@ func (b *build) lowerGateway() snapshot.Proxy {
 // lowerDataplane makes the proxy of one dataplane.
 func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 	mtls := b.mtls[v.doc.Mesh] != nil
-	inputs := []any{v.doc, len(v.listeners), mtls}
+	inputs := []any{v, mtls}
 	var permissions [][]*schema.Document // by inbound
 	if mtls {
 		permissions = b.permissions(v.doc)
@@ -107,8 +107,11 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 			}
 		}
 	}
-	for _, l := range v.listeners {
-		inputs = l.appendInputs(append(inputs, l.name()))
+	for i := range v.listeners {
+		l := &v.listeners[i]
+		if len(l.plugins)+len(l.uses) > 0 {
+			inputs = append(inputs, i)
+		}
 		for _, p := range l.plugins {
 			inputs = append(inputs, p)
 		}
@@ -138,7 +141,7 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 
 func (c *Compiler) lowerListener(doc *schema.Document, l *listener) snapshot.Listener {
 	out := snapshot.Listener{
-		Name: l.name(), Direction: l.direction, Protocol: l.protocol,
+		Name: l.id, Direction: l.direction, Protocol: l.protocol,
 		Address: l.address, Port: l.port, Service: l.service,
 		Filters: c.filters(l), Sources: sources(l.policies(), doc),
 	}

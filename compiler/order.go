@@ -1,7 +1,6 @@
 package compiler
 
 import (
-	"cmp"
 	"fmt"
 	"net"
 	"slices"
@@ -11,16 +10,11 @@ import (
 	"github.com/meshc/meshc/schema/diag"
 )
 
-// order puts the listeners of every proxy in order and finds what collides: a
-// port that one proxy binds twice, a host that two services claim at the
-// gateway.
+// order gives the hosts of the gateway to those who claim them, and puts its
+// routes in order.
 func order(b *build) {
 	b.claimHosts()
 	b.orderRoutes()
-	for i := range b.views {
-		b.checkPorts(&b.views[i])
-		slices.SortStableFunc(b.views[i].listeners, func(x, y listener) int { return cmp.Compare(x.name(), y.name()) })
-	}
 }
 
 // claim is a service with the domains that it asks for.

@@ -26,7 +26,9 @@ func (b *build) callerOf(mesh string, sets ...map[string]string) *caller {
 // passage is how traffic to a service goes on from one caller: where it leads,
 // and what acts on it on the way. It is not changed once made.
 type passage struct {
-	own                   *service         // the service that is asked for; nil where nobody defines it
+	to                    serviceKey       // the service that is asked for
+	asked                 []serviceKey     // others that a route names
+	own                   *service         // what to stands for; nil where nobody defines it
 	route, timeout, retry *schema.Document // those that apply, or nil
 	arms                  []arm
 	// http are the requests that the route sends elsewhere or changes, in order.
@@ -96,7 +98,8 @@ func (t treatment) docs() []*schema.Document {
 // passage returns how traffic goes from c to a destination with tags.
 func (b *build) passage(c *caller, tags map[string]string) *passage {
 	name := tags[kuma.ServiceTag]
-	p := &passage{own: b.services[serviceKey{c.mesh, name}], route: c.routes.winner(name), timeout: c.timeouts.winner(name)}
+	to := serviceKey{c.mesh, name}
+	p := &passage{to: to, own: b.services[to], route: c.routes.winner(name), timeout: c.timeouts.winner(name)}
 	var shares *kuma.Shares
 	if p.route != nil {
 		shares = &p.route.Body.(*kuma.TrafficRoute).Conf.Shares
@@ -117,7 +120,7 @@ func (b *build) passage(c *caller, tags map[string]string) *passage {
 // armsOf returns where the traffic of p to a destination with tags goes by
 // shares, with what c's policies do to each part.
 func (b *build) armsOf(c *caller, p *passage, tags map[string]string, shares *kuma.Shares) []arm {
-	arms := b.split(c.mesh, tags, shares)
+	arms := b.split(p, tags, shares)
 	for i := range arms {
 		a := &arms[i]
 		t := treatment{breaker: c.breakers.winner(a.service.name), check: c.checks.winner(a.service.name), timeout: p.timeout}
@@ -150,16 +153,20 @@ func leadsTo(route *schema.Document, name string) bool {
 // what tags has and the route's destination does not name is added (Kuma's rule);
 // without shares all goes to the destination itself. Arms of weight 0 and arms
 // whose service nobody defines are left out.
-func (b *build) split(mesh string, tags map[string]string, shares *kuma.Shares) []arm {
+func (b *build) split(p *passage, tags map[string]string, shares *kuma.Shares) []arm {
 	if shares == nil && len(tags) == 1 { // nearly all, and quickly done
-		if s := b.services[serviceKey{mesh, tags[kuma.ServiceTag]}]; s != nil {
-			return []arm{{newUse(s, b.near(s), treatment{}), 1}}
+		if p.own != nil {
+			return []arm{{newUse(p.own, b.near(p.own), treatment{}), 1}}
 		}
 		return nil
 	}
 	var arms []arm
 	add := func(destination map[string]string, weight uint32) {
-		s := b.services[serviceKey{mesh, destination[kuma.ServiceTag]}]
+		key := serviceKey{p.to.mesh, destination[kuma.ServiceTag]}
+		s := b.services[key]
+		if key != p.to {
+			p.asked = append(p.asked, key)
+		}
 		if s == nil || weight == 0 {
 			return
 		}

@@ -61,7 +61,7 @@ func runPlugins(b *build) {
 	}
 	for i := range b.views {
 		if m := meshes[b.views[i].doc.Mesh]; m != nil {
-			b.attachPlugins(&b.views[i], m)
+			b.attachPlugins(b.views[i], m)
 		}
 	}
 	b.attachGatewayPlugins()
@@ -261,7 +261,7 @@ func (b *build) attachPlugins(v *view, m *meshPlugins) {
 			}
 		}
 		for _, p := range passed {
-			p.leave(fmt.Sprintf("%s of Dataplane %s", l.name(), v.doc.Name), l.plugins)
+			p.leave(fmt.Sprintf("%s of Dataplane %s", l.id, v.doc.Name), l.plugins)
 		}
 	}
 }

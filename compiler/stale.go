@@ -1,0 +1,163 @@
+package compiler
+
+import (
+	"slices"
+
+	"github.com/meshc/meshc/schema/kuma"
+)
+
+// news is what differs from the last compile, as far as passages depend on it.
+type news struct {
+	// services are those that came, went or changed.
+	services map[serviceKey]bool
+	// policies are those that came, went or changed, by mesh.
+	policies map[string][]*policy
+	// all are the meshes where so much changed that everything is made anew.
+	all map[string]bool
+}
+
+// manyPolicies is how many changed policies are compared with each proxy; above
+// that it is cheaper to look everything up again.
+const manyPolicies = 16
+
+// passagePolicies are the kinds that passages depend on.
+var passagePolicies = []string{"kuma/TrafficRoute", "kuma/Timeout", "kuma/Retry", "kuma/HealthCheck", "kuma/CircuitBreaker"}
+
+// compareWithLast finds the news of this compile.
+func (b *build) compareWithLast() {
+	n := &news{services: map[serviceKey]bool{}, policies: map[string][]*policy{}, all: map[string]bool{}}
+	symmetric(b.c.lastServices, b.sorted, func(x, y *service) bool { return x == y }, serviceBefore, func(s *service) { n.services[s.serviceKey] = true })
+	b.c.lastServices = b.sorted
+	meshes := map[string]bool{}
+	for k := range b.rulesets {
+		meshes[k.mesh] = true
+	}
+	for k := range b.c.lastRulesets {
+		meshes[k.mesh] = true
+	}
+	for mesh := range meshes {
+		for _, kind := range passagePolicies {
+			k := rulesetKey{kind, mesh}
+			before, after := b.c.lastRulesets[k], b.rulesets[k]
+			if before == after {
+				continue
+			}
+			symmetric(before.list(), after.list(), func(x, y *policy) bool { return x.doc == y.doc },
+				func(x, y *policy) bool { return x.doc.Name < y.doc.Name },
+				func(p *policy) { n.policies[mesh] = append(n.policies[mesh], p) })
+		}
+		n.all[mesh] = len(n.policies[mesh]) > manyPolicies
+	}
+	b.c.lastRulesets = b.rulesets
+	b.news = n
+}
+
+// symmetric calls f for what is in one of two lists alone; both are in the order of less.
+func symmetric[T any](before, after []T, same, less func(x, y T) bool, f func(T)) {
+	for len(before) > 0 && len(after) > 0 {
+		switch {
+		case same(before[0], after[0]):
+			before, after = before[1:], after[1:]
+		case less(after[0], before[0]):
+			f(after[0])
+			after = after[1:]
+		default:
+			f(before[0])
+			before = before[1:]
+		}
+	}
+	for _, x := range slices.Concat(before, after) {
+		f(x)
+	}
+}
+
+// staleFor returns a function that reports whether a passage of a proxy of mesh
+// with these tag sets must be made anew; nil where none must.
+func (n *news) staleFor(mesh string, tags ...map[string]string) func(*passage) bool {
+	if n.all[mesh] {
+		return func(*passage) bool { return true }
+	}
+	var names map[string]bool
+	for _, p := range n.policies[mesh] {
+		if _, ok := best(p.selectors, tags); ok {
+			if names == nil {
+				names = map[string]bool{}
+			}
+			for _, name := range p.services {
+				names[name] = true
+			}
+		}
+	}
+	if names == nil && len(n.services) == 0 {
+		return nil
+	}
+	touched := func(k serviceKey) bool { return names["*"] || names[k.name] || n.services[k] }
+	return func(p *passage) bool { return touched(p.to) || slices.ContainsFunc(p.asked, touched) }
+}
+
+// keepViews takes over the views of the last compile that nothing new is about,
+// and attaches the other dataplanes.
+func (b *build) keepViews() {
+	b.views = make([]*view, 0, len(b.dataplanes))
+	old := b.c.views
+	for _, d := range b.dataplanes {
+		for len(old) > 0 && old[0].doc != d && byID(old[0].doc, d) {
+			old = old[1:]
+		}
+		if len(old) == 0 || old[0].doc != d || b.stale(old[0]) {
+			b.views = append(b.views, b.attachDataplane(d))
+			continue
+		}
+		v := old[0]
+		for i := range v.listeners {
+			v.listeners[i].plugins, v.listeners[i].uses = nil, nil
+		}
+		b.views = append(b.views, v)
+	}
+}
+
+// stale reports whether v must be made anew.
+func (b *build) stale(v *view) bool {
+	if v.found {
+		return true // what was found is to be told again, and may have other reasons
+	}
+	stale := b.news.staleFor(v.doc.Mesh, v.tags...)
+	return stale != nil && slices.ContainsFunc(v.listeners, func(l listener) bool { return l.passage != nowhere && stale(l.passage) })
+}
+
+// gatewayPassages returns the passages of the gateway to the services that it
+// serves, nil for the others, taking over those that nothing new is about.
+func (b *build) gatewayPassages() []*passage {
+	out := make([]*passage, len(b.sorted))
+	old := b.c.gateway
+	from := &caller{}
+	var stale func(*passage) bool
+	for i, s := range b.sorted {
+		if len(s.domains) == 0 {
+			continue
+		}
+		if from.mesh != s.mesh { // services are sorted by mesh
+			from, stale = b.callerOf(s.mesh, gatewayTags), b.news.staleFor(s.mesh, gatewayTags)
+		}
+		for len(old) > 0 && (old[0] == nil || old[0].own != s && serviceBefore(old[0].own, s)) {
+			old = old[1:]
+		}
+		if len(old) > 0 && old[0].own == s && (stale == nil || !stale(old[0])) {
+			out[i] = old[0]
+			continue
+		}
+		out[i] = b.passage(from, map[string]string{kuma.ServiceTag: s.name})
+	}
+	b.c.gateway = out
+	return out
+}
+
+func serviceBefore(x, y *service) bool { return x.mesh < y.mesh || x.mesh == y.mesh && x.name < y.name }
+
+// list returns the policies of r by name.
+func (r *ruleset) list() []*policy {
+	if r == nil {
+		return nil
+	}
+	return r.policies
+}
