@@ -159,7 +159,7 @@ func (r *Reply) Response(req *Headers, change func(*Headers)) (h *Headers, body 
 	if change == nil {
 		change = func(*Headers) {}
 	}
-	if req != nil && strings.HasPrefix(req.Value("content-type"), "application/grpc") {
+	if req != nil && IsGRPC(req.Value("content-type")) {
 		status := r.GRPCStatus
 		if status < 0 {
 			status = grpcStatus(r.Status)
@@ -197,6 +197,12 @@ func (r *Reply) add(h *Headers) {
 			h.Add(f.Name, f.Value)
 		}
 	}
+}
+
+// IsGRPC reports whether a content-type is that of gRPC, as Envoy has it; gRPC-Web is not.
+func IsGRPC(contentType string) bool {
+	rest, ok := strings.CutPrefix(contentType, "application/grpc")
+	return ok && (rest == "" || rest[0] == '+')
 }
 
 // grpcStatus maps an HTTP status as the gRPC specification does.

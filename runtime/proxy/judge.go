@@ -3,7 +3,6 @@ package proxy
 import (
 	"errors"
 	"strconv"
-	"strings"
 
 	"github.com/meshc/meshc/runtime/filter"
 )
@@ -45,7 +44,7 @@ func (s *stream) judgeAnswer(h *filter.Headers) {
 }
 
 func (s *stream) isGRPC() bool {
-	return strings.HasPrefix(s.request.Value("content-type"), "application/grpc")
+	return filter.IsGRPC(s.request.Value("content-type"))
 }
 
 // judgeBroken tells it of a response that broke off.
