@@ -139,7 +139,7 @@ func (w *wishes) wholeKind() {
 		w.written("has no effect in this build", []any{"conf", "eventLogPath"}, []any{"conf", "alwaysLogHealthCheckFailures"})
 	case "TrafficPermission":
 		w.notEnforced([]any{"type"}, what, "every client would be let in; remove the document to accept that")
-	case "TrafficLog", "TrafficTrace", "Retry", "Timeout", "CircuitBreaker", "ProxyTemplate",
+	case "TrafficLog", "TrafficTrace", "Retry", "Timeout", "ProxyTemplate",
 		"Zone", "Secret", "GlobalSecret":
 		w.notApplied([]any{"type"}, what+" has no effect in this build", "")
 	}

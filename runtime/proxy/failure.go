@@ -184,11 +184,7 @@ func (s *stream) failure(err error) *filter.Reply {
 	}
 	why := resetOf(err)
 	s.flag(why.flag)
-	r := &filter.Reply{Status: why.status(), Body: []byte(why.text(s.tries > 1)), GRPCStatus: -1, Details: why.details()}
-	if errors.Is(err, errOverflow) {
-		r.Headers = []filter.Field{{Name: "x-envoy-overloaded", Value: "true"}}
-	}
-	return r
+	return &filter.Reply{Status: why.status(), Body: []byte(why.text(s.tries > 1)), GRPCStatus: -1, Details: why.details()}
 }
 
 // reset is a failure of the upstream in Envoy's words.
