@@ -40,7 +40,7 @@ var imports = map[string][]string{
 	"runtime/identity":               {"compiler/snapshot"},
 	"runtime/proxy/http1":            {"runtime/filter"},
 	"runtime/proxy/http2":            {"runtime/filter", "runtime/proxy/http1"},
-	"runtime/proxy":                  {"compiler/snapshot", "runtime/filter", "runtime/proxy/http1", "runtime/proxy/http2"},
+	"runtime/proxy":                  {"compiler/snapshot", "runtime/filter", "runtime/identity", "runtime/proxy/http1", "runtime/proxy/http2"},
 	"runtime/xds/envoy":              {"compiler/snapshot"},
 	"runtime/xds/raw":                {},
 	"runtime/xds":                    {"compiler/snapshot", "runtime/identity", "runtime/status", "runtime/xds/envoy"},

@@ -209,7 +209,7 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 			gateway = ""
 		}
 		s.proxy = proxy.New(proxy.Config{
-			Gateway: gateway, Serve: serve, NewFilter: s.kinds.newFilter,
+			Gateway: gateway, Serve: serve, Identities: s.identity, NewFilter: s.kinds.newFilter,
 			Log: s.log, DrainTimeout: s.c.Duration("drain-timeout"),
 		})
 		metrics.MustRegister(s.proxy.Metrics())

@@ -49,6 +49,11 @@ func (s *split) pick() *arm {
 // cluster is a set of endpoints. A generation takes over the clusters that are
 // as they were in the one before.
 type cluster struct {
+	// key is the name or, where one proxy's certificate is shown on its
+	// connections, that and the proxy.
+	key            string
+	owner          string // that proxy, else ""
+	transports     map[string]*secured
 	name           string
 	service        string
 	connectTimeout time.Duration

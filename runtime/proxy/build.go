@@ -30,6 +30,9 @@ type builder struct {
 	meters   map[meterKey]*meter              // what previous does not have
 	changed  bool                             // whether a target, or the service behind one, may be another
 	lists    []snapshot.List[snapshot.Filter] // the filters of each listener of gen
+	meshes   bool                             // whether any mesh of the snapshot has mTLS
+	origins  snapshot.List[snapshot.Origin]
+	errs     []error // of clusters
 
 	former map[string]*cluster // those of the listener that is being made anew, by their endpoints
 	heirs  []heir
@@ -44,15 +47,19 @@ func (p *Proxy) build(ctx context.Context, next snapshot.Snapshot) (*generation,
 	g.refs.Store(1)
 	b := builder{
 		Proxy: p, gen: g, previous: &generation{},
-		specs: finder[snapshot.Cluster]{list: next.Clusters, name: func(c snapshot.Cluster) string { return c.Name }},
-		sets:  finder[snapshot.EndpointSet]{list: next.Endpoints, name: func(e snapshot.EndpointSet) string { return e.Name }},
-		made:  map[string]*cluster{}, replaced: map[*cluster]*cluster{}, meters: map[meterKey]*meter{},
+		specs:  finder[snapshot.Cluster]{list: next.Clusters, name: func(c snapshot.Cluster) string { return c.Name }},
+		sets:   finder[snapshot.EndpointSet]{list: next.Endpoints, name: func(e snapshot.EndpointSet) string { return e.Name }},
+		meshes: next.Authorities.Len() > 0, origins: next.Origins,
+		made: map[string]*cluster{}, replaced: map[*cluster]*cluster{}, meters: map[meterKey]*meter{},
 	}
 	p.mu.Lock()
 	if p.current != nil {
 		b.previous = p.current
 	}
 	p.mu.Unlock()
+	if p.cfg.Identities != nil {
+		g.identities = p.cfg.Identities.View(next.Version)
+	}
 	b.replace()
 	var errs []error
 	for _, px := range next.Proxies.All() {
@@ -68,7 +75,7 @@ func (p *Proxy) build(ctx context.Context, next snapshot.Snapshot) (*generation,
 			}
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := errors.Join(append(errs, b.errs...)...); err != nil {
 		return nil, err
 	}
 	b.tables()
@@ -93,7 +100,11 @@ func (b *builder) replace() {
 		if old.spec == spec.Digest && old.set == set.Digest {
 			continue
 		}
-		c := b.newCluster(old.name, spec, set, old.state)
+		if keyOf(spec, old.name, old.owner) != old.key {
+			b.replaced[old], b.changed = moved, true
+			continue
+		}
+		c := b.newCluster(old.name, old.owner, spec, set, old.state)
 		b.replaced[old] = c
 		b.changed = b.changed || c.service != old.service
 	}
@@ -124,6 +135,15 @@ func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapsho
 		return l.fault(fmt.Errorf("%s is also the address of %s; what one process serves needs addresses of its own",
 			l.address, other.title(origins)), origins)
 	}
+	if spec.TLS != "" {
+		l.tls, l.access = spec.TLS, newAccess(spec.Access)
+		if spec.Protocol == snapshot.HTTP {
+			l.alpn = []string{"h2", "http/1.1"}
+		}
+		if _, err := bundle(b.gen.identities, proxy, spec.TLS); err != nil {
+			return l.fault(err, origins)
+		}
+	}
 	l.meter = b.meter(l.name, "")
 	l.conns = b.metrics.connections(l.name)
 	if old := b.previous.byKey[l.key]; old != nil && old.digest == spec.Digest {
@@ -146,7 +166,7 @@ func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapsho
 	}
 	for _, f := range spec.Filters.All() {
 		for _, name := range f.Clusters.All() {
-			l.calls = append(l.calls, b.cluster(name))
+			l.calls = append(l.calls, b.cluster(name, proxy))
 		}
 	}
 	b.gen.byKey[l.key] = l
@@ -206,7 +226,7 @@ func (b *builder) split(l *listener, targets snapshot.List[snapshot.Target]) spl
 	s := split{arms: make([]arm, targets.Len())}
 	for i, t := range targets.All() {
 		s.total += uint64(t.Weight)
-		c := b.cluster(t.Cluster)
+		c := b.cluster(t.Cluster, l.proxy)
 		s.arms[i] = arm{cluster: c, below: s.total, meter: b.meter(l.name, c.service)}
 	}
 	return s
@@ -244,6 +264,9 @@ func (b *builder) carrySplit(l *listener, s split) split {
 	s.arms = slices.Clone(s.arms)
 	for i := range s.arms {
 		if c := b.replaced[s.arms[i].cluster]; c != nil {
+			if c == moved {
+				c = b.cluster(s.arms[i].cluster.name, l.proxy)
+			}
 			s.arms[i].cluster, s.arms[i].meter = c, b.meter(l.name, c.service)
 		}
 	}
@@ -263,26 +286,35 @@ func (b *builder) stale(s split) bool {
 	return false
 }
 
-// cluster returns the running form of a cluster, which a snapshot may lack:
-// then it has no endpoint.
-func (b *builder) cluster(name string) *cluster {
-	if c := b.made[name]; c != nil {
+// cluster returns the running form of a cluster, as proxy uses it. A snapshot
+// may lack it: then it has no endpoint.
+func (b *builder) cluster(name, proxy string) *cluster {
+	key, owner := name, ""
+	if b.meshes {
+		if key = keyOf(b.specs.find(name), name, proxy); key != name {
+			owner = proxy
+		}
+	}
+	if c := b.made[key]; c != nil {
 		return c
 	}
-	if i, ok := b.previous.cluster(name); ok {
+	if i, ok := b.previous.cluster(key); ok {
 		return b.previous.clusters[i] // as it was, or it would be in made
 	}
 	spec := b.specs.find(name)
-	c := b.newCluster(name, spec, b.sets.find(cmp.Or(spec.EndpointsName(), name)), newClusterState())
+	c := b.newCluster(name, owner, spec, b.sets.find(cmp.Or(spec.EndpointsName(), name)), newClusterState())
 	c.fresh = true
-	if former := b.former[c.setName]; former != nil && former.name != name {
+	if former := b.former[c.setName]; former != nil && former.key != key {
 		b.heirs = append(b.heirs, heir{c, former})
 	}
 	return c
 }
 
-func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.EndpointSet, state *clusterState) *cluster {
+// newCluster makes a cluster; owner is the proxy whose certificate is shown on
+// its connections, "" where none is.
+func (b *builder) newCluster(name, owner string, spec snapshot.Cluster, set snapshot.EndpointSet, state *clusterState) *cluster {
 	c := &cluster{
+		key: keyOf(spec, name, owner), owner: owner, transports: b.transports(spec, owner),
 		name: name, service: cmp.Or(spec.Service, name), balancing: newBalancing(spec), outliers: spec.Outliers,
 		connectTimeout: cmp.Or(time.Duration(spec.ConnectTimeout), 5*time.Second), maxDuration: time.Duration(spec.MaxDuration),
 		udp:   spec.Protocol == snapshot.UDP,
@@ -297,11 +329,11 @@ func (b *builder) newCluster(name string, spec snapshot.Cluster, set snapshot.En
 		c.checksDigest = snapshot.DigestOf(spec.Checks)
 	}
 	if spec.Discovery == snapshot.DNS {
-		c.dns = newDNSCluster(b.Proxy, c, set.Endpoints)
+		c.dns = newDNSCluster(b.Proxy, c, b.reachable(c, set.Endpoints))
 	} else {
-		b.populate(c, set.Endpoints)
+		b.populate(c, b.reachable(c, set.Endpoints))
 	}
-	b.made[name] = c
+	b.made[c.key] = c
 	return c
 }
 
@@ -315,9 +347,9 @@ func (b *builder) populate(c *cluster, set snapshot.List[snapshot.Endpoint]) {
 			continue
 		}
 		address := netip.AddrPortFrom(ip, e.Port)
-		pl := c.state.pool(address)
-		if pl == nil {
-			pl = newPool(b.Proxy, address, c.state)
+		pl, over := c.state.pool(address), c.transports[e.Transport]
+		if pl == nil || !pl.secured.same(over) {
+			pl = newPool(b.Proxy, address, c.state, over, pl)
 		}
 		c.endpoints = append(c.endpoints, newEndpoint(pl, e))
 	}
@@ -348,7 +380,7 @@ func (b *builder) tables() {
 			g.clusters = slices.Clone(g.clusters)
 		}
 		for _, c := range b.replaced {
-			i, _ := g.cluster(c.name)
+			i, _ := g.cluster(c.key)
 			g.clusters[i] = c
 		}
 		return
@@ -360,14 +392,14 @@ func (b *builder) tables() {
 		for s := range l.splits() {
 			for _, a := range s.arms {
 				g.meters[meterKey{l.name, a.cluster.service}] = a.meter
-				clusters[a.cluster.name] = a.cluster
+				clusters[a.cluster.key] = a.cluster
 			}
 		}
 		for _, c := range l.calls {
-			clusters[c.name] = c
+			clusters[c.key] = c
 		}
 	}
-	g.clusters = slices.SortedFunc(maps.Values(clusters), func(x, y *cluster) int { return cmp.Compare(x.name, y.name) })
+	g.clusters = slices.SortedFunc(maps.Values(clusters), func(x, y *cluster) int { return cmp.Compare(x.key, y.key) })
 }
 
 // finder finds the elements of a list that is sorted by name. Asked in order,

@@ -67,15 +67,26 @@ func (c *calls) stop() {
 }
 
 // callable returns the cluster that filters know by name: as it serves, or as
-// it is going to; nil where there is none.
+// it is going to; nil where there is none. A call does not say which proxy it is
+// made for; where several have a cluster of that name, each for its own
+// certificate, it can be made for none of them.
 func (p *Proxy) callable(name string) *cluster {
 	for _, g := range []*generation{p.serving.Load(), p.preparing.Load()} {
 		if g == nil {
 			continue
 		}
-		if i, ok := g.cluster(name); ok {
+		i, ok := g.cluster(name)
+		if ok {
 			return g.clusters[i]
 		}
+		if i == len(g.clusters) || g.clusters[i].name != name {
+			continue
+		}
+		if i+1 < len(g.clusters) && g.clusters[i+1].name == name {
+			p.log.Error("a filter's call is refused: several proxies of this process use the cluster, each with a certificate of its own; run them in processes of their own", "cluster", name)
+			return nil
+		}
+		return g.clusters[i]
 	}
 	return nil
 }

@@ -176,7 +176,7 @@ func (d *dnsCluster) resolve(ctx context.Context) *members {
 		next.members = &members{}
 		for i, e := range d.set.All() {
 			for _, a := range addresses[i] {
-				pl := d.cluster.state.dnsPool(d.proxy, netip.AddrPortFrom(a, e.Port))
+				pl := d.cluster.state.dnsPool(d.proxy, netip.AddrPortFrom(a, e.Port), d.cluster.transports[e.Transport])
 				next.endpoints = append(next.endpoints, newEndpoint(pl, e))
 			}
 		}

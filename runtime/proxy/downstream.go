@@ -149,7 +149,7 @@ func (d *downstream) kill() {
 		return
 	}
 	d.stream.abort(d.seq.Load(), errKilled)
-	d.nc.Close()
+	hangUp(d.nc)
 }
 
 // gone reports whether the client has left while it waits for a response.

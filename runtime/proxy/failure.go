@@ -235,7 +235,10 @@ func (r reset) text(retried bool) string {
 // details are for the access log.
 func (r reset) details() string {
 	text := "upstream_reset_before_response_started{" + r.reason
-	if r.connect != nil {
+	var secure *tlsError
+	if errors.As(r.connect, &secure) {
+		text += "|" + secure.reason()
+	} else if r.connect != nil {
 		text += "|delayed connect error"
 		var errno syscall.Errno
 		if errors.As(r.connect, &errno) {

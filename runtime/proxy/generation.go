@@ -10,6 +10,7 @@ import (
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/runtime/filter"
+	"github.com/meshc/meshc/runtime/identity"
 )
 
 // generation is the running form of one snapshot. What did not change is
@@ -18,11 +19,14 @@ import (
 type generation struct {
 	listeners []*listener
 	byKey     map[string]*listener
-	clusters  []*cluster // all that a target or a filter names, by name
-	made      []*cluster // those that the generation before has not
-	meters    map[meterKey]*meter
-	factories []filter.Factory // closed with the last reference
-	refs      atomic.Int64
+	clusters  []*cluster // all that a target or a filter names, by key
+	// identities are what the snapshot's certificates and secrets are now; nil
+	// where nobody has any.
+	identities *identity.View
+	made       []*cluster // those that the generation before has not
+	meters     map[meterKey]*meter
+	factories  []filter.Factory // closed with the last reference
+	refs       atomic.Int64
 }
 
 // acquire takes a reference; it reports false when the generation is gone.
@@ -47,9 +51,10 @@ func (g *generation) release() {
 	}
 }
 
-// cluster returns the position of a cluster, as slices.BinarySearch does.
-func (g *generation) cluster(name string) (int, bool) {
-	return slices.BinarySearchFunc(g.clusters, name, func(c *cluster, name string) int { return cmp.Compare(c.name, name) })
+// cluster returns the position of the cluster with a key, as
+// slices.BinarySearch does.
+func (g *generation) cluster(key string) (int, bool) {
+	return slices.BinarySearchFunc(g.clusters, key, func(c *cluster, key string) int { return cmp.Compare(c.key, key) })
 }
 
 // listener is what happens to what arrives on a socket.
@@ -65,6 +70,9 @@ type listener struct {
 	service   string
 	hosts     []*virtualHost
 	domains   *domains
+	tls       string         // the mesh of both sides' certificates; "" for the clear
+	access    access         // where tls is set
+	alpn      []string       // to choose from, where tls is set
 	split     split          // TCP, UDP
 	ranges    []netip.Prefix // of the clients that may connect; none: all
 	// For TCP: idleTimeout is 0 where it is the usual one.
@@ -78,6 +86,12 @@ type listener struct {
 	meter     *meter     // of what is not routed to a service
 	conns     *connMeter
 	digest    snapshot.Digest
+}
+
+// continues reports whether what came in for before may go on under l. Who was
+// let in by other rules may not.
+func (l *listener) continues(before *listener) bool {
+	return l.protocol == before.protocol && l.tls == before.tls && l.access.digest == before.access.digest
 }
 
 // filters returns the filters of a stream that arrives with the headers h. The

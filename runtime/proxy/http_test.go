@@ -153,7 +153,7 @@ func TestClientIPStaysAndOnlyLostClientsMove(t *testing.T) {
 	w.cluster("a", "10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.4:80")
 	for _, e := range w.endpoints[0].Endpoints.All() {
 		ap := mustAddrPort(e)
-		c.endpoints = append(c.endpoints, newEndpoint(newPool(nil, ap, nil), e))
+		c.endpoints = append(c.endpoints, newEndpoint(newPool(nil, ap, nil, nil, nil), e))
 	}
 	const clients = 1000
 	before := make([]*endpoint, clients)

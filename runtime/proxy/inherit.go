@@ -1,6 +1,6 @@
 package proxy
 
-// heir is a cluster of a new name, and the one that its listener had for the
+// heir is a cluster of a new key, and the one that its listener had for the
 // same endpoints: the names of clusters carry those of policies.
 type heir struct{ cluster, former *cluster }
 
@@ -28,7 +28,7 @@ func (b *builder) inherit() {
 	taken := map[*cluster]bool{}
 	for _, h := range b.heirs {
 		c, former := h.cluster, h.former
-		_, stays := b.gen.cluster(former.name)
+		_, stays := b.gen.cluster(former.key)
 		if stays || taken[former] {
 			copyStandings(c, former)
 			continue
@@ -36,7 +36,7 @@ func (b *builder) inherit() {
 		taken[former] = true
 		c.state, c.fresh, c.inherited = former.state, false, true
 		if c.dns == nil {
-			b.populate(c, b.sets.find(c.setName).Endpoints)
+			b.populate(c, b.reachable(c, b.sets.find(c.setName).Endpoints))
 		}
 	}
 }

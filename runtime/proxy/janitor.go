@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net"
 	"syscall"
 	"time"
 )
@@ -58,6 +59,9 @@ func (p *Proxy) sweep(now int64) {
 // closed its side and everything it sent was read, waiting that there are
 // bytes to read.
 func peek(c any) (gone, waiting bool) {
+	if under, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
+		c = under.NetConn()
+	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {
 		return false, false

@@ -232,10 +232,18 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		}
 		ch <- prometheus.MustNewConstMetric(activeDesc, prometheus.GaugeValue, float64(c.active.Load()), name)
 	}
-	for _, c := range m.clusters {
-		if u := &c.state.meter; u.connects.Load() > 0 {
-			counter(connectDesc, u.connects.Load(), c.name)
-			counter(failureDesc, u.failures.Load(), c.name)
+	// Clusters of one name, of several proxies, stand together.
+	var connects, failures uint64
+	for i, c := range m.clusters {
+		connects += c.state.meter.connects.Load()
+		failures += c.state.meter.failures.Load()
+		if i+1 < len(m.clusters) && m.clusters[i+1].name == c.name {
+			continue
 		}
+		if connects > 0 {
+			counter(connectDesc, connects, c.name)
+			counter(failureDesc, failures, c.name)
+		}
+		connects, failures = 0, 0
 	}
 }

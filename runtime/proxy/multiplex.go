@@ -13,8 +13,9 @@ import (
 
 // shared is an upstream connection of HTTP/2, which carries many requests.
 type shared struct {
-	nc   net.Conn
-	conn *http2.ClientConn
+	nc    net.Conn
+	conn  *http2.ClientConn
+	terms terms
 }
 
 // opening is a shared connection that is being opened. Those who come
@@ -37,8 +38,11 @@ var ofStreams = sync.Pool{New: func() any {
 
 // stream returns a place on a shared connection, or nil. The one opened first is filled
 // first, so that the others can grow old. p.mu is held.
-func (p *pool) stream() *upstream {
+func (p *pool) stream(on terms) *upstream {
 	for _, c := range p.shared {
+		if c.terms != on {
+			continue
+		}
 		if s, reused := c.conn.Open(); s != nil {
 			u := ofStreams.Get().(*upstream)
 			u.pool, u.nc, u.codec, u.reused = p, c.nc, s, reused
@@ -53,8 +57,9 @@ func (p *pool) stream() *upstream {
 // are full. Where c may open no more, it waits for a place.
 func (p *pool) obtainStream(ctx context.Context, c *cluster) (*upstream, error) {
 	for {
+		on := p.terms()
 		p.mu.Lock()
-		u, d := p.stream(), p.opening
+		u, d := p.stream(on), p.opening
 		if u == nil && d == nil {
 			d = &opening{done: make(chan struct{})}
 			p.opening = d
@@ -112,9 +117,9 @@ func (p *pool) dialShared(ctx context.Context, c *cluster, d *opening) (u *upstr
 
 // share makes nc a shared connection and returns its first stream; p.mu is held.
 func (p *pool) share(nc net.Conn) *upstream {
-	c := &shared{nc, http2.NewClientConn(nc, http2Limits(p.proxy.cfg.Limits))}
+	c := &shared{nc, http2.NewClientConn(nc, http2Limits(p.proxy.cfg.Limits)), termsOf(nc)}
 	p.shared = append(p.shared, c)
-	u := p.stream()
+	u := p.stream(c.terms)
 	if p.closed {
 		c.conn.Drain()
 	}
@@ -131,8 +136,9 @@ func (p *pool) share(nc net.Conn) *upstream {
 // getStream returns a stream on a shared connection for a request of c, or nil
 // where there is no place. The error is errOverflow.
 func (p *pool) getStream(c *cluster) (*upstream, error) {
+	on := p.terms()
 	p.mu.Lock()
-	u := p.stream()
+	u := p.stream(on)
 	p.mu.Unlock()
 	if u == nil {
 		return nil, nil
@@ -172,7 +178,14 @@ func (p *pool) tick(now int64, idle time.Duration) {
 	p.mu.Lock()
 	all := slices.Clone(p.shared)
 	p.mu.Unlock()
+	if len(all) == 0 {
+		return
+	}
+	on := p.terms()
 	for _, c := range all {
+		if c.terms != on {
+			c.conn.Drain()
+		}
 		c.conn.Tick(now, idle, p.proxy.cfg.StreamIdleTimeout)
 	}
 }

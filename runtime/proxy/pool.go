@@ -42,12 +42,16 @@ func (s *clusterState) pool(address netip.AddrPort) *pool {
 }
 
 // dnsPool returns the pool for an address that a name has resolved to.
-func (s *clusterState) dnsPool(p *Proxy, address netip.AddrPort) *pool {
+func (s *clusterState) dnsPool(p *Proxy, address netip.AddrPort, over *secured) *pool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	pl := s.pools[address]
-	if pl == nil {
-		pl = newPool(p, address, s)
+	if pl == nil || !pl.secured.same(over) {
+		before := pl
+		pl = newPool(p, address, s, over, before)
+		if before != nil {
+			before.close()
+		}
 		pl.closed = s.closed
 		if s.pools == nil {
 			s.pools = map[netip.AddrPort]*pool{}
@@ -124,7 +128,8 @@ type pool struct {
 	text     string // of the address
 	state    *clusterState
 	standing *standing
-	named    int64 // last answered for a name, by the clock; clusterState.mu guards it
+	secured  *secured // nil for the clear
+	named    int64    // last answered for a name, by the clock; clusterState.mu guards it
 
 	mu     sync.Mutex
 	idle   []*upstream
@@ -138,8 +143,16 @@ type pool struct {
 	opening *opening
 }
 
-func newPool(p *Proxy, address netip.AddrPort, state *clusterState) *pool {
-	return &pool{proxy: p, address: address, text: address.String(), state: state, standing: &standing{}}
+// newPool returns a pool whose connections are made over TLS or, with nil, in
+// the clear; before is the one of this address until now, or nil.
+func newPool(p *Proxy, address netip.AddrPort, state *clusterState, over *secured, before *pool) *pool {
+	pl := &pool{proxy: p, address: address, text: address.String(), state: state, secured: over}
+	if before != nil {
+		pl.standing = before.standing
+	} else {
+		pl.standing = &standing{}
+	}
+	return pl
 }
 
 // upstream is a connection to an endpoint, in the hands of one stream or of
@@ -149,6 +162,7 @@ type upstream struct {
 	nc     net.Conn
 	codec  clientCodec
 	reused bool
+	terms  terms
 	since  int64 // idle since, by the clock
 	// interim gets the interim responses of the exchange at hand.
 	interim func(*filter.Headers)
@@ -179,7 +193,7 @@ func (p *pool) get(c *cluster, alive bool) (*upstream, error) {
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if alive && !u.codec.Idle() {
+		if p.outdated(u) || (alive || p.secured != nil) && !u.codec.Idle() {
 			u.close()
 			continue
 		}
@@ -284,6 +298,10 @@ func (p *pool) obtain(ctx context.Context, c *cluster) (*upstream, error) {
 		if err != nil {
 			return nil, err
 		}
+		if u != nil && p.outdated(u) {
+			u.close()
+			continue
+		}
 		if u != nil {
 			u.reused = true
 			return u, nil
@@ -295,7 +313,7 @@ func (p *pool) obtain(ctx context.Context, c *cluster) (*upstream, error) {
 		return nil, err
 	}
 	codec := http1.NewClientConn(nc, p.proxy.cfg.Limits)
-	u := &upstream{pool: p, nc: nc, codec: codec}
+	u := &upstream{pool: p, nc: nc, codec: codec, terms: termsOf(nc)}
 	codec.Informational = func(h *filter.Headers) {
 		if u.interim != nil {
 			u.interim(h)
@@ -394,7 +412,28 @@ func (p *pool) tcp(ctx context.Context, c *cluster) (nc net.Conn, done func(), e
 	}, nil
 }
 
-// reach opens a bare connection for traffic.
+// outdated reports that what u's two sides have shown each other is not what
+// they have to show by now.
+func (p *pool) outdated(u *upstream) bool { return p.secured != nil && u.terms != p.terms() }
+
+// terms are those that connections are made on now.
+func (p *pool) terms() terms {
+	if p.secured == nil {
+		return terms{}
+	}
+	return p.secured.terms()
+}
+
+// origin names p's connections as they have to be made now: the same text means
+// that one may stand for another.
+func (p *pool) origin() string {
+	if p.secured == nil {
+		return p.text
+	}
+	return p.secured.origin(p.text)
+}
+
+// reach opens a connection for traffic.
 func (p *pool) reach(ctx context.Context, c *cluster) (net.Conn, error) {
 	p.state.meter.connects.Add(1)
 	nc, err := p.connect(ctx, c)
@@ -404,8 +443,23 @@ func (p *pool) reach(ctx context.Context, c *cluster) (net.Conn, error) {
 	return nc, err
 }
 
-// connect opens a bare connection within the cluster's connect timeout.
+// connect opens a connection, its TLS handshake included, within the cluster's
+// connect timeout.
 func (p *pool) connect(ctx context.Context, c *cluster) (net.Conn, error) {
+	if p.secured != nil {
+		ctx, done := context.WithTimeout(ctx, c.connectTimeout)
+		defer done()
+		nc, err := p.bare(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		return p.secured.shake(ctx, nc)
+	}
+	return p.bare(ctx, c)
+}
+
+// bare opens a connection without TLS within the cluster's connect timeout.
+func (p *pool) bare(ctx context.Context, c *cluster) (net.Conn, error) {
 	d := net.Dialer{Timeout: c.connectTimeout}
 	network := "tcp"
 	if c.udp {
@@ -433,7 +487,7 @@ func (p *pool) sweep(now int64, limit time.Duration) {
 	var stale []*upstream
 	kept := p.idle[:0]
 	for _, u := range p.idle {
-		if u.since < oldest || !u.codec.Idle() {
+		if u.since < oldest || p.outdated(u) || !u.codec.Idle() {
 			stale = append(stale, u)
 		} else {
 			kept = append(kept, u)

@@ -40,6 +40,8 @@ type Config struct {
 	// is called for each listener that has the filter, in Prepare. It may be
 	// nil where no snapshot has filters.
 	NewFilter func(ctx context.Context, f snapshot.Filter, tcp bool, blob string) (filter.Factory, error)
+	// Identities may be nil where no snapshot has TLS.
+	Identities Identities
 	// Workers is the number of workers that filters run in: GOMAXPROCS.
 	Workers int
 	// Resolve looks a host name up; nil means the resolver of the system.
@@ -53,6 +55,8 @@ type Config struct {
 	IdleTimeout time.Duration
 	// HeaderTimeout is the time for a whole header section: 10s.
 	HeaderTimeout time.Duration
+	// HandshakeTimeout is the time for a TLS handshake of a client: 10s.
+	HandshakeTimeout time.Duration
 	// StreamIdleTimeout ends a request on which nothing moves, upgraded or not:
 	// 5m, Envoy's stream_idle_timeout.
 	StreamIdleTimeout time.Duration
@@ -77,6 +81,7 @@ func (c Config) withDefaults() Config {
 		{&c.DrainTimeout, 30 * time.Second},
 		{&c.IdleTimeout, time.Hour},
 		{&c.HeaderTimeout, 10 * time.Second},
+		{&c.HandshakeTimeout, 10 * time.Second},
 		{&c.StreamIdleTimeout, 5 * time.Minute},
 		{&c.TCPIdleTimeout, time.Hour},
 		{&c.UpstreamIdleTimeout, time.Minute},
@@ -259,7 +264,7 @@ func (p *Proxy) install(gen *generation, opened []*socket) (old *generation, ok 
 			delete(p.sockets, key)
 			s.close()
 			p.drain(s)
-		case l.protocol != s.serving.Load().protocol:
+		case !l.continues(s.serving.Load()):
 			p.sockets[key] = s.succeed(l)
 			p.drain(s)
 		default:
@@ -307,7 +312,7 @@ func adopt(old, next []*cluster) {
 		}
 	}
 	for _, c := range next {
-		for len(old) > 0 && old[0] != c && old[0].name < c.name {
+		for len(old) > 0 && old[0] != c && old[0].key < c.key {
 			end(old[0])
 			old = old[1:]
 		}
@@ -315,7 +320,7 @@ func adopt(old, next []*cluster) {
 			old = old[1:]
 			continue
 		}
-		if len(old) > 0 && old[0].name == c.name {
+		if len(old) > 0 && old[0].key == c.key {
 			old = old[1:]
 		}
 		c.state.keep(c)

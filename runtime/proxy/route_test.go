@@ -149,7 +149,7 @@ func TestClientsShareByWeight(t *testing.T) {
 	w.cluster("a", "10.0.0.1:80", "10.0.0.2:80")
 	for i, e := range w.endpoints[0].Endpoints.All() {
 		e.Weight = uint32(1 + 2*i)
-		c.endpoints = append(c.endpoints, newEndpoint(newPool(nil, mustAddrPort(e), nil), e))
+		c.endpoints = append(c.endpoints, newEndpoint(newPool(nil, mustAddrPort(e), nil, nil, nil), e))
 	}
 	const clients = 4000
 	n := 0

@@ -141,6 +141,15 @@ func (s *socket) start(nc net.Conn) {
 		nc.Close()
 		return
 	}
+	if l.tls != "" {
+		s.run(newEntrance(s, l, nc), nil)
+		return
+	}
+	s.serve(l, nc)
+}
+
+// serve takes over the reference to l's generation.
+func (s *socket) serve(l *listener, nc net.Conn) {
 	var c connection
 	switch l.protocol {
 	case snapshot.HTTP:
@@ -151,16 +160,23 @@ func (s *socket) start(nc net.Conn) {
 	default:
 		c = newTunnel(s, l, nc)
 	}
+	l.conns.opened()
+	s.run(c, l.conns)
+}
+
+// run serves c in a goroutine; then it is closed in meter, which may be nil.
+func (s *socket) run(c connection, meter *connMeter) {
 	s.mu.Lock()
 	s.live[c] = struct{}{}
 	s.mu.Unlock()
-	l.conns.opened()
 	s.conns.Go(func() {
 		defer func() {
 			s.mu.Lock()
 			delete(s.live, c)
 			s.mu.Unlock()
-			l.conns.closed()
+			if meter != nil {
+				meter.closed()
+			}
 		}()
 		c.serve()
 	})

@@ -104,9 +104,9 @@ func (t *tunnel) Abandon() {
 		t.timer.Stop()
 	}
 	t.cancel()
-	t.nc.Close()
+	hangUp(t.nc)
 	if t.up != nil {
-		t.up.Close()
+		hangUp(t.up)
 	}
 }
 

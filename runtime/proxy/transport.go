@@ -64,7 +64,7 @@ func (t *transport) roundTrip(ctx context.Context, c *cluster, e *endpoint, h *f
 	if err != nil {
 		return nil, &requestError{err}
 	}
-	u.Scheme, u.Host = "http", e.pool.text
+	u.Scheme, u.Host = "http", e.pool.origin()
 	r := &http.Request{
 		Method: h.Value(":method"), URL: u, Host: h.Value(":authority"), Body: body, ContentLength: -1,
 		Header: http.Header{"User-Agent": nil}, // which keeps Go from adding its own

@@ -19,7 +19,7 @@ func choosing(how snapshot.Cluster, n int, weights ...uint32) *cluster {
 		if i < len(weights) {
 			e.Weight = weights[i]
 		}
-		c.endpoints = append(c.endpoints, newEndpoint(newPool(nil, mustAddrPort(e), c.state), e))
+		c.endpoints = append(c.endpoints, newEndpoint(newPool(nil, mustAddrPort(e), c.state, nil, nil), e))
 	}
 	return c
 }
@@ -129,7 +129,7 @@ func TestRingIsEnvoys(t *testing.T) {
 		var endpoints []*endpoint
 		for i := range 6 {
 			e := snapshot.Endpoint{Address: "127.0.0.1", Port: uint16(tc.port + i)}
-			endpoints = append(endpoints, newEndpoint(newPool(nil, mustAddrPort(e), nil), e))
+			endpoints = append(endpoints, newEndpoint(newPool(nil, mustAddrPort(e), nil, nil, nil), e))
 		}
 		r := newRing(endpoints, snapshot.Ring{Hash: tc.hash, Min: 12})
 		if !slices.Equal(r, tc.points) {
@@ -162,7 +162,7 @@ func TestMaglevOfMoreEndpointsThanEntries(t *testing.T) {
 	c := choosing(snapshot.Cluster{Balancing: snapshot.Maglev}, 0)
 	for i := range maglevSize + 10 {
 		e := snapshot.Endpoint{Address: fmt.Sprintf("10.%d.%d.%d", i>>16, i>>8&255, i&255), Port: 80}
-		c.members.endpoints = append(c.endpoints, newEndpoint(newPool(nil, mustAddrPort(e), c.state), e))
+		c.members.endpoints = append(c.endpoints, newEndpoint(newPool(nil, mustAddrPort(e), c.state, nil, nil), e))
 	}
 	if got := len(shares(t, c, 1000)); got < 900 {
 		t.Errorf("%d endpoints for 1,000 clients", got)

@@ -199,7 +199,11 @@ func (c *ClientConn) Next() (reuse bool) {
 // nor sent anything, which no later exchange could tell from its response. It
 // costs a system call. Where the connection cannot be asked it reports true.
 func (c *ClientConn) Idle() bool {
-	return c.in.r == c.in.w && (c.probe == nil || c.probe.silent())
+	if c.in.r != c.in.w || c.probe != nil && !c.probe.silent() {
+		return false
+	}
+	q, holds := c.in.conn.(interface{ Quiet() bool }) // TLS, which reads ahead
+	return !holds || q.Quiet()
 }
 
 // Hijack hands over the connection, with the bytes that were received and not
@@ -212,7 +216,13 @@ func (c *ClientConn) Hijack() (net.Conn, []byte) {
 
 // Abort closes the connection, hijacked or not. It may be called while others
 // read and write, who get an error.
-func (c *ClientConn) Abort() { c.in.conn.Close() }
+func (c *ClientConn) Abort() {
+	if under, ok := c.in.conn.(interface{ NetConn() net.Conn }); ok {
+		under.NetConn().Close() // a goodbye could wait for a peer that does not read
+		return
+	}
+	c.in.conn.Close()
+}
 
 // Close closes the connection, unless it was hijacked. It may be called while
 // others read and write, who get an error. The last strings stay valid.

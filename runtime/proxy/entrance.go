@@ -1,0 +1,109 @@
+package proxy
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
+	"slices"
+	"sync"
+)
+
+// entrance is an accepted connection while its TLS handshake goes on. Then it
+// is given to the socket that is behind the door by then, as what the listener
+// makes of it.
+type entrance struct {
+	socket *socket
+	l      *listener // with a reference to its generation
+	nc     net.Conn
+
+	mu     sync.Mutex
+	cancel context.CancelFunc
+}
+
+func newEntrance(s *socket, l *listener, nc net.Conn) *entrance {
+	return &entrance{socket: s, l: l, nc: nc}
+}
+
+func (e *entrance) drain()      {} // it is not known yet what it will ask for
+func (e *entrance) check(int64) {}
+func (e *entrance) kill()       { e.nc.Close() }
+
+func (e *entrance) serve() {
+	defer e.l.gen.release()
+	ctx, cancel := context.WithTimeout(context.Background(), e.socket.proxy.cfg.HandshakeTimeout)
+	defer cancel()
+	c := tls.Server(e.nc, &tls.Config{
+		MinVersion:         tls.VersionTLS12,
+		GetConfigForClient: e.config,
+	})
+	err := c.HandshakeContext(ctx)
+	if err == nil {
+		err = e.socket.successor().admit(e.l, c)
+	}
+	if err != nil {
+		e.l.conns.refused()
+		e.socket.proxy.log.Debug("connection refused", "listener", e.l.name, "remote", e.nc.RemoteAddr(), "error", err)
+		e.nc.Close()
+	}
+}
+
+// config is made for each handshake, of the certificate that there is by then.
+func (e *entrance) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+	b, err := bundle(e.l.gen.identities, e.l.proxy, e.l.tls)
+	if err != nil {
+		return nil, err
+	}
+	c := &tls.Config{
+		MinVersion:   tls.VersionTLS12,
+		Certificates: []tls.Certificate{b.Certificate},
+		ClientAuth:   tls.RequireAnyClientCert, // which VerifyConnection verifies
+		// A session that is taken up again would show a certificate that nobody
+		// looks at any more.
+		SessionTicketsDisabled: true,
+		VerifyConnection: func(s tls.ConnectionState) error {
+			uris, err := peerURIs(s, b.Roots, x509.ExtKeyUsageClientAuth)
+			if err != nil {
+				return err
+			}
+			return e.l.access.check(e.l.tls, uris)
+		},
+	}
+	// A client that offers nothing of ours is served without, as Envoy does.
+	if slices.ContainsFunc(hello.SupportedProtos, func(p string) bool { return slices.Contains(e.l.alpn, p) }) {
+		c.NextProtos = e.l.alpn
+	}
+	return c, nil
+}
+
+// successor returns the socket behind s's door, unless that ends, too.
+func (s *socket) successor() *socket {
+	s.door.mu.Lock()
+	defer s.door.mu.Unlock()
+	if s.door.to.draining.Load() {
+		return s
+	}
+	return s.door.to
+}
+
+// admit serves a connection that has made its handshake for the listener shaken.
+// The one that serves by now may be another, and not for that client.
+func (s *socket) admit(shaken *listener, c *tls.Conn) error {
+	l := s.acquire()
+	if l != shaken {
+		state := c.ConnectionState()
+		b, err := bundle(l.gen.identities, l.proxy, l.tls)
+		if err == nil {
+			var uris []string
+			if uris, err = peerURIs(state, b.Roots, x509.ExtKeyUsageClientAuth); err == nil {
+				err = l.access.check(l.tls, uris)
+			}
+		}
+		if err != nil {
+			l.gen.release()
+			return err
+		}
+	}
+	s.serve(l, c)
+	return nil
+}
