@@ -143,16 +143,17 @@ type build struct {
 	input []*schema.Document
 
 	// resolve
-	docs       []*schema.Document            // input without duplicates
-	byKind     map[string][]*schema.Document // docs by "DIALECT/KIND"
-	meshes     map[string]*schema.Document   // nil for a default nobody wrote
-	services   map[serviceKey]*service
-	defined    []*service // the same as they were met
-	sorted     []*service // the same by mesh and name, their order everywhere
-	dataplanes []*schema.Document
-	routes     []*schema.Document // TrafficRoutes
-	rulesets   map[rulesetKey]*ruleset
-	datagrams  []*service // of UDP, which is no service of a mesh
+	docs        []*schema.Document            // input without duplicates
+	byKind      map[string][]*schema.Document // docs by "DIALECT/KIND"
+	meshes      map[string]*schema.Document   // nil for a default nobody wrote
+	services    map[serviceKey]*service
+	defined     []*service // the same as they were met
+	sorted      []*service // the same by mesh and name, their order everywhere
+	dataplanes  []*schema.Document
+	routes      []*schema.Document // TrafficRoutes
+	rulesets    map[rulesetKey]*ruleset
+	kongSecrets []snapshot.Secret // that Kong's services need for TLS
+	datagrams   []*service        // of UDP, which is no service of a mesh
 	// gatewayRoutes are in the order in which they are tried.
 	gatewayRoutes []*gatewayRoute
 

@@ -3,6 +3,7 @@ package compiler
 import (
 	"cmp"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -23,14 +24,16 @@ func (b *build) kong(byKind map[string][]*schema.Document) {
 			continue
 		}
 		up := w.upstreamOf(d)
+		tls := w.tlsOf(d, up)
+		b.kongSecrets = append(b.kongSecrets, tls.secrets(d)...)
 		inputs := make([]any, 0, len(up.docs()))
-		for _, from := range up.docs() {
+		for _, from := range slices.Concat(up.docs(), tls.docs()) {
 			inputs = append(inputs, from)
 		}
 		if up != nil {
 			b.checkTargets(d, up)
 		}
-		for _, s := range b.c.services.get(d, inputs, func() []*service { return []*service{kongService(d, up)} }) {
+		for _, s := range b.c.services.get(d, inputs, func() []*service { return []*service{kongService(d, up, tls)} }) {
 			b.define(s)
 		}
 	}
@@ -75,12 +78,11 @@ func (b *build) leaveOut(byKind map[string][]*schema.Document) {
 	b.docs = kept
 }
 
-func kongService(d *schema.Document, up *kongUpstream) *service {
+func kongService(d *schema.Document, up *kongUpstream, tls *kongTLS) *service {
 	k := d.Body.(*kong.Service)
 	s := &service{
 		serviceKey:     serviceKey{"default", d.Name},
 		dialect:        schema.Kong,
-		protocol:       k.Protocol,
 		discovery:      snapshot.Static,
 		balancing:      snapshot.RoundRobin,
 		connectTimeout: kongTimeout(k.ConnectTimeout),
@@ -90,10 +92,17 @@ func kongService(d *schema.Document, up *kongUpstream) *service {
 		path: []any{"name"},
 	}
 	s.whole = s.serviceKey.whole()
+	s.protocol, _ = plainProtocol(k.Protocol)
 	if up == nil {
 		s.endpoints = []endpoint{{Endpoint: s.kongEndpoint(strings.Trim(k.Host, "[]"), uint16(k.Port))}}
 	} else {
 		s.addTargets(up)
+	}
+	for i := range s.endpoints {
+		e := &s.endpoints[i]
+		if e.transport = tls.transport(d, e.Hostname); e.transport != nil {
+			e.Transport = e.transport.Name
+		}
 	}
 	if s.http(false) {
 		name := strings.ToLower(d.Name)
@@ -118,11 +127,19 @@ func (s *service) kongEndpoint(host string, port uint16) snapshot.Endpoint {
 	} else {
 		s.discovery = snapshot.DNS
 	}
-	if port != 80 {
+	if port != s.kongPort() {
 		// The port is part of the Host that Kong sends unless it is the protocol's own.
 		e.Hostname += ":" + strconv.Itoa(int(port))
 	}
 	return e
+}
+
+// kongPort is the port that is no part of the Host that Kong sends.
+func (s *service) kongPort() uint16 {
+	if _, tls := plainProtocol(s.doc.Body.(*kong.Service).Protocol); tls {
+		return 443
+	}
+	return 80
 }
 
 // addTargets makes the endpoints of s those of the upstream that is its host.

@@ -86,7 +86,7 @@ func (b *build) lowerSecurity() (snapshot.List[snapshot.Authority], snapshot.Lis
 			users = append(users, d)
 		}
 	}
-	if len(users) == 0 {
+	if len(users)+len(b.kongSecrets) == 0 {
 		return snapshot.List[snapshot.Authority]{}, snapshot.List[snapshot.Secret]{}
 	}
 	holders := map[string]*schema.Document{}
@@ -104,11 +104,14 @@ func (b *build) lowerSecurity() (snapshot.List[snapshot.Authority], snapshot.Lis
 		}
 	}
 	ids := slices.Sorted(maps.Keys(uses))
-	secrets := snapshot.ListOfFunc(len(ids), func(i int) snapshot.Secret {
-		u := uses[ids[i]]
-		return b.c.secrets.get(ids[i], []any{u.doc}, func() snapshot.Secret { return lowerSecret(ids[i], u) })
-	})
-	return snapshot.ListOf(authorities...), secrets
+	secrets := slices.Clone(b.kongSecrets)
+	for _, id := range ids {
+		u := uses[id]
+		secrets = append(secrets, b.c.secrets.get(id, []any{u.doc}, func() snapshot.Secret { return lowerSecret(id, u) }))
+	}
+	slices.SortFunc(secrets, func(x, y snapshot.Secret) int { return strings.Compare(x.ID, y.ID) })
+	secrets = slices.CompactFunc(secrets, func(x, y snapshot.Secret) bool { return x.ID == y.ID }) // a certificate may have many users
+	return snapshot.ListOf(authorities...), snapshot.ListOf(secrets...)
 }
 
 func lowerSecret(id string, u secretUse) snapshot.Secret {

@@ -24,7 +24,7 @@ var imports = map[string][]string{
 	"schema/tree":                    {},
 	"schema/files":                   {"schema/diag"},
 	"schema/kubernetes":              {"schema/tree"},
-	"schema/kong":                    {},
+	"schema/kong":                    {"schema/tree"},
 	"schema/kuma":                    {"schema/tree"},
 	"schema/meshc":                   {"schema/kuma", "schema/tree"},
 	"schema/cue":                     {},

@@ -1,15 +1,19 @@
 package kong
 
-import "cmp"
+import (
+	"cmp"
+
+	"github.com/meshc/meshc/schema/tree"
+)
 
 // VaultReference begins a value that Kong fetches from a vault.
 const VaultReference = "{vault://"
 
-// Certificate is a certificate with its key. The key is not decoded: nothing
-// uses it yet.
+// Certificate is a certificate with its key, in PEM, or references to a vault.
 type Certificate struct {
-	ID   string `json:"id"`
-	Cert string `json:"cert"`
+	ID   string      `json:"id"`
+	Cert string      `json:"cert"`
+	Key  tree.Hidden `json:"key"`
 }
 
 // SNI is a server name and the certificate for it.

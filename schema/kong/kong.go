@@ -19,6 +19,8 @@ type Service struct {
 	Enabled *bool `json:"enabled"`
 	// ClientCertificate is nil where none is set.
 	ClientCertificate *Reference `json:"client_certificate"`
+	// TLSVerify is nil where nobody said, which means false.
+	TLSVerify *bool `json:"tls_verify"`
 	// CACertificates are the ids of those that the upstream is verified against.
 	CACertificates []string `json:"ca_certificates"`
 }

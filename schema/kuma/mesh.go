@@ -110,15 +110,8 @@ type Zone struct {
 	} `json:"ingress"`
 }
 
-// Hidden is text that must not be seen: it prints as [redacted]. Convert it to
-// a string to get at it.
-type Hidden string
-
-// String hides the text.
-func (h Hidden) String() string { return "[redacted]" }
-
-// GoString hides the text.
-func (h Hidden) GoString() string { return "[redacted]" }
+// Hidden is text that must not be seen.
+type Hidden = tree.Hidden
 
 // Duration is a duration that documents write as Go does: 1m30s.
 type Duration time.Duration
