@@ -148,6 +148,9 @@ func (s *service) addTargets(up *kongUpstream) {
 	if u.Algorithm == "consistent-hashing" && u.HashOn == "ip" {
 		s.balancing = snapshot.ClientIP
 	}
+	if u.Algorithm == "least-connections" {
+		s.balancing = snapshot.LeastRequest
+	}
 	equal := true
 	for _, d := range up.targets {
 		t := d.Body.(*kong.Target)

@@ -58,7 +58,9 @@ const (
 )
 
 // servedOverHTTP reports whether the gateway's listener serves the protocols of r.
-func servedOverHTTP(r *kong.Route) bool { return slices.Contains(r.Protocols, "http") }
+func servedOverHTTP(r *kong.Route) bool {
+	return slices.ContainsFunc(r.Protocols, func(p string) bool { return p == "http" || p == "grpc" || p == "ws" })
+}
 
 // routes makes routes of the gateway of Kong's, in the order in which they are tried.
 func (w *kongWorld) routes() {

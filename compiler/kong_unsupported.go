@@ -31,8 +31,8 @@ func (w *wishes) kongRoute(r *kong.Route) {
 		w.notApplied([]any{"expression"}, "the route is left out: meshc has the traditional router only", "say what it matches by methods, hosts, paths and headers")
 		return
 	case !servedOverHTTP(r):
-		w.notApplied([]any{"protocols"}, fmt.Sprintf("the route is left out: the gateway speaks http, not %s", strings.Join(r.Protocols, " or ")),
-			"add http to protocols to let requests in unencrypted")
+		w.notApplied([]any{"protocols"}, fmt.Sprintf("the route is left out: the gateway speaks no TLS and takes no other bytes, so not %s", strings.Join(r.Protocols, " or ")),
+			"add http, or grpc, to protocols to let requests in unencrypted")
 		return
 	case r.Service == nil:
 		w.notApplied([]any{"service"}, "the route is left out: it has no service, and the plugins that would answer do not run", "")
@@ -47,7 +47,7 @@ func (w *wishes) kongUpstream(u *kong.Upstream) {
 	switch {
 	case u.Algorithm == "consistent-hashing" && u.HashOn != "ip":
 		w.notApplied([]any{"hash_on"}, fmt.Sprintf("requests are not kept together by %s, but go round robin", u.HashOn), "hash_on: ip keeps a client on its target")
-	case u.Algorithm != "round-robin" && u.Algorithm != "consistent-hashing":
+	case u.Algorithm != "round-robin" && u.Algorithm != "least-connections" && u.Algorithm != "consistent-hashing":
 		w.notApplied([]any{"algorithm"}, fmt.Sprintf("algorithm %s is not known to this build: requests go round robin", u.Algorithm), "")
 	}
 	if u.ClientCertificate != nil {
