@@ -175,6 +175,9 @@ func drawDocument(t *rapid.T) string {
 		}
 		return fmt.Sprintf(`{"_format_version":"3.0","services":[{"name":%q,"url":"http://up-%s:8%d/%d","routes":[{%s}]}],"upstreams":[{"name":"up-%s","targets":[{"target":"10.5.0.%d:80","weight":%d},{"target":"10.5.0.9:80"}]}]}`,
 			name, other, n, n, route, other, n, n)
+	case 9:
+		return fmt.Sprintf(`{"type":"ProxyTemplate","mesh":"default","name":%q,"selectors":[{"match":{"kuma.io/service":%q}}],"conf":{"imports":%s,"resources":[{"name":"r","version":"v","resource":"{'@type': type.googleapis.com/envoy.config.cluster.v3.Cluster, name: c%d}"}]}}`,
+			name, rapid.SampledFrom([]string{"*", other}).Draw(t, "selector"), rapid.SampledFrom([]string{`[]`, `["default-proxy"]`}).Draw(t, "imports"), n)
 	case 10:
 		return drawMesh(t)
 	case 11, 12:

@@ -96,7 +96,8 @@ func (b *build) lowerGateway() snapshot.Proxy {
 // lowerDataplane makes the proxy of one dataplane.
 func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 	mtls := b.mtls[v.doc.Mesh] != nil
-	inputs := []any{v, mtls}
+	template := b.template(v)
+	inputs := []any{v, mtls, template}
 	var permissions [][]*schema.Document // by inbound
 	if mtls {
 		permissions = b.permissions(v.doc)
@@ -134,6 +135,7 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 		if mtls {
 			p.Identities = snapshot.ListOf(identity(v.doc.Mesh, v.tags...))
 		}
+		applyTemplate(&p, template)
 		p.Digest = p.Sum()
 		return p
 	})

@@ -16,6 +16,12 @@ func render(s snapshot.Snapshot) string {
 	var b bytes.Buffer
 	for _, p := range s.Proxies.All() {
 		fmt.Fprintf(&b, "proxy %s\n%s", p.ID, renderIdentities(p.Identities))
+		if p.RawOnly {
+			b.WriteString("  for Envoy, raw resources alone\n")
+		}
+		for _, r := range p.Raw.All() {
+			fmt.Fprintf(&b, "  raw %s, from %s\n", r.JSON, strings.Join(r.Sources.Slice(), " "))
+		}
 		for _, l := range p.Listeners.All() {
 			fmt.Fprintf(&b, "  listener %s %s%s", l.Name, l.Protocol, renderTargets(l.Targets))
 			if l.IdleTimeout != 0 || l.ConnectAttempts != 0 {

@@ -137,9 +137,11 @@ func (w *wishes) wholeKind() {
 	switch w.doc.Kind {
 	case "HealthCheck":
 		w.written("has no effect in this build", []any{"conf", "eventLogPath"}, []any{"conf", "alwaysLogHealthCheckFailures"})
+	case "ProxyTemplate":
+		w.proxyTemplate()
 	case "TrafficPermission":
 		w.notEnforced([]any{"type"}, what, "every client would be let in; remove the document to accept that")
-	case "TrafficLog", "TrafficTrace", "Retry", "Timeout", "ProxyTemplate",
+	case "TrafficLog", "TrafficTrace", "Retry", "Timeout",
 		"Zone", "Secret", "GlobalSecret":
 		w.notApplied([]any{"type"}, what+" has no effect in this build", "")
 	}

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"unicode/utf8"
 
@@ -214,4 +215,16 @@ func line(data []byte, n int) string {
 	}
 	first, _, _ := bytes.Cut(data, []byte("\n"))
 	return string(bytes.TrimSuffix(first, []byte("\r")))
+}
+
+// RawJSON returns a raw resource that was checked, which is a text in YAML or
+// JSON, as JSON.
+func RawJSON(text string) (string, error) {
+	docs, _ := parse.YAML([]byte(text))
+	if len(docs) != 1 {
+		return "", errors.New("the text is not one resource")
+	}
+	var json placedJSON
+	json.write(docs[0].Root)
+	return string(json.text), nil
 }

@@ -24,7 +24,7 @@ func sample() snapshot.Snapshot {
 	targets := snapshot.ListOf(snapshot.Target{Cluster: "web", Weight: 1})
 	return snapshot.Seal(snapshot.Snapshot{
 		Proxies: snapshot.ListOf(snapshot.Proxy{
-			ID: "default.web", Mesh: "default",
+			ID: "default.web", Mesh: "default", Raw: snapshot.ListOf(snapshot.RawResource{JSON: `{"@type":"a/b"}`, Sources: sources}), RawOnly: true,
 			Listeners: snapshot.ListOf(snapshot.Listener{
 				Name: "inbound:10.0.0.1:80", Direction: snapshot.Inbound, Protocol: snapshot.HTTP,
 				Address: "10.0.0.1", Port: 80, Service: "web",

@@ -39,10 +39,15 @@ type Snapshot struct {
 }
 
 // Sensitive reports whether s holds what only its owner may see: the
-// configuration of a filter, or a secret.
+// configuration of a filter, a raw resource, or a secret.
 func (s Snapshot) Sensitive() bool {
 	for _, x := range s.Secrets.All() {
 		if x.Data != "" {
+			return true
+		}
+	}
+	for _, p := range s.Proxies.All() {
+		if p.Raw.Len() > 0 {
 			return true
 		}
 	}
@@ -67,7 +72,20 @@ type Proxy struct {
 	Identities List[Identity] `json:"identities,omitzero"`
 	// Listeners are sorted by Name.
 	Listeners List[Listener] `json:"listeners"`
-	Digest    Digest         `json:"digest"`
+	// Raw is what an Envoy that is this proxy gets besides, in place of what
+	// has the same type and name; of two the later counts. RawOnly says that it
+	// gets nothing else. The built-in proxy knows neither.
+	Raw     List[RawResource] `json:"raw,omitzero"`
+	RawOnly bool              `json:"rawOnly,omitempty"`
+	Digest  Digest            `json:"digest"`
+}
+
+// RawResource is a resource of Envoy as its author wrote it.
+type RawResource struct {
+	// JSON is the resource in protobuf's JSON, with its @type. It may hold
+	// secrets: it is shown to nobody.
+	JSON    string       `json:"json"`
+	Sources List[string] `json:"sources"`
 }
 
 // Direction says whose traffic a listener takes.

@@ -57,7 +57,10 @@ func (g *generation) secrets(v *view) []envoy.Secret {
 		out = append(out, l.secrets...)
 	}
 	for _, name := range v.clusters {
-		out = append(out, g.cluster(name).secrets...)
+		out = append(out, g.clusterOf(v, name).secrets...)
+	}
+	for _, r := range v.raw[secret] {
+		out = append(out, envoy.Secret{Name: r.name, Raw: true})
 	}
 	slices.SortFunc(out, func(a, b envoy.Secret) int { return strings.Compare(a.Name, b.Name) })
 	return slices.Compact(out)

@@ -281,12 +281,20 @@ func sameNames(a, b []*resource) bool {
 func (g *generation) checkReferences(proxy string, v *view) error {
 	var errs []error
 	for _, name := range v.clusters {
-		if g.cluster(name) == nil {
+		if g.clusterOf(v, name) == nil {
 			errs = append(errs, place(&g.snap, referrer(&g.snap, proxy, name),
 				fmt.Errorf("proxy %s leads to cluster %q, which does not exist or has a mistake", proxy, name)))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// clusterOf is cluster for a proxy with view v, which may have its own.
+func (g *generation) clusterOf(v *view, name string) *resource {
+	if r := find(v.raw[cluster], name); r != nil {
+		return r
+	}
+	return g.cluster(name)
 }
 
 func (g *generation) cluster(name string) *resource {
@@ -317,7 +325,7 @@ func (g *generation) secret(v *view, name string) (envoy.Secret, bool) {
 		}
 	}
 	for _, c := range v.clusters {
-		if s, ok := in(g.cluster(c)); ok {
+		if s, ok := in(g.clusterOf(v, c)); ok {
 			return s, true
 		}
 	}
@@ -333,9 +341,12 @@ func (g *generation) lookup(v *view, k kind, name string) *resource {
 	switch k {
 	case cluster:
 		if v.has(name) {
-			return g.cluster(name)
+			return g.clusterOf(v, name)
 		}
 	case endpoint:
+		if r := find(v.raw[endpoint], name); r != nil {
+			return r
+		}
 		if g.uses(v, name) {
 			return find(g.endpoints, name)
 		}
@@ -371,13 +382,16 @@ func (g *generation) names(v *view, k kind) []string {
 	case endpoint:
 		var out []string
 		for _, name := range v.clusters {
-			if c := g.cluster(name); c != nil {
+			if c := g.clusterOf(v, name); c != nil {
 				for _, child := range c.asks {
 					if child.kind == endpoint {
 						out = append(out, child.name)
 					}
 				}
 			}
+		}
+		for _, r := range v.raw[endpoint] {
+			out = append(out, r.name)
 		}
 		slices.Sort(out)
 		return slices.Compact(out)

@@ -116,7 +116,7 @@ func (s *stream) try() error {
 // tries reports whether the client, which has listeners, must try filters
 // before they change.
 func (s *stream) tries() bool {
-	return s.view != nil && len(s.view.extensions) > 0 && len(s.subs[listener].sent) > 0
+	return s.lookup(listener, envoy.TrialListener) != nil && len(s.subs[listener].sent) > 0
 }
 
 // candidates returns the names of kind k that may have to be sent, in order.

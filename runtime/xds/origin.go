@@ -30,7 +30,9 @@ func (s *stream) origins(k kind, resources []*resource, message string) []snapsh
 	var out []snapshot.Origin
 	for _, r := range resources {
 		var sources []string
-		if k == secret {
+		if r.sources.Len() > 0 {
+			sources = r.sources.Slice()
+		} else if k == secret {
 			sources = s.target.secretSources(s.view, r.name)
 		} else {
 			sources = sourcesOf(&s.target.snap, s.nodeID, k, r.name, message)

@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/runtime/xds/envoy"
 )
 
@@ -67,6 +68,8 @@ type resource struct {
 	asks []reference
 	// secrets are those in asks.
 	secrets []envoy.Secret
+	// sources are the documents that a raw resource comes from.
+	sources snapshot.List[string]
 	// slow is how long the client may take with it, over what others take.
 	slow time.Duration
 	// any is the google.protobuf.Any, with the field header of a response

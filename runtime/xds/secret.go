@@ -51,17 +51,22 @@ func (r *rotation) announce() {
 // stands for must be named by a listener or cluster of the client's own proxy,
 // and of certificates of a mesh the client gets that of its proxy.
 func (s *stream) secret(name string) *resource {
-	if s.target == nil || s.target.identities == nil {
+	if s.target == nil {
 		return nil
 	}
+	if s.view != nil {
+		if r := find(s.view.raw[secret], name); r != nil {
+			return r
+		}
+	}
 	of, ok := s.target.secret(s.view, name)
-	if !ok {
+	if !ok || s.target.identities == nil {
 		return nil
 	}
 	m, err := secretMessage(s.target.identities, s.nodeID, of)
 	var r *resource
 	if err == nil {
-		r, err = s.server.encodeSecret(m, of)
+		r, err = encodeSecret(m, of)
 	}
 	if err != nil {
 		if s.secretProblem != err.Error() {
@@ -104,26 +109,32 @@ func secretMessage(from *identity.View, node string, of envoy.Secret) (*tlsv3.Se
 }
 
 // encodeSecret encodes a secret. Versions are shown to many, so that of a
-// certificate with its key is a digest under a key of this process.
-func (s *Server) encodeSecret(m *tlsv3.Secret, of envoy.Secret) (*resource, error) {
+// certificate with its key says nothing of it.
+func encodeSecret(m *tlsv3.Secret, of envoy.Secret) (*resource, error) {
 	value, err := proto.MarshalOptions{Deterministic: true}.Marshal(m)
 	if err != nil {
 		return nil, errors.New("it cannot be encoded")
 	}
 	version := versionOf(value)
 	if of.Certificate() {
-		h := hmac.New(sha256.New, s.salt)
-		h.Write(value)
-		version = hex.EncodeToString(h.Sum(nil)[:8])
+		version = hiddenVersion(value)
 	}
 	return newResource(secret, m.Name, version, value), nil
 }
 
-func newSalt() []byte {
+// hiddenVersion is a version that does not help to guess what it is of: a
+// digest under a key of this process.
+func hiddenVersion(value []byte) string {
+	h := hmac.New(sha256.New, versionKey())
+	h.Write(value)
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+var versionKey = sync.OnceValue(func() []byte {
 	b := make([]byte, sha256.Size)
 	rand.Read(b) // never fails
 	return b
-}
+})
 
 // renew offers the client the secrets that it has otherwise.
 func (s *stream) renew() error {

@@ -103,7 +103,6 @@ func New(cfg Config) *Server {
 		gateway:  sync.OnceValues(func() (netip.AddrPort, error) { return envoy.ParseGatewayAddr(cfg.GatewayAddr) }),
 		metrics:  newMetrics(),
 		rotation: newRotation(),
-		salt:     newSalt(),
 		stop:     make(chan struct{}),
 	}
 	s.current.Store(&generation{superseded: make(chan struct{})})

@@ -24,6 +24,9 @@ type view struct {
 	listeners  []*resource // sorted by name
 	routes     []*resource // sorted by name
 	clusters   []string    // sorted, every cluster that a listener, filter or route names
+	// raw are resources as their author wrote them. Those of extensions,
+	// listeners and routes stand among the others too.
+	raw [kinds][]*resource
 }
 
 // part is a listener and what hangs on it.
@@ -54,7 +57,11 @@ func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway netip.AddrPort, 
 	}
 	bound := map[socket]string{}
 	versions := map[string]string{} // of extensions, by name
-	for _, l := range p.Listeners.All() {
+	listeners := p.Listeners
+	if p.RawOnly {
+		listeners = snapshot.List[snapshot.Listener]{}
+	}
+	for _, l := range listeners.All() {
 		part, err := newPart(snap, p.ID, l, gateway, configs, old.part(l.Name))
 		if err != nil {
 			errs = append(errs, err)
@@ -96,6 +103,16 @@ func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway netip.AddrPort, 
 	for _, list := range [][]*resource{v.extensions, v.listeners, v.routes} {
 		slices.SortFunc(list, func(a, b *resource) int { return strings.Compare(a.name, b.name) })
 	}
+	var err error
+	if v.raw, err = rawOf(p); err != nil {
+		errs = append(errs, place(snap, p.Raw.At(0).Sources, err))
+	}
+	for _, c := range v.raw[cluster] {
+		v.clusters = append(v.clusters, c.name)
+	}
+	v.extensions = overlaid(v.extensions, v.raw[extension])
+	v.listeners = overlaid(v.listeners, v.raw[listener])
+	v.routes = overlaid(v.routes, v.raw[route])
 	slices.Sort(v.clusters)
 	v.clusters = slices.Compact(v.clusters)
 	return v, errors.Join(errs...)

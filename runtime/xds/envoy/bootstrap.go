@@ -78,7 +78,9 @@ func (s Set) Bootstrap(nodeID string) (*bootstrapv3.Bootstrap, error) {
 		resources.Listeners = append(resources.Listeners, l)
 	}
 	for _, secret := range s.Secrets {
-		resources.Secrets = append(resources.Secrets, secret.inFiles())
+		if !secret.Raw {
+			resources.Secrets = append(resources.Secrets, secret.inFiles())
+		}
 	}
 	return &bootstrapv3.Bootstrap{
 		Node:            &corev3.Node{Id: nodeID, Cluster: "meshc"},
@@ -142,6 +144,10 @@ func whole(l *listenerv3.Listener, routes map[string]*routev3.RouteConfiguration
 func (s Set) LeftOut() []string {
 	var out []string
 	for _, secret := range s.Secrets {
+		if secret.Raw {
+			out = append(out, fmt.Sprintf("secret %s: a ProxyTemplate holds it", secret.Name))
+			continue
+		}
 		out = append(out, fmt.Sprintf("secret %s: Envoy reads it from %s", secret.Name, strings.Join(secret.Files(), " and ")))
 	}
 	for _, l := range s.Listeners {

@@ -22,6 +22,8 @@ type Secret struct {
 	Roots bool
 	// Cert and Key, or CA, are the IDs of secrets of the snapshot.
 	Cert, Key, CA string
+	// Raw says that its content stands in a ProxyTemplate.
+	Raw bool
 }
 
 // Certificate reports whether s is a certificate with its key.

@@ -38,7 +38,7 @@ func Check(json string, report func(offset int, path []any, message string)) {
 	}
 	switch m.(type) {
 	case *clusterv3.Cluster, *endpointv3.ClusterLoadAssignment, *listenerv3.Listener, *routev3.RouteConfiguration,
-		*routev3.ScopedRouteConfiguration, *routev3.VirtualHost, *tlsv3.Secret, *corev3.TypedExtensionConfig:
+		*tlsv3.Secret, *corev3.TypedExtensionConfig:
 	default:
 		report(-1, []any{"@type"}, fmt.Sprintf("%s is no resource of its own: a resource is a Cluster, ClusterLoadAssignment, Listener, RouteConfiguration or Secret", m.ProtoReflect().Descriptor().Name()))
 		return
