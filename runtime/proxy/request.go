@@ -72,7 +72,8 @@ func (s *stream) settle(o *filter.Output) error {
 // try sends the request to an endpoint and waits for the response headers. A
 // connection of the pool that died before the first byte of a response is
 // replaced, once: for any request that was not sent on it, and for one that
-// may be sent twice, because its method is idempotent (RFC 9110, 9.2.2).
+// may be sent twice, because its method is idempotent (RFC 9110, 9.2.2) and its
+// route has no retries, which would count it.
 func (s *stream) try(o *filter.Output) (end bool, err error) {
 	s.tries++
 	if err := s.choose(); err != nil {
@@ -88,7 +89,7 @@ func (s *stream) try(o *filter.Output) (end bool, err error) {
 		if err = s.inTime(err); err == nil || fresh || s.aborted() != nil {
 			return end, err
 		}
-		dead := u.reused && u.codec.Buffered() == 0 && broken(err)
+		dead := s.route.retry == nil && u.reused && u.codec.Buffered() == 0 && broken(err)
 		if !(unsent(err) || dead && idempotent(o.Headers.Value(":method"))) || !s.whole(o) {
 			return end, err
 		}

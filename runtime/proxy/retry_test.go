@@ -158,6 +158,21 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+// A pooled connection that breaks counts as a try where tries are counted.
+func TestDeadConnectionsCountAsTries(t *testing.T) {
+	b := play(t, answerOK, "cut")
+	w := &world{}
+	w.cluster("a", b.address)
+	w.routed("x", snapshot.Route{Name: "r", Retry: retryOf(1, "reset"), Targets: targetList([]string{"a"})})
+	p := run(t, w, noTick)
+	for range 2 {
+		get(t, p, "x", "/")
+	}
+	if n := len(b.got()); n != 3 {
+		t.Errorf("%d tries", n)
+	}
+}
+
 // Each try has an endpoint of its own.
 func TestRetriesGoElsewhere(t *testing.T) {
 	dead, err := net.Listen("tcp", "127.0.0.1:0")
