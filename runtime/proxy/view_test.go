@@ -304,7 +304,7 @@ func TestMaglevIsEnvoys(t *testing.T) {
 	var endpoints []*endpoint
 	for i := range 6 {
 		e := snapshot.Endpoint{Address: "127.0.0.1", Port: uint16(90 + i)}
-		endpoints = append(endpoints, newEndpoint(newPool(nil, mustAddrPort(e), nil), e))
+		endpoints = append(endpoints, newEndpoint(newPool(nil, mustAddrPort(e), nil, nil, nil), e))
 	}
 	if m := newMaglev(endpoints, 7); !slices.Equal(m, maglev{2, 4, 0, 1, 5, 0, 3}) {
 		t.Error(m)
