@@ -281,7 +281,9 @@ func TestCallsOfAGenerationInPreparation(t *testing.T) {
 	var p *Proxy
 	fail := true
 	change := func(c *Config) {
-		c.Resolve = func(context.Context, string) ([]netip.Addr, error) { return []netip.Addr{ap.Addr()}, nil }
+		c.Resolve = func(context.Context, string) ([]netip.Addr, time.Duration, error) {
+			return []netip.Addr{ap.Addr()}, 0, nil
+		}
 		c.NewFilter = func(context.Context, snapshot.Filter, bool, string) (filter.Factory, error) {
 			for cluster, want := range map[string]string{"a": "a", "names": "by name"} {
 				if r := p.call(t, cluster, filter.CallRequest{Headers: callHeaders("GET")}); string(r.Body) != want {

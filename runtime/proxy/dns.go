@@ -12,8 +12,11 @@ import (
 )
 
 const (
-	// refreshAfter is the least time between two lookups of a name in use.
+	// refreshAfter is the time between two lookups of a name in use where its
+	// answer has no TTL, or there was none: Envoy's dns_refresh_rate.
 	refreshAfter = 5 * time.Second
+	// pickUp is how soon a new answer comes into use.
+	pickUp = 500 * time.Millisecond
 	// lookupTimeout bounds one lookup.
 	lookupTimeout = 5 * time.Second
 	// forgetAfter is how long an unused name is remembered.
@@ -38,7 +41,7 @@ type hostName struct {
 	host      string
 	addresses []netip.Addr
 	version   uint64        // changes with addresses
-	asked     time.Time     // when the last lookup began
+	due       time.Time     // when to look it up again
 	used      time.Time     // when the name was last wanted
 	pending   chan struct{} // closed when the lookup going on has ended; nil without one
 	answered  bool          // a lookup has ended, well or not
@@ -62,8 +65,8 @@ func (n *names) lookup(ctx context.Context, host string) ([]netip.Addr, uint64) 
 		n.hosts[host] = h
 	}
 	h.used = now
-	if h.pending == nil && now.Sub(h.asked) >= refreshAfter && !n.stopped {
-		h.asked, h.pending = now, make(chan struct{})
+	if h.pending == nil && !now.Before(h.due) && !n.stopped {
+		h.pending = make(chan struct{})
 		n.lookups.Go(func() { n.ask(h) })
 	}
 	if pending := h.pending; !h.answered && pending != nil {
@@ -90,11 +93,14 @@ func (n *names) forget(now time.Time) {
 func (n *names) ask(h *hostName) {
 	ctx, cancel := context.WithTimeout(n.ctx, lookupTimeout)
 	defer cancel()
-	addresses, err := n.proxy.cfg.Resolve(ctx, h.host)
+	addresses, ttl, err := n.proxy.cfg.Resolve(ctx, h.host)
+	if ttl <= 0 || err != nil {
+		ttl = refreshAfter
+	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	defer close(h.pending)
-	h.pending, h.answered = nil, true
+	h.pending, h.answered, h.due = nil, true, time.Now().Add(ttl)
 	if err != nil || len(addresses) == 0 {
 		if n.ctx.Err() == nil {
 			n.proxy.log.Warn("name not resolved, keeping the last answer", "host", h.host, "error", err)
@@ -171,7 +177,7 @@ func (d *dnsCluster) resolve(ctx context.Context) *members {
 	next := &resolved{versions: versions}
 	if last != nil && slices.Equal(last.versions, versions) {
 		next.members = last.members
-		next.until = now.Add(refreshAfter / 10)
+		next.until = now.Add(pickUp)
 	} else {
 		next.members = &members{}
 		for i, e := range d.set.All() {
@@ -182,5 +188,8 @@ func (d *dnsCluster) resolve(ctx context.Context) *members {
 		}
 	}
 	d.last.Store(next)
+	if last == nil || last.members != next.members {
+		d.cluster.state.checker.changed(d.cluster)
+	}
 	return next.members
 }

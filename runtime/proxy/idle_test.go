@@ -325,7 +325,7 @@ func TestPoolsOfFormerAddressesAreLetGo(t *testing.T) {
 	w.host("x", "a")
 	p := run(t, w, func(c *Config) {
 		c.tick = time.Hour
-		c.Resolve = func(context.Context, string) ([]netip.Addr, error) { return *answer.Load(), nil }
+		c.Resolve = func(context.Context, string) ([]netip.Addr, time.Duration, error) { return *answer.Load(), 0, nil }
 	})
 	if _, body := get(t, p, "x", "/"); body != "1" {
 		t.Fatal(body)
@@ -348,7 +348,7 @@ func TestPoolsOfFormerAddressesAreLetGo(t *testing.T) {
 	answer.Store(&second)
 	p.names.mu.Lock()
 	for _, h := range p.names.hosts {
-		h.asked = time.Time{}
+		h.due = time.Time{}
 	}
 	p.names.mu.Unlock()
 	c.dns.last.Store(nil)

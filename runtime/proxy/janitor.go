@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"context"
 	"net"
 	"syscall"
 	"time"
@@ -21,6 +22,13 @@ func (p *Proxy) janitor() {
 		}
 	}
 }
+
+// ended is a context that waits for nothing.
+var ended = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
 
 func (p *Proxy) sweep(now int64) {
 	p.clock.Store(now)
@@ -48,6 +56,9 @@ func (p *Proxy) sweep(now int64) {
 		}
 		if c.dns == nil {
 			continue
+		}
+		if len(c.checks) > 0 { // others are resolved when they are wanted
+			c.dns.resolve(ended)
 		}
 		if last := c.dns.last.Load(); last != nil {
 			c.state.forget(last.endpoints, now-int64(c.idleTimeout))

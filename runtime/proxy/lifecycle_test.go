@@ -319,15 +319,15 @@ func TestDNSCluster(t *testing.T) {
 	w.endpoints[0].Endpoints = snapshot.ListOf(snapshot.Endpoint{Address: "backend.example", Port: one.Port()})
 	w.host("x", "a")
 	p := run(t, w, func(c *Config) {
-		c.Resolve = func(_ context.Context, host string) ([]netip.Addr, error) {
+		c.Resolve = func(_ context.Context, host string) ([]netip.Addr, time.Duration, error) {
 			asked.Add(1)
 			if host != "backend.example" {
 				t.Errorf("asked for %s", host)
 			}
 			if a := *answer.Load(); len(a) > 0 {
-				return a, nil
+				return a, time.Hour, nil
 			}
-			return nil, errors.New("no such host")
+			return nil, 0, errors.New("no such host")
 		}
 	})
 	if r, _ := get(t, p, "x", "/"); r.StatusCode != 503 {
@@ -339,7 +339,7 @@ func TestDNSCluster(t *testing.T) {
 		p.names.mu.Lock()
 		defer p.names.mu.Unlock()
 		for _, h := range p.names.hosts {
-			h.asked = time.Time{}
+			h.due = time.Time{}
 		}
 	}
 	expire()

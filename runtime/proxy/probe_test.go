@@ -3,12 +3,14 @@ package proxy
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -242,4 +244,36 @@ func TestIdleTimeoutOfACluster(t *testing.T) {
 	if idle(0) != 1 || idle(1) != 0 {
 		t.Errorf("after two minutes %d of an hour, %d of a minute are left", idle(0), idle(1))
 	}
+}
+
+// The names of a cluster that is checked are resolved before anybody asks for it.
+func TestChecksOfNames(t *testing.T) {
+	backend := checkableHTTP(t, false)
+	address := netip.MustParseAddrPort(backend.address)
+	w := &world{}
+	w.cluster("a")
+	h := often
+	h.HTTP = snapshot.HTTPCheck{Path: "/health", Statuses: snapshot.ListOf(uint32(204))}
+	w.clusters[0].Discovery, w.clusters[0].Checks = snapshot.DNS, snapshot.ListOf(h)
+	w.endpoints[0].Endpoints = snapshot.ListOf(
+		snapshot.Endpoint{Address: "backend.example", Port: address.Port(), Hostname: "backend.example"},
+		snapshot.Endpoint{Address: "gone.example", Port: 1},
+	)
+	w.host("x", "a")
+	p := run(t, w, func(c *Config) {
+		c.Resolve = func(context.Context, string) ([]netip.Addr, time.Duration, error) {
+			return []netip.Addr{address.Addr()}, time.Hour, nil
+		}
+	})
+	until(t, "it is checked", func() bool { return len(backend.said()) > 2 })
+	if got := backend.said()[0]; !strings.Contains(got, " backend.example ") {
+		t.Errorf("the backend got %q", got)
+	}
+	for range 10 {
+		if r, _ := get(t, p, "x", "/"); r.StatusCode != 200 {
+			t.Errorf("%d", r.StatusCode)
+		}
+	}
+	backend.unwell.Store(true)
+	until(t, "it is out", func() bool { r, _ := get(t, p, "x", "/"); return r.StatusCode == 503 })
 }

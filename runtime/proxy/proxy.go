@@ -44,8 +44,9 @@ type Config struct {
 	Identities Identities
 	// Workers is the number of workers that filters run in: GOMAXPROCS.
 	Workers int
-	// Resolve looks a host name up; nil means the resolver of the system.
-	Resolve func(ctx context.Context, host string) ([]netip.Addr, error)
+	// Resolve looks a host name up, and says for how long the answer holds, 0
+	// for as long as usual; nil means the resolver of the system.
+	Resolve func(ctx context.Context, host string) ([]netip.Addr, time.Duration, error)
 	// Log is slog.Default where it is nil.
 	Log *slog.Logger
 
@@ -104,9 +105,7 @@ func (c Config) withDefaults() Config {
 		c.Serve = func(string) bool { return false }
 	}
 	if c.Resolve == nil {
-		c.Resolve = func(ctx context.Context, host string) ([]netip.Addr, error) {
-			return net.DefaultResolver.LookupNetIP(ctx, "ip", host)
-		}
+		c.Resolve = lookup
 	}
 	return c
 }
