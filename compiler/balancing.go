@@ -1,8 +1,12 @@
 package compiler
 
 import (
+	"cmp"
+	"fmt"
+
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/kuma"
 )
 
@@ -26,3 +30,19 @@ func lowerBalancing(c *snapshot.Cluster, l *kuma.LoadBalancer) {
 		c.Balancing = snapshot.Maglev
 	}
 }
+
+// checkBalancer reports a ring of d that can have no size.
+func (b *build) checkBalancer(d *schema.Document, l *kuma.LoadBalancer) {
+	if l == nil || l.RingHash == nil || l.RingHash.MaxRingSize == 0 {
+		return
+	}
+	low := cmp.Or(l.RingHash.MinRingSize, defaultRing)
+	if low > l.RingHash.MaxRingSize {
+		b.report(diag.CodeInvalid, diag.Error, d, []any{"conf", "loadBalancer", "ringHash", "maxRingSize"},
+			fmt.Sprintf("the ring is to have at most %d entries, and at least %d", l.RingHash.MaxRingSize, low),
+			fmt.Sprintf("make maxRingSize the larger one; minRingSize is %d where it is not written", defaultRing))
+	}
+}
+
+// defaultRing is Envoy's own least size of a ring.
+const defaultRing = 1024

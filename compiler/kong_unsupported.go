@@ -15,14 +15,16 @@ func (w *wishes) kongService(k *kong.Service) {
 			path = []any{"url"}
 		}
 		w.notEnforced(path, "TLS to the upstream", "the connection would be in the clear; use protocol http to accept that")
-	case "http":
+	case "http", "grpc":
 	default:
 		w.notApplied([]any{"protocol"}, fmt.Sprintf("the gateway leaves out services of protocol %s; dataplanes carry its bytes", k.Protocol), "")
 	}
 	if k.ClientCertificate != nil {
 		w.notEnforced([]any{"client_certificate"}, "a client certificate", "remove client_certificate to connect without one")
 	}
-	w.written("has no effect in this build", []any{"retries"}, []any{"read_timeout"}, []any{"write_timeout"})
+	if kongTimeout(k.WriteTimeout) != kongTimeout(k.ReadTimeout) {
+		w.written("has no effect beside read_timeout: a request or an answer that stops is given up after that time", []any{"write_timeout"})
+	}
 }
 
 func (w *wishes) kongRoute(r *kong.Route) {

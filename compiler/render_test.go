@@ -167,9 +167,6 @@ func renderBounds(r snapshot.Route, direction snapshot.Direction) string {
 	if r.IdleTimeout != 0 {
 		add("idle %v", time.Duration(r.IdleTimeout))
 	}
-	if r.MaxDuration != 0 {
-		add("at most %v", time.Duration(r.MaxDuration))
-	}
 	if t := r.Retry; t.On.Len() > 0 {
 		add("retry %d %s %v each %v after %v to %v", t.Attempts, strings.Join(t.On.Slice(), ","), t.Statuses.Slice(),
 			time.Duration(t.PerTryTimeout), time.Duration(t.BackOffBase), time.Duration(t.BackOffMax))
@@ -185,6 +182,7 @@ func renderTreatment(c snapshot.Cluster) string {
 	part := struct {
 		Connect    snapshot.Duration      `json:"connect,omitzero"`
 		Idle       snapshot.Duration      `json:"idle,omitzero"`
+		Max        snapshot.Duration      `json:"atMost,omitzero"`
 		Choices    uint32                 `json:"choices,omitzero"`
 		Ring       snapshot.Ring          `json:"ring,omitzero"`
 		Checks     []snapshot.HealthCheck `json:"checks,omitempty"`
@@ -192,7 +190,7 @@ func renderTreatment(c snapshot.Cluster) string {
 		FailPanic  bool                   `json:"failOnPanic,omitzero"`
 		Outliers   snapshot.Outliers      `json:"outliers,omitzero"`
 		Thresholds snapshot.Thresholds    `json:"thresholds,omitzero"`
-	}{c.ConnectTimeout, c.IdleTimeout, c.Choices, c.Ring, c.Checks.Slice(), c.Panic, c.FailOnPanic, c.Outliers, c.Thresholds}
+	}{c.ConnectTimeout, c.IdleTimeout, c.MaxDuration, c.Choices, c.Ring, c.Checks.Slice(), c.Panic, c.FailOnPanic, c.Outliers, c.Thresholds}
 	if c.ConnectTimeout == snapshot.Duration(5*time.Second) || c.ConnectTimeout == snapshot.Duration(time.Minute) { // implied, and Kong's
 		part.Connect = 0
 	}

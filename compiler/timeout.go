@@ -29,7 +29,7 @@ func (p *passage) lowerTimeouts(r *snapshot.Route, protocol string) {
 		conf := &p.timeout.Body.(*kuma.Timeout).Conf
 		r.Timeout = snapshot.Duration(conf.HTTP.RequestTimeout) // of gRPC, too (Kuma's rule)
 		if protocol == "grpc" {
-			r.IdleTimeout, r.MaxDuration = snapshot.Duration(conf.GRPC.StreamIdleTimeout), snapshot.Duration(conf.GRPC.MaxStreamDuration)
+			r.IdleTimeout = snapshot.Duration(conf.GRPC.StreamIdleTimeout)
 		}
 	case p.own != nil && p.own.dialect == schema.Kong:
 		// Kong bounds the time between two reads, and not the whole.
@@ -42,7 +42,10 @@ func (p *passage) lowerTimeouts(r *snapshot.Route, protocol string) {
 // lowerTimeout sets the timeouts of a cluster that speaks protocol.
 func lowerTimeout(c *snapshot.Cluster, t *kuma.Timeout, protocol string) {
 	c.ConnectTimeout = snapshot.Duration(cmp.Or(time.Duration(t.Conf.ConnectTimeout), unsetConnectTimeout))
-	if c.Protocol == snapshot.HTTP && protocol != "grpc" {
+	switch {
+	case protocol == "grpc":
+		c.MaxDuration = snapshot.Duration(t.Conf.GRPC.MaxStreamDuration)
+	case c.Protocol == snapshot.HTTP:
 		c.IdleTimeout = snapshot.Duration(t.Conf.HTTP.IdleTimeout)
 	}
 }

@@ -19,6 +19,7 @@ func (b *build) checkRoutes() {
 	for _, d := range b.routes {
 		conf := &d.Body.(*kuma.TrafficRoute).Conf
 		b.checkShares(d, &conf.Shares, []any{"conf"})
+		b.checkBalancer(d, conf.LoadBalancer)
 		for i := range conf.HTTP {
 			path := []any{"conf", "http", i}
 			b.checkHTTPRoute(d, &conf.HTTP[i], path)

@@ -141,7 +141,7 @@ func (w *wishes) wholeKind() {
 		w.proxyTemplate()
 	case "TrafficPermission":
 		w.notEnforced([]any{"type"}, what, "every client would be let in; remove the document to accept that")
-	case "TrafficLog", "TrafficTrace", "Retry", "Timeout",
+	case "TrafficLog", "TrafficTrace", 
 		"Zone", "Secret", "GlobalSecret":
 		w.notApplied([]any{"type"}, what+" has no effect in this build", "")
 	}

@@ -73,9 +73,6 @@ func init() {
 	byType["Retry"].extra = (*reader).retryStatuses
 	byType["Dataplane"].extra = (*reader).numericHosts
 	byType["ExternalService"].extra = (*reader).numericHosts
-	byType["TrafficRoute"].unapplied = []unapplied{
-		{[]string{"conf", "loadBalancer"}, "requests are balanced round robin"},
-	}
 	byType["HealthCheck"].unapplied = []unapplied{
 		{[]string{"conf", "eventLogPath"}, "no events are written"}, {[]string{"conf", "alwaysLogHealthCheckFailures"}, "no events are written"},
 	}

@@ -198,8 +198,6 @@ type Route struct {
 	Timeout Duration `json:"timeout,omitempty"`
 	// IdleTimeout ends a stream on which nothing moves; 0 means 5m, Envoy's own.
 	IdleTimeout Duration `json:"idleTimeout,omitempty"`
-	// MaxDuration bounds the whole stream (Envoy's max_stream_duration); 0 for none.
-	MaxDuration Duration `json:"maxDuration,omitempty"`
 	Retry       Retry    `json:"retry,omitzero"`
 	// Targets share the requests by weight. None, or only targets without
 	// endpoints, answers 503.

@@ -101,8 +101,8 @@ type SuccessRate struct {
 	MinimumHosts  uint32 `json:"minimumHosts,omitempty"`
 	RequestVolume uint32 `json:"requestVolume,omitempty"`
 	// Factor, in thousandths, is of the standard deviation below the mean that
-	// ejects (StandardDeviation); Threshold the percentage of success below
-	// which an endpoint is ejected (Failure).
+	// ejects (StandardDeviation); Threshold the percentage of failures from
+	// which on an endpoint is ejected (Failure).
 	Factor    uint32 `json:"factor,omitempty"`
 	Threshold uint32 `json:"threshold,omitempty"`
 }

@@ -26,7 +26,7 @@ func policies() snapshot.Snapshot {
 	all.Rewrite = snapshot.PathRewrite{Global: true, Regex: "/a/(.)", Substitution: `/b/\1`}
 	all.Host = snapshot.HostRewrite{Value: "other.example"}
 	all.RequestHeaders, all.ResponseHeaders = headers("request"), headers("response")
-	all.Timeout, all.IdleTimeout, all.MaxDuration = 15*second, 60*second, 600*second
+	all.Timeout, all.IdleTimeout = 15*second, 60*second
 	all.Retry = snapshot.Retry{
 		On: snapshot.ListOf("connect-failure", "refused-stream", "retriable-status-codes"), Statuses: snapshot.ListOf(uint32(500), 504),
 		Attempts: 5, PerTryTimeout: second, BackOffBase: second / 10, BackOffMax: second,

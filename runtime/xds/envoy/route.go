@@ -126,9 +126,6 @@ func routeAction(r snapshot.Route) (*routev3.RouteAction, error) {
 			},
 		}},
 	}
-	if r.MaxDuration > 0 {
-		action.MaxStreamDuration = &routev3.RouteAction_MaxStreamDuration{MaxStreamDuration: given(r.MaxDuration)}
-	}
 	if err := rewriteHost(action, r); err != nil {
 		return nil, err
 	}
