@@ -86,7 +86,7 @@ func (b *build) usesOf(v *view) *viewUses {
 			}
 			at := at
 			at.Direction, at.TCP, at.Destination = string(l.direction), l.protocol == snapshot.TCP, l.service
-			b.match(p, r, v.tags, l.service, l.arms, out, func(doc *schema.Document, cluster string) {
+			b.match(p, r, v.tags, l.service, l.targets(), out, func(doc *schema.Document, cluster string) {
 				at.Cluster = cluster
 				if u := b.use(kind, policy, doc, at); u.filter.Config != "" || len(u.found) > 0 {
 					out.uses[i] = append(out.uses[i], u)

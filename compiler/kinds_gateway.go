@@ -87,7 +87,7 @@ func (g *gatewayUses) find(h *gatewayHost) []*use {
 		if !p.Gateway || !p.HTTP {
 			return
 		}
-		g.b.match(p, r, []map[string]string{gatewayTags}, h.service.name, h.arms, found, func(doc *schema.Document, cluster string) {
+		g.b.match(p, r, []map[string]string{gatewayTags}, h.service.name, h.targets(), found, func(doc *schema.Document, cluster string) {
 			at.Cluster = cluster
 			u := g.b.use(kind, policy, doc, at)
 			if u.filter.Config == "" {

@@ -65,6 +65,17 @@ func (b *build) matchTargets(r *ruleset, tags []map[string]string, arms []arm, o
 	}
 }
 
+// targets returns the clusters that p leads to, each once.
+func (p *passage) targets() []arm {
+	var out []arm
+	for a := range p.everywhere() {
+		if !slices.ContainsFunc(out, func(o arm) bool { return o.name == a.name }) {
+			out = append(out, a)
+		}
+	}
+	return out
+}
+
 // sends reports whether whoever has tags is among the sources of doc.
 func sends(doc *schema.Document, tags []map[string]string) bool {
 	_, ok := best(doc.Body.(interface{ Traffic() *kuma.FromTo }).Traffic().Sources, tags)
