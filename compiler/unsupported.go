@@ -116,7 +116,7 @@ func (w *wishes) mesh(m *kuma.Mesh) {
 		w.notEnforced([]any{"mtls", "enabledBackend"}, "mTLS", "traffic would be in the clear; remove enabledBackend to accept that")
 	}
 	w.written("has no effect in this build",
-		[]any{"tracing"}, []any{"logging"}, []any{"metrics"}, []any{"networking"}, []any{"routing"})
+		[]any{"tracing"}, []any{"metrics"}, []any{"networking"}, []any{"routing"})
 }
 
 func (w *wishes) dataplane(dp *kuma.Dataplane) {
@@ -141,7 +141,7 @@ func (w *wishes) wholeKind() {
 		w.proxyTemplate()
 	case "TrafficPermission":
 		w.notEnforced([]any{"type"}, what, "every client would be let in; remove the document to accept that")
-	case "TrafficLog", "TrafficTrace", 
+	case "TrafficTrace", 
 		"Zone", "Secret", "GlobalSecret":
 		w.notApplied([]any{"type"}, what+" has no effect in this build", "")
 	}

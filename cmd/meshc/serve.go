@@ -18,6 +18,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/plugins/accesslog"
 	"github.com/meshc/meshc/runtime/identity"
 	"github.com/meshc/meshc/runtime/proxy"
 	"github.com/meshc/meshc/runtime/publish"
@@ -123,10 +124,11 @@ type server struct {
 
 	identity *identity.Store
 
-	proxy *proxy.Proxy // nil with --no-proxy
-	kinds openKinds    // none with --no-proxy
-	xds   *xds.Server  // nil without an address
-	rest  *http.Server // nil without an address
+	proxy *proxy.Proxy        // nil with --no-proxy
+	kinds openKinds           // none with --no-proxy
+	logs  *accesslog.Receiver // nil without xDS
+	xds   *xds.Server         // nil without an address
+	rest  *http.Server        // nil without an address
 
 	publisher *publish.Publisher
 }
@@ -229,9 +231,12 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 		if unordered {
 			s.log.Warn("MESHC_XDS_UNORDERED is set: Envoys will lose requests when the configuration changes")
 		}
+		s.logs = accesslog.NewReceiver(s.log)
+		metrics.MustRegister(s.logs)
+		consumers = append(consumers, accessLogs{s.logs})
 		s.xds = xds.New(xds.Config{
 			GatewayAddr: envoyGateway, Filter: envoyFilter, Identities: s.identity, Board: &s.board, Log: s.log,
-			Unordered: unordered,
+			AccessLog: s.logs.Receive, Unordered: unordered,
 		})
 		metrics.MustRegister(s.xds)
 		consumers = append(consumers, s.xds)
@@ -276,6 +281,9 @@ func (s *server) stop() {
 		}
 	}
 	s.kinds.close()
+	if s.logs != nil {
+		s.logs.Close()
+	}
 	if s.xds != nil {
 		if err := s.xds.Shutdown(ctx); err != nil {
 			s.log.Warn("xDS streams were cut off at shutdown", "error", err)

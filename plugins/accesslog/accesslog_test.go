@@ -88,12 +88,12 @@ func TestReceiver(t *testing.T) {
 		LogEntry: []*datav3.HTTPAccessLogEntry{{CommonProperties: &datav3.AccessLogCommon{CustomTags: map[string]string{"0": "m", "2": "x"}}}},
 	}}}
 	for _, strange := range []string{"", "x", name} { // of which nobody has said that it may be
-		if r.Receive(strange, message) == nil {
+		if r.Receive(t.Context(), strange, message) == nil {
 			t.Errorf("entries are taken under the name %q", strange)
 		}
 	}
 	r.Allow([]string{`{"file":"/tmp/x","format":""}`, name})
-	if err := r.Receive(name, message); err != nil {
+	if err := r.Receive(t.Context(), name, message); err != nil {
 		t.Fatal(err)
 	}
 	conn, err := l.Accept()
@@ -105,7 +105,7 @@ func TestReceiver(t *testing.T) {
 		t.Errorf("%q, %v", line, err)
 	}
 	r.Allow(nil)
-	if r.Receive(name, message) == nil {
+	if r.Receive(t.Context(), name, message) == nil {
 		t.Error("entries are taken for a backend that is gone")
 	}
 }

@@ -38,7 +38,7 @@ var commands = map[string]func(argument string) (renderer, error){
 	"BYTES_RECEIVED":         plain(func(e *entry) (string, bool) { return strconv.FormatUint(e.BytesReceived, 10), true }),
 	"BYTES_SENT":             plain(func(e *entry) (string, bool) { return strconv.FormatUint(e.BytesSent, 10), true }),
 	"DURATION":               plain(func(e *entry) (string, bool) { return strconv.FormatInt(e.Duration.Milliseconds(), 10), true }),
-	"ROUTE_NAME":             plain(func(e *entry) (string, bool) { return some(e.Route) }),
+	"ROUTE_NAME":             plain((*entry).route),
 	"UPSTREAM_HOST":          plain(func(e *entry) (string, bool) { return some(e.Upstream) }),
 	"UPSTREAM_CLUSTER":       plain((*entry).cluster),
 	"UPSTREAM_LOCAL_ADDRESS": property("upstream", "local_address"),
@@ -132,6 +132,16 @@ func header(of func(*entry) *filter.Headers) func(string) (renderer, error) {
 			return h.Get(names[1])
 		}, nil
 	}
+}
+
+// route returns the route that the request was for, as cluster does.
+func (e *entry) route() (string, bool) {
+	if e.Route == "" && !e.tcp {
+		v, _ := e.Property("xds", "route_name")
+		text, _ := v.(string)
+		return some(text)
+	}
+	return some(e.Route)
 }
 
 // cluster returns the cluster that the request was for, also where a filter

@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"context"
 	"errors"
 	"log/slog"
 	"strconv"
@@ -60,8 +61,10 @@ func (r *Receiver) Allow(configs []string) {
 }
 
 // Receive takes entries that a client sent under a log name, which is the
-// configuration of a use. An error says that nothing is taken under that name.
-func (r *Receiver) Receive(name string, m *alsv3.StreamAccessLogsMessage) error {
+// configuration of a use. While too many lines wait, it waits, until ctx ends:
+// the client then keeps what it has. An error says that nothing is taken under
+// that name.
+func (r *Receiver) Receive(ctx context.Context, name string, m *alsv3.StreamAccessLogsMessage) error {
 	c, f, err := parseConfig(name)
 	if err != nil {
 		return errors.New("the log name is none that meshc has given")
@@ -71,10 +74,10 @@ func (r *Receiver) Receive(name string, m *alsv3.StreamAccessLogsMessage) error 
 		return err
 	}
 	for _, e := range m.GetHttpLogs().GetLogEntry() {
-		s.put(f.received(e.GetCommonProperties()))
+		s.putWaiting(ctx, f.received(e.GetCommonProperties()))
 	}
 	for _, e := range m.GetTcpLogs().GetLogEntry() {
-		s.put(f.received(e.GetCommonProperties()))
+		s.putWaiting(ctx, f.received(e.GetCommonProperties()))
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package accesslog
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -58,11 +59,35 @@ func newSink(name string, t target, log *slog.Logger) *sink {
 
 // put takes a line to be written. It never waits.
 func (s *sink) put(line []byte) {
-	s.mu.Lock()
-	if s.size+len(line) > maxWaiting || s.closed {
+	if !s.take(line) {
+		s.mu.Lock()
 		s.dropped++
 		s.mu.Unlock()
-		return
+	}
+}
+
+// putWaiting is put for those that may wait until there is room, or ctx ends.
+func (s *sink) putWaiting(ctx context.Context, line []byte) {
+	const look = 20 * time.Millisecond
+	for !s.take(line) {
+		select {
+		case <-time.After(look):
+		case <-s.ended:
+			s.put(line)
+			return
+		case <-ctx.Done():
+			s.put(line)
+			return
+		}
+	}
+}
+
+// take takes a line if there is room for it.
+func (s *sink) take(line []byte) bool {
+	s.mu.Lock()
+	if s.size+len(line) > maxWaiting && s.size > 0 || s.closed {
+		s.mu.Unlock()
+		return false
 	}
 	s.lines, s.size = append(s.lines, line), s.size+len(line)
 	first := len(s.lines) == 1
@@ -70,6 +95,7 @@ func (s *sink) put(line []byte) {
 	if first {
 		s.poke()
 	}
+	return true
 }
 
 func (s *sink) poke() {

@@ -27,6 +27,7 @@ type Backend struct {
 	changed chan struct{} // closed and made anew with each change
 	heads   []string
 	whole   []string
+	lines   []string // of the kind lines
 	replies [][]operation
 	conns   map[net.Conn]bool
 	served  int // requests or, for tcp, connections
@@ -101,6 +102,10 @@ func (b *Backend) accept() {
 			}()
 			if b.kind == "tcp" {
 				b.serveTCP(c)
+				return
+			}
+			if b.kind == "lines" {
+				b.keepLines(c)
 				return
 			}
 			r := bufio.NewReaderSize(c, 64<<10)

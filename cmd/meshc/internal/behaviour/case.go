@@ -3,6 +3,7 @@
 package behaviour
 
 import (
+	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -43,7 +44,7 @@ type step struct {
 var arguments = map[string][2]int{
 	"reply": {1, 1}, "connect": {1, 1}, "send": {0, 0}, "half-close": {0, 0}, "receive": {1, 2},
 	"silent": {1, 1}, "release": {1, 1}, "answer": {0, 1}, "body": {0, 0}, "read": {0, 0},
-	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0}, "until": {2, 2}, "metric": {1, 1}, "datagram": {2, 2},
+	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0}, "until": {2, 2}, "metric": {1, 1}, "datagram": {2, 2}, "logged": {1, 1},
 }
 
 // ReadCases reads every archive of a folder, in the order of their names.
@@ -122,8 +123,8 @@ func (c *Case) section(i int, name, text string) error {
 			if len(f) == 0 {
 				continue
 			}
-			if len(f) != 3 || f[2] != "http" && f[2] != "tcp" && f[2] != "udp" {
-				return fmt.Errorf("%q is not NAME ADDRESS:PORT http|tcp|udp", strings.TrimSpace(line))
+			if len(f) != 3 || !slices.Contains([]string{"http", "tcp", "udp", "lines"}, f[2]) {
+				return fmt.Errorf("%q is not NAME ADDRESS:PORT http|tcp|udp|lines", strings.TrimSpace(line))
 			}
 			c.backends = append(c.backends, declaration{f[0], f[1], f[2]})
 		}
@@ -179,8 +180,9 @@ func (c *Case) checkArguments(verb string, args []string) error {
 	return nil
 }
 
-// WriteTree writes the input files of the case under dir.
-func (c *Case) WriteTree(dir string) error {
+// WriteTree writes the input files of the case under dir; logs is the folder
+// that $LOGS stands for in them.
+func (c *Case) WriteTree(dir, logs string) error {
 	if c.tree != "" {
 		if err := os.CopyFS(dir, os.DirFS(c.tree)); err != nil {
 			return err
@@ -195,7 +197,7 @@ func (c *Case) WriteTree(dir string) error {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return err
 		}
-		if err := os.WriteFile(path, f.Data, 0o644); err != nil {
+		if err := os.WriteFile(path, bytes.ReplaceAll(f.Data, []byte("$LOGS"), []byte(logs)), 0o644); err != nil {
 			return err
 		}
 	}

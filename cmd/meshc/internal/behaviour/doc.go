@@ -15,7 +15,7 @@
 //	                     line that document lies there as well
 //	nodes                the proxies to run, one a line; "gateway" when left out
 //	flags                more flags of meshc serve
-//	backends             NAME ADDRESS:PORT http|tcp|udp, one a line
+//	backends             NAME ADDRESS:PORT http|tcp|udp|lines, one a line
 //
 // and then a transcript, carried out in the order written:
 //
@@ -44,6 +44,9 @@
 //	                     what comes back when TEXT is sent over UDP
 //	metric NAME          what a Wasm plugin's metric comes to, summed over all
 //	                     proxies; of a histogram NAME_count or NAME_sum
+//	logged NAME          these lines came, next, to the backend NAME, or stand in the
+//	                     file NAME of the folder that $LOGS stands for in the input;
+//	                     what is another each time is left out of them (log.go)
 //
 // Lines that go on the wire (reply, send, read, repeat) end in CRLF, unless
 // they are one of these: a Go string literal, written as it says; "@bytes N", N

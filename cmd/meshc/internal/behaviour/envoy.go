@@ -35,7 +35,7 @@ func (n *Network) startEnvoy(t testing.TB, node, config string, admin int, flags
 	}
 	// Without hot restart any number of Envoys run side by side; with one
 	// worker no two connections of it see different configurations.
-	cmd := exec.Command(envoyPath, append([]string{"--config-yaml", config, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning"}, flags...)...)
+	cmd := exec.Command(envoyPath, append([]string{"--config-yaml", config, "--concurrency", "1", "--disable-hot-restart", "--log-level", "warning", "--file-flush-interval-msec", "100"}, flags...)...)
 	e := &Envoy{Admin: fmt.Sprintf("127.0.0.1:%d", admin)}
 	e.process = n.start(t, cmd, "envoy "+node, nil)
 	e.await(t, "its first configuration", func() bool {
@@ -55,12 +55,12 @@ dynamic_resources:
     api_type: %s
     transport_api_version: V3
     set_node_on_first_message_only: true
-    grpc_services: [{envoy_grpc: {cluster_name: xds}}]
+    grpc_services: [{envoy_grpc: {cluster_name: meshc}}]
   lds_config: {resource_api_version: V3, ads: {}}
   cds_config: {resource_api_version: V3, ads: {}}
 static_resources:
   clusters:
-  - name: xds
+  - name: meshc
     type: STATIC
     connect_timeout: 5s
     typed_extension_protocol_options:
@@ -68,7 +68,7 @@ static_resources:
         "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
         explicit_http_config: {http2_protocol_options: {}}
     load_assignment:
-      cluster_name: xds
+      cluster_name: meshc
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %s, port_value: %s}}}}]}]
 `, node, admin, api, host, port)
 }

@@ -91,11 +91,12 @@ func (c *Case) Run(t *testing.T, plane Plane) {
 		backends[d.name] = b
 	}
 	dir := t.TempDir()
-	if err := c.WriteTree(dir); err != nil {
+	logs := t.TempDir()
+	if err := c.WriteTree(dir, logs); err != nil {
 		t.Fatal(err)
 	}
 	run := transcript{
-		c: c, network: network, gateway: GatewayAddress, backends: backends, rules: rules,
+		c: c, logs: logs, network: network, gateway: GatewayAddress, backends: backends, rules: rules,
 		metrics: plane.Start(t, network, dir, c.Nodes, c.flags),
 		report:  func(s step, problem string) { t.Errorf("%s: %s", c.where(s), problem) },
 	}

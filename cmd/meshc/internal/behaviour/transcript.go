@@ -28,6 +28,8 @@ type transcript struct {
 	backends map[string]*Backend
 	rules    *Rules
 	metrics  metrics
+	logs     string         // folder of the logs
+	logged   map[string]int // lines that were expected, by log
 	// report takes each step that did not go as written; update, when set,
 	// takes what really happened instead.
 	report func(s step, problem string)
@@ -109,6 +111,8 @@ func (t *transcript) step(s step) error {
 		return t.metric(s)
 	case "datagram":
 		return t.datagram(s)
+	case "logged":
+		t.log(s)
 	}
 	return nil
 }
