@@ -17,7 +17,7 @@ import (
 // How much TestReloadUnderLoad does on each data plane.
 const (
 	reloads           = 20
-	requestsPerReload = 1000
+	requestsPerReload = 400
 )
 
 // client is a dataplane that reaches the HTTP service web and the TCP service
@@ -275,7 +275,7 @@ func (r *reloading) vanished() {
 func TestReloadNeedsBarriers(t *testing.T) {
 	r := startReloading(t, "envoy", "MESHC_XDS_UNORDERED=1")
 	for n := 1; n <= 2*reloads; n++ {
-		if err := r.load.AwaitTotal(r.load.Total() + requestsPerReload/4); err != nil {
+		if err := r.load.AwaitTotal(r.load.Total() + requestsPerReload/2); err != nil {
 			t.Fatal(err)
 		}
 		r.reload(n)
