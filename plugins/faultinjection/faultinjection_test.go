@@ -2,7 +2,9 @@ package faultinjection
 
 import (
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"google.golang.org/protobuf/encoding/prototext"
@@ -71,8 +73,10 @@ func TestConfigIsChecked(t *testing.T) {
 	}
 }
 
-// stream is one that notes what is asked of it.
+// stream is one that notes what is asked of it. One thing at a time is done in
+// it, as in a worker; a test that has timers run uses Post as they do.
 type stream struct {
+	worker sync.Mutex
 	filter.Stream
 	cluster   string
 	kept      map[string]string
@@ -91,8 +95,13 @@ func (s *stream) Property(path ...string) (filter.Value, bool) {
 }
 func (s *stream) SetProperty(path string, v []byte) { s.kept[path] = string(v) }
 func (s *stream) Reply(r filter.Reply) bool         { s.reply = &r; return true }
-func (s *stream) Post(f func()) bool                { f(); return true }
-func (s *stream) Continue(d filter.Direction)       { s.continued <- d }
+func (s *stream) Post(f func()) bool {
+	s.worker.Lock()
+	defer s.worker.Unlock()
+	f()
+	return true
+}
+func (s *stream) Continue(d filter.Direction) { s.continued <- d }
 func (s *stream) Held(filter.Direction) *filter.Buffer {
 	return s.held
 }
@@ -144,15 +153,19 @@ func TestOtherTargets(t *testing.T) {
 }
 
 func TestDelay(t *testing.T) {
-	const config = `{"delay":{"perMillion":1000000,"time":"1ms"},"abort":{"perMillion":1,"status":503}}`
-	f, s := newFault(t, config, "", 0, 1)
-	if f.RequestHeaders(nil, true) != filter.HeadersStopAll {
-		t.Fatal("a request to be delayed goes on")
-	}
-	if d := <-s.continued; d != filter.Request || s.reply != nil || s.kept[plugins.FlagsProperty] != "DI" {
-		t.Errorf("continued %v, flags %q", d, s.kept[plugins.FlagsProperty])
-	}
-	f.Done()
+	synctest.Test(t, func(t *testing.T) {
+		const config = `{"delay":{"perMillion":1000000,"time":"1ms"},"abort":{"perMillion":1,"status":503}}`
+		f, s := newFault(t, config, "", 0, 1)
+		var action filter.HeadersStatus
+		s.Post(func() { action = f.RequestHeaders(nil, true) })
+		if action != filter.HeadersStopAll {
+			t.Fatal("a request to be delayed goes on")
+		}
+		if d := <-s.continued; d != filter.Request || s.reply != nil || s.kept[plugins.FlagsProperty] != "DI" {
+			t.Errorf("continued %v, flags %q", d, s.kept[plugins.FlagsProperty])
+		}
+		f.Done()
+	})
 }
 
 // A response of 300 KiB at 1 MiB/s: 51 KiB at once, the rest in small pieces.
@@ -179,25 +192,29 @@ func TestLimiter(t *testing.T) {
 }
 
 func TestResponseIsSlowedDown(t *testing.T) {
-	f, s := newFault(t, `{"responseBandwidth":{"perMillion":1000000,"kibPerSecond":1000}}`, "", 0)
-	if f.RequestHeaders(nil, true) != filter.HeadersContinue {
-		t.Fatal("the request stops")
-	}
-	s.held = &filter.Buffer{}
-	s.held.View(make([]byte, 200<<10))
-	if f.ResponseData(s.held, true) != filter.DataStopAndWatermark {
-		t.Fatal("all goes at once")
-	}
-	if f.ResponseTrailers(nil) != filter.TrailersStop {
-		t.Error("trailers go before the body")
-	}
-	begun := time.Now()
-	if d := <-s.continued; d != filter.Response {
-		t.Errorf("continued %v", d)
-	}
-	// 200 KiB less the first interval's 50, which it has had no time to take.
-	if took := time.Since(begun); took < 140*time.Millisecond || s.passed == 0 {
-		t.Errorf("the response took %v, of which %d bytes came before the end", took, s.passed)
-	}
-	f.Done()
+	synctest.Test(t, func(t *testing.T) {
+		f, s := newFault(t, `{"responseBandwidth":{"perMillion":1000000,"kibPerSecond":1000}}`, "", 0)
+		if f.RequestHeaders(nil, true) != filter.HeadersContinue {
+			t.Fatal("the request stops")
+		}
+		s.held = &filter.Buffer{}
+		s.held.View(make([]byte, 200<<10))
+		begun := time.Now()
+		s.Post(func() {
+			if f.ResponseData(s.held, true) != filter.DataStopAndWatermark {
+				t.Error("all goes at once")
+			}
+			if f.ResponseTrailers(nil) != filter.TrailersStop {
+				t.Error("trailers go before the body")
+			}
+		})
+		if d := <-s.continued; d != filter.Response {
+			t.Errorf("continued %v", d)
+		}
+		// 200 KiB less the 50 of the first interval.
+		if took := time.Since(begun); took < 140*time.Millisecond || s.passed == 0 {
+			t.Errorf("the response took %v, of which %d bytes came before the end", took, s.passed)
+		}
+		f.Done()
+	})
 }

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,21 +136,21 @@ func TestAnAuthorityIsKept(t *testing.T) {
 func TestCertificatesAreRenewed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := identity.New(identity.Config{Log: slog.New(slog.DiscardHandler)})
-		told := 0
-		s.OnChange(func() { told++ })
+		var told atomic.Int32
+		s.OnChange(func() { told.Add(1) })
 		go s.Run(t.Context())
 		v := publish(t, s, world(snapshot.Snapshot{Authorities: snapshot.ListOf(builtin("default", "ca", true, 10*time.Hour))}))
 		first := mesh(t, v, "default.web", "default")
 		time.Sleep(7*time.Hour + 20*time.Minute)
 		synctest.Wait()
-		if b := mesh(t, v, "default.web", "default"); b != first || told != 0 {
+		if b := mesh(t, v, "default.web", "default"); b != first || told.Load() != 0 {
 			t.Fatal("renewed too early")
 		}
 		time.Sleep(41 * time.Minute)
 		synctest.Wait()
 		b := mesh(t, v, "default.web", "default")
-		if b == first || told != 1 {
-			t.Fatalf("not renewed after four fifths of its time, told %d times", told)
+		if b == first || told.Load() != 1 {
+			t.Fatalf("not renewed after four fifths of its time, told %d times", told.Load())
 		}
 		if b.Version == first.Version || b.Trust != first.Trust || !trusts(first, b) || !trusts(b, first) {
 			t.Error("the two do not follow one another")
