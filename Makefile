@@ -33,6 +33,8 @@ bench: build tools .tools/kubeconform ## documents per second beside plain CUE a
 	@$(GO) run ./cmd/meshc/internal/bench -meshc bin/meshc -kubeconform .tools/kubeconform -envoy .tools/envoy
 	@echo; echo "The verdict alone, on parsed documents of every kind:"
 	@$(GO) test -run '^$$' -bench '^BenchmarkVerdict$$' -benchtime 300x ./schema/internal/plan | grep ns/doc
+	@echo; echo "Compiling 1,000 and 10,000 services with 1,000 policies, and again after one document changed:"
+	@$(GO) test -run '^$$' -bench '^BenchmarkPolicies$$' -benchtime 10x ./compiler | grep ^Benchmark
 
 .tools/kubeconform: .ci/kubeconform/go.mod .ci/kubeconform/go.sum
 	$(GO) build -C .ci/kubeconform -trimpath -o $(CURDIR)/.tools/kubeconform github.com/yannh/kubeconform/cmd/kubeconform

@@ -135,13 +135,11 @@ func (w *wishes) dataplane(dp *kuma.Dataplane) {
 func (w *wishes) wholeKind() {
 	what := describe(w.doc)
 	switch w.doc.Kind {
-	case "HealthCheck":
-		w.written("has no effect in this build", []any{"conf", "eventLogPath"}, []any{"conf", "alwaysLogHealthCheckFailures"})
 	case "ProxyTemplate":
 		w.proxyTemplate()
 	case "TrafficPermission":
 		w.notEnforced([]any{"type"}, what, "every client would be let in; remove the document to accept that")
-	case "TrafficTrace", 
+	case "TrafficTrace",
 		"Zone", "Secret", "GlobalSecret":
 		w.notApplied([]any{"type"}, what+" has no effect in this build", "")
 	}
