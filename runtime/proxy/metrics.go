@@ -183,6 +183,7 @@ var (
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		requestsDesc, durationDesc, retriesDesc, successDesc, overflowDesc, receivedDesc, sentDesc, connsDesc, activeDesc, refusedDesc, connectDesc, failureDesc,
+		endpointsDesc, ejectionsDesc, unejectedDesc, checksDesc, overBoundsDesc,
 	} {
 		ch <- d
 	}
@@ -234,9 +235,11 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 	}
 	// Clusters of one name, of several proxies, stand together.
 	var connects, failures uint64
+	var sum tally
 	for i, c := range m.clusters {
 		connects += c.state.meter.connects.Load()
 		failures += c.state.meter.failures.Load()
+		sum.add(c)
 		if i+1 < len(m.clusters) && m.clusters[i+1].name == c.name {
 			continue
 		}
@@ -244,6 +247,7 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 			counter(connectDesc, connects, c.name)
 			counter(failureDesc, failures, c.name)
 		}
-		connects, failures = 0, 0
+		sum.collect(ch, c.name)
+		connects, failures, sum = 0, 0, tally{}
 	}
 }
