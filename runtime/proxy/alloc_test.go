@@ -56,8 +56,11 @@ func fixedBackend(t testing.TB, end, response string) string {
 func exchange(t testing.TB, request, end, response string) func() {
 	w := &world{}
 	w.cluster("a", fixedBackend(t, end, response), fixedBackend(t, end, response))
-	for i := range 100 {
-		w.host(fmt.Sprintf("host-%d.example", i), "a")
+	for i := range 100 { // with the policies that cost nothing while they do nothing
+		w.routed(fmt.Sprintf("host-%d.example", i), snapshot.Route{
+			Name: "r", Targets: targetList([]string{"a"}), Timeout: snapshot.Duration(15 * time.Second),
+			Retry: snapshot.Retry{On: snapshot.ListOf("gateway-error"), Attempts: 5, PerTryTimeout: snapshot.Duration(5 * time.Second)},
+		})
 	}
 	p := run(t, w)
 	c, err := net.Dial("tcp", p.address(t, "gateway"))
