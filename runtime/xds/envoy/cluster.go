@@ -47,6 +47,7 @@ func Cluster(c snapshot.Cluster, assignment *endpointv3.ClusterLoadAssignment) (
 		// A name with both kinds of address, as localhost has, is more often
 		// served on the IPv4 one.
 		out.DnsLookupFamily = clusterv3.Cluster_V4_PREFERRED
+		out.RespectDnsTtl = true
 		out.LoadAssignment = assignment
 	default:
 		out.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
