@@ -9,18 +9,12 @@ import (
 
 func (w *wishes) kongService(k *kong.Service) {
 	switch k.Protocol {
-	case "https", "grpcs", "tls", "tls_passthrough", "wss":
-		path := []any{"protocol"}
-		if !w.doc.Wrote(path...) {
-			path = []any{"url"}
-		}
-		w.notEnforced(path, "TLS to the upstream", "the connection would be in the clear; use protocol http to accept that")
-	case "http", "grpc":
+	case "http", "grpc", "https", "grpcs", "ws", "wss":
 	default:
 		w.notApplied([]any{"protocol"}, fmt.Sprintf("the gateway leaves out services of protocol %s; dataplanes carry its bytes", k.Protocol), "")
 	}
-	if k.ClientCertificate != nil {
-		w.notEnforced([]any{"client_certificate"}, "a client certificate", "remove client_certificate to connect without one")
+	if _, tls := plainProtocol(k.Protocol); tls && verifies(k) && len(k.CACertificates) == 0 {
+		w.notEnforced([]any{"tls_verify"}, "tls_verify against the authorities that Kong's machine trusts", "name those that are meant as ca_certificates; remove tls_verify to take any server for the upstream")
 	}
 	if kongTimeout(k.WriteTimeout) != kongTimeout(k.ReadTimeout) {
 		w.written("has no effect beside read_timeout: a request or an answer that stops is given up after that time", []any{"write_timeout"})
@@ -51,9 +45,6 @@ func (w *wishes) kongUpstream(u *kong.Upstream) {
 		w.notApplied([]any{"hash_on"}, fmt.Sprintf("requests are not kept together by %s, but go round robin", u.HashOn), "hash_on: ip keeps a client on its target")
 	case u.Algorithm != "round-robin" && u.Algorithm != "least-connections" && u.Algorithm != "consistent-hashing":
 		w.notApplied([]any{"algorithm"}, fmt.Sprintf("algorithm %s is not known to this build: requests go round robin", u.Algorithm), "")
-	}
-	if u.ClientCertificate != nil {
-		w.notEnforced([]any{"client_certificate"}, "a client certificate", "remove client_certificate to connect without one")
 	}
 	if a := u.Healthchecks.Active; a.Healthy.Interval > 0 || a.Unhealthy.Interval > 0 {
 		w.notApplied([]any{"healthchecks", "active"}, "targets are not probed: each gets its share of the requests", "")

@@ -34,10 +34,6 @@ func (n Node) unsupported(d *schema.Document) []diag.Diagnostic {
 		w.mesh(r)
 	case *kuma.Dataplane:
 		w.dataplane(r)
-	case *kuma.ExternalService:
-		if tls := r.Networking.TLS; tls != nil && tls.Enabled {
-			w.notEnforced([]any{"networking", "tls"}, "TLS to an ExternalService", "the connection would be in the clear; remove tls to accept that")
-		}
 	}
 	if d.Dialect == schema.Kuma || d.Dialect == schema.Meshc {
 		w.wholeKind()
@@ -112,9 +108,6 @@ func (w *wishes) kubernetesService(svc *kubernetes.Service) {
 }
 
 func (w *wishes) mesh(m *kuma.Mesh) {
-	if m.MTLS.EnabledBackend != "" {
-		w.notEnforced([]any{"mtls", "enabledBackend"}, "mTLS", "traffic would be in the clear; remove enabledBackend to accept that")
-	}
 	w.written("has no effect in this build",
 		[]any{"tracing"}, []any{"metrics"}, []any{"networking"}, []any{"routing"})
 }
@@ -137,10 +130,7 @@ func (w *wishes) wholeKind() {
 	switch w.doc.Kind {
 	case "ProxyTemplate":
 		w.proxyTemplate()
-	case "TrafficPermission":
-		w.notEnforced([]any{"type"}, what, "every client would be let in; remove the document to accept that")
-	case "TrafficTrace",
-		"Zone", "Secret", "GlobalSecret":
+	case "TrafficTrace", "Zone":
 		w.notApplied([]any{"type"}, what+" has no effect in this build", "")
 	}
 }
