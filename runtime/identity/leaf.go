@@ -70,7 +70,8 @@ func sign(p pair, backend string, uris []string, life time.Duration, now time.Ti
 	}
 	l := &leaf{cert: cert, key: key, keyPEM: text, issuer: p.cert, backend: backend, uris: joined(uris), life: life}
 	// Not all proxies that were started together are renewed together.
-	valid := end.Sub(now)
+	// What is written in a certificate has no parts of a second.
+	valid := cert.NotAfter.Sub(now)
 	l.renewAt = now.Add(valid/5*4 - mathrand.N(valid/20+1))
 	return l, nil
 }
