@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,7 +13,7 @@ import (
 	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
-	"github.com/meshc/meshc/runtime/proxy/http1"
+	"github.com/meshc/meshc/runtime/proxy/http2"
 )
 
 // maxCallBody bounds the body of a response to a filter's call, and a gRPC
@@ -23,17 +25,15 @@ var errCallBody = errors.New("the response to a filter's call is too large")
 // calls are the calls that filters make of their own: they belong to no
 // stream, and end by their timeout or with the proxy.
 type calls struct {
-	ctx       context.Context // ends with the proxy
-	cancel    context.CancelFunc
-	transport transport // for HTTP/2
-
+	ctx     context.Context // ends with the proxy
+	cancel  context.CancelFunc
 	mu      sync.Mutex
 	stopped bool
 	running sync.WaitGroup
 }
 
-func newCalls(p *Proxy) *calls {
-	c := &calls{transport: newTransport(p)}
+func newCalls() *calls {
+	c := &calls{}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
@@ -63,7 +63,6 @@ func (c *calls) stop() {
 	c.mu.Unlock()
 	c.cancel()
 	c.running.Wait()
-	c.transport.close()
 }
 
 // callable returns the cluster that filters know by name: as it serves, or as
@@ -152,13 +151,7 @@ func (c *call) run(ctx context.Context) filter.CallResponse {
 		}
 		return c.local(503, "no healthy upstream")
 	}
-	var r filter.CallResponse
-	var err error
-	if c.cluster.http2 {
-		r, err = c.proxy.calls.transport.call(ctx, c, e, start)
-	} else {
-		r, err = c.http1(ctx, e, start)
-	}
+	r, err := c.over(ctx, e, start)
 	c.report(ctx, e, &r, err)
 	switch {
 	case err == nil:
@@ -214,10 +207,10 @@ type requestError struct{ err error }
 
 func (e *requestError) Error() string { return e.err.Error() }
 
-// http1 makes the call on a connection of the endpoint's pool. A connection
-// that died before the first byte of a response is replaced as for a stream.
+// over makes the call on a connection of the endpoint's pool. One that died
+// before the first byte of a response is replaced as for a stream.
 // Headers without an error, or with one, are those of a response that has begun.
-func (c *call) http1(ctx context.Context, e *endpoint, start time.Time) (r filter.CallResponse, err error) {
+func (c *call) over(ctx context.Context, e *endpoint, start time.Time) (r filter.CallResponse, err error) {
 	for fresh := false; ; fresh = true {
 		var u *upstream
 		if !fresh {
@@ -232,12 +225,12 @@ func (c *call) http1(ctx context.Context, e *endpoint, start time.Time) (r filte
 		}
 		release := context.AfterFunc(ctx, u.abort)
 		err := c.exchange(u, &r, start)
-		silent := u.codec.Buffered() == 0
+		reused, silent := u.reused, u.codec.Buffered() == 0
 		u.release(release() && err == nil)
-		if err == nil || r.Headers != nil || fresh || !u.reused || !silent || ctx.Err() != nil {
-			return r, err
+		if err == nil || r.Headers != nil || fresh || ctx.Err() != nil {
+			return r, err // u is another's
 		}
-		if err != http1.ErrStale && (!broken(err) || !idempotent(c.Headers.Value(":method"))) {
+		if !unsent(err) && !(reused && silent && broken(err) && idempotent(c.Headers.Value(":method"))) {
 			return r, err
 		}
 	}
@@ -323,6 +316,13 @@ func (c *call) sendBody(u *upstream) error {
 		return u.codec.WriteTrailers(c.Trailers)
 	}
 	return nil
+}
+
+// isNetwork reports whether err is a connection or a stream that failed.
+func isNetwork(err error) bool {
+	var e net.Error
+	var reset *http2.Error
+	return errors.As(err, &e) || errors.As(err, &reset) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF)
 }
 
 // sending tells what cannot be sent from a connection that fails.

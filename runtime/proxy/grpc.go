@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -107,12 +106,76 @@ func (s *grpcStream) run(ctx context.Context) (status int, message string) {
 			}
 		}
 	}
-	response, err := s.proxy.calls.transport.roundTrip(ctx, s.cluster, e, h, &s.out, nil)
+	u, err := s.begin(ctx, e, h)
 	if err != nil {
 		return s.broken(ctx, err, grpcUnavailable)
 	}
-	defer response.Body.Close()
-	headers := headersOf(response)
+	release := context.AfterFunc(ctx, u.abort)
+	sent := make(chan bool, 1)
+	go func() { sent <- s.upload(u) }()
+	status, message, whole := s.receive(ctx, u)
+	if !whole {
+		u.abort()
+	}
+	s.out.Close()
+	uploaded := <-sent
+	u.release(release() && whole && uploaded)
+	return status, message
+}
+
+// begin sends the headers on a connection of e's pool.
+func (s *grpcStream) begin(ctx context.Context, e *endpoint, h *filter.Headers) (*upstream, error) {
+	for fresh := false; ; fresh = true {
+		var u *upstream
+		var err error
+		if !fresh {
+			if u, err = e.pool.get(s.cluster, true); err != nil {
+				return nil, err
+			}
+		}
+		if u == nil {
+			if u, err = e.pool.dial(ctx, s.cluster); err != nil {
+				return nil, &connectError{err}
+			}
+		}
+		if err = u.codec.WriteHeaders(h, false); err == nil {
+			err = u.codec.Flush()
+		}
+		if err == nil {
+			return u, nil
+		}
+		u.release(false)
+		if fresh || !unsent(err) {
+			return nil, err
+		}
+	}
+}
+
+// upload sends what is put in, and reports whether that came to its end.
+func (s *grpcStream) upload(u *upstream) bool {
+	b := takeBuffer()
+	defer b.release()
+	for {
+		n, err := s.out.Read(b.all[:])
+		switch {
+		case err == io.EOF:
+			return u.codec.WriteData(nil, true) == nil
+		case err != nil || u.codec.WriteData(b.all[:n], false) != nil:
+			return false // the response tells why, if that is not over
+		}
+	}
+}
+
+// receive reads the response and returns its status. whole says that the
+// response came to its end.
+func (s *grpcStream) receive(ctx context.Context, u *upstream) (status int, message string, whole bool) {
+	var response filter.Headers
+	end, err := u.codec.ReadHeaders(&response)
+	if err != nil {
+		status, message = s.broken(ctx, err, grpcUnavailable)
+		return status, message, false
+	}
+	headers := clone(&response)
 	_, statusOnly := headers.Get("grpc-status")
 	if statusOnly {
 		s.event(func() { s.events.InitialMetadata(&filter.Headers{}) })
@@ -121,20 +184,30 @@ func (s *grpcStream) run(ctx context.Context) (status int, message string) {
 	}
 	switch {
 	case statusOnly:
-		return s.trailers(headers)
-	case response.StatusCode != http.StatusOK:
-		return grpcOf(response.StatusCode), fmt.Sprintf("HTTP status %d", response.StatusCode)
+		status, message = s.trailers(headers)
+		return status, message, end
+	case headers.Value(":status") != "200":
+		code, _ := strconv.Atoi(headers.Value(":status"))
+		return grpcOf(code), fmt.Sprintf("HTTP status %d", code), end
 	}
+	body := &bodyReader{u.codec, end}
 	for {
-		m, err := readMessage(response.Body)
+		m, err := readMessage(body)
 		var bad *messageError
 		switch {
 		case err == io.EOF:
-			return s.trailers(fieldsOf(response.Trailer))
+			var trailers filter.Headers
+			if err := u.codec.ReadTrailers(&trailers); err != nil {
+				status, message = s.broken(ctx, err, grpcInternal)
+				return status, message, false
+			}
+			status, message = s.trailers(clone(&trailers))
+			return status, message, true
 		case errors.As(err, &bad):
-			return bad.status, bad.text
+			return bad.status, bad.text, false
 		case err != nil:
-			return s.broken(ctx, err, grpcInternal)
+			status, message = s.broken(ctx, err, grpcInternal)
+			return status, message, false
 		}
 		s.event(func() { s.events.Message(m) })
 	}
@@ -213,6 +286,22 @@ func grpcOf(status int) int {
 		return grpcUnavailable
 	}
 	return grpcUnknown
+}
+
+// bodyReader reads the data of a response.
+type bodyReader struct {
+	codec halfStream
+	end   bool
+}
+
+func (b *bodyReader) Read(p []byte) (n int, err error) {
+	for n == 0 && err == nil && !b.end {
+		n, b.end, err = b.codec.ReadData(p)
+	}
+	if n == 0 && err == nil {
+		err = io.EOF
+	}
+	return n, err
 }
 
 // messageError is a message that is not taken.

@@ -152,7 +152,7 @@ func New(cfg Config) *Proxy {
 		stop: make(chan struct{}),
 	}
 	p.names = newNames(p)
-	p.calls = newCalls(p)
+	p.calls = newCalls()
 	p.filters = filter.NewWorkers(cfg.Workers)
 	p.filters.OnPanic(func(v any, stack []byte) {
 		p.log.Error("panic in a filter", "panic", v, "stack", string(stack))

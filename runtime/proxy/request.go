@@ -1,10 +1,12 @@
 package proxy
 
 import (
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
+	"github.com/meshc/meshc/runtime/proxy/http2"
 )
 
 // forward chooses where the request goes, sends o, which begins it, and
@@ -249,7 +251,17 @@ func (s *stream) connect(o *filter.Output, fresh bool) error {
 		u.release(false)
 		return s.connect(o, true)
 	}
+	if err != nil && answered(err) {
+		return nil
+	}
 	return err
+}
+
+// answered reports whether err, met in sending a request, is a server that
+// wants no more of it: it may have answered, and reading tells.
+func answered(err error) bool {
+	var e *http2.Error
+	return errors.As(err, &e) && e.Remote && !e.Unprocessed
 }
 
 // kept reports whether o is all of the request, in memory that stays.

@@ -112,6 +112,9 @@ var past = time.Unix(1, 0)
 // serve reads until the connection ends, and ends all streams by that.
 func (c *conn) serve() error {
 	err := c.read()
+	if err == io.EOF { // to the streams it is no end
+		err = io.ErrUnexpectedEOF
+	}
 	var e *Error
 	c.mu.Lock()
 	if errors.As(err, &e) && c.err == nil {

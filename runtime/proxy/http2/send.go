@@ -220,13 +220,14 @@ func (s *Stream) WriteTrailers(t *filter.Headers) error {
 	return nil
 }
 
-// Flush sends what has been written and not sent.
+// Flush sends what has been written and not sent. Whether the stream goes on,
+// reading tells.
 func (s *Stream) Flush() error {
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.flush()
-	return s.sendErr
+	return nil
 }
 
 // scheme is the one of a request that does not say.
