@@ -6,12 +6,13 @@ import (
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
 )
 
 // attachGatewayUses gives the routes of the gateway the filters of the kinds,
 // and its listener those that all routes have.
 func (b *build) attachGatewayUses() {
-	g := gatewayUses{b: b, of: map[*gatewayHost][]*use{}, known: map[*use]int{}}
+	g := gatewayUses{b: b, of: map[*gatewayHost][]*use{}, known: map[*use]int{}, proxy: map[*Policy]*schema.Document{}}
 	if !g.wanted() {
 		return
 	}
@@ -53,6 +54,9 @@ type gatewayUses struct {
 	of    map[*gatewayHost][]*use
 	known map[*use]int // how many routes have it
 	order []*use       // as they were met
+	// proxy is the document of each policy of the gateway as a proxy, which
+	// takes one, whichever mesh it serves.
+	proxy map[*Policy]*schema.Document
 }
 
 // wanted reports whether there may be any.
@@ -88,6 +92,14 @@ func (g *gatewayUses) find(h *gatewayHost) []*use {
 			return
 		}
 		g.b.match(p, r, []map[string]string{gatewayTags}, h.service.name, h.targets(), found, func(doc *schema.Document, cluster string) {
+			if first := g.proxy[p]; p.Side == PerProxy && first != nil && first != doc {
+				g.b.addOnce([]diag.Diagnostic{finding(diag.CodeNotApplied, diag.Warning, doc, []any{"type"},
+					describe(doc)+" does not act at the gateway, which has one for all meshes", "select other proxies, or leave the other one out",
+					diag.Related{Place: first.Place("type"), Message: "the one that it has"})})
+				return
+			} else if p.Side == PerProxy {
+				g.proxy[p] = doc
+			}
 			at.Cluster = cluster
 			u := g.b.use(kind, policy, doc, at)
 			if u.filter.Config == "" {

@@ -109,7 +109,7 @@ func (w *wishes) kubernetesService(svc *kubernetes.Service) {
 
 func (w *wishes) mesh(m *kuma.Mesh) {
 	w.written("has no effect in this build",
-		[]any{"tracing"}, []any{"metrics"}, []any{"networking"}, []any{"routing"})
+		[]any{"metrics"}, []any{"networking"}, []any{"routing"})
 }
 
 func (w *wishes) dataplane(dp *kuma.Dataplane) {
@@ -130,7 +130,7 @@ func (w *wishes) wholeKind() {
 	switch w.doc.Kind {
 	case "ProxyTemplate":
 		w.proxyTemplate()
-	case "TrafficTrace", "Zone":
+	case "Zone":
 		w.notApplied([]any{"type"}, what+" has no effect in this build", "")
 	}
 }
