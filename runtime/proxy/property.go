@@ -362,7 +362,7 @@ func (c peers) property(path []string) (filter.Value, bool) {
 	case "connection.id":
 		return c.id, true
 	case "connection.mtls":
-		return false, true
+		return c.l.tls != "", true
 	case "connection.requested_server_name":
 		return "", true
 	case "upstream.address":
