@@ -69,6 +69,8 @@ type InboundExplained struct {
 	Address string // ADDRESS:PORT
 	Service string
 	Choices []Choice
+	// MTLS says that it admits only whom its TrafficPermissions name.
+	MTLS bool
 }
 
 // Proxies returns the IDs of the dataplanes, sorted.
@@ -92,12 +94,15 @@ func (x *Explainer) Proxy(id string) (out ProxyExplained, ok bool) {
 	for _, l := range v.listeners {
 		address := net.JoinHostPort(l.address, strconv.Itoa(int(l.port)))
 		if l.direction == snapshot.Inbound {
-			out.Inbounds = append(out.Inbounds, InboundExplained{address, l.service, x.inbound(v.doc.Mesh, l.tags)})
+			out.Inbounds = append(out.Inbounds, InboundExplained{address, l.service, x.inbound(v.doc.Mesh, l.tags), x.b.hasMTLS(v.doc.Mesh)})
 			continue
 		}
 		o := OutboundExplained{Address: address, Service: l.service}
 		o.Split = x.split(v, &l)
 		o.Choices = x.outbound(v.doc.Mesh, v.tags, l.service, o.Split)
+		if l.protocol == snapshot.HTTP {
+			o.Choices = append(o.Choices, x.faults(v.doc.Mesh, v.tags, l.passage)...)
+		}
 		for i := range o.Split {
 			o.Split[i].Choices = x.target(v.doc.Mesh, v.tags, o.Split[i].Destination[kuma.ServiceTag])
 		}
@@ -111,7 +116,28 @@ func (x *Explainer) Proxy(id string) (out ProxyExplained, ok bool) {
 func (x *Explainer) Gateway(mesh, service string) []Choice {
 	tags := []map[string]string{gatewayTags}
 	split := x.shares(x.b.rules("kuma/TrafficRoute", mesh).of(tags...).winner(service), map[string]string{kuma.ServiceTag: service})
-	return slices.Concat(x.outbound(mesh, tags, service, split), x.target(mesh, tags, service), x.proxyWide(mesh, tags))
+	out := slices.Concat(x.outbound(mesh, tags, service, split), x.target(mesh, tags, service))
+	for _, h := range x.b.hosts {
+		if h.service.serviceKey == (serviceKey{mesh, service}) {
+			out = append(out, x.faults(mesh, tags, h.passage)...)
+		}
+	}
+	return append(out, x.proxyWide(mesh, tags)...)
+}
+
+// faults are those that whoever has tags injects into what goes over p.
+func (x *Explainer) faults(mesh string, tags []map[string]string, p *passage) []Choice {
+	c := Choice{Kind: "FaultInjection"}
+	x.b.matchTargets(x.b.rules("kuma/FaultInjection", mesh), tags, p.targets(), &viewUses{}, func(d *schema.Document, _ string) {
+		if !slices.Contains(c.Applied, d) {
+			c.Applied = append(c.Applied, d)
+		}
+	})
+	if len(c.Applied) == 0 {
+		return nil
+	}
+	slices.SortFunc(c.Applied, func(x, y *schema.Document) int { return strings.Compare(x.Name, y.Name) })
+	return []Choice{c}
 }
 
 // Policies that are chosen for an outbound, and those that are chosen for each
@@ -150,6 +176,12 @@ func (x *Explainer) inbound(mesh string, tags map[string]string) []Choice {
 		out = appendChoice(out, kind, x.b.rules("kuma/"+kind, mesh).of(tags).contenders(""), true)
 	}
 	return out
+}
+
+// hasMTLS reports whether the proxies of a mesh show certificates to one another.
+func (b *build) hasMTLS(mesh string) bool {
+	d := b.meshes[mesh]
+	return d != nil && d.Body.(*kuma.Mesh).MTLS.EnabledBackend != ""
 }
 
 func (x *Explainer) proxyWide(mesh string, tags []map[string]string) []Choice {

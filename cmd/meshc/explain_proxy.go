@@ -125,6 +125,9 @@ func writeProxy(w *strings.Builder, id string, p compiler.ProxyExplained) {
 	for _, in := range p.Inbounds {
 		fmt.Fprintf(w, "\ninbound %s  service %s\n", in.Address, in.Service)
 		writeChoices(w, "  ", in.Choices)
+		if in.MTLS && !slices.ContainsFunc(in.Choices, func(c compiler.Choice) bool { return c.Kind == "TrafficPermission" }) {
+			fmt.Fprintf(w, "  mTLS, and no TrafficPermission: everybody is refused\n")
+		}
 	}
 	for _, o := range p.Outbounds {
 		fmt.Fprintf(w, "\noutbound %s  service %s\n", o.Address, o.Service)

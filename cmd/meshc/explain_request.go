@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -56,6 +57,10 @@ type targetJSON struct {
 type endpointJSON struct {
 	Address string `json:"address"` // HOST:PORT
 	Weight  uint32 `json:"weight,omitempty"`
+	// Permissions are the TrafficPermissions that admit the proxy there, where
+	// mTLS asks for one, and Refused says that none does.
+	Permissions []string `json:"permissions,omitempty"`
+	Refused     bool     `json:"refused,omitempty"`
 }
 
 // asker answers for one request.
@@ -97,7 +102,7 @@ func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 	out.Listener = a.placed(l.Name, l.Sources)
 	if l.Protocol == snapshot.TCP {
 		a.policies(&out, proxyID, l, "")
-		a.targets(&out, l.Targets)
+		a.targets(&out, proxyID, l.Targets)
 		return out, nil
 	}
 	host, route, err := proxy.Lookup(l, &a.headers)
@@ -117,7 +122,7 @@ func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 	r := vh.Routes.At(route)
 	out.Route = a.placed(r.Name, vh.Sources)
 	a.policies(&out, proxyID, l, r.Name)
-	a.targets(&out, r.Targets)
+	a.targets(&out, proxyID, r.Targets)
 	return out, nil
 }
 
@@ -174,7 +179,7 @@ func (a *asker) policies(out *requestAnswer, proxyID string, l snapshot.Listener
 }
 
 // targets fills in where the request goes.
-func (a *asker) targets(out *requestAnswer, targets snapshot.List[snapshot.Target]) {
+func (a *asker) targets(out *requestAnswer, proxyID string, targets snapshot.List[snapshot.Target]) {
 	clusters, sets := map[string]snapshot.Cluster{}, map[string]snapshot.EndpointSet{}
 	for _, c := range a.snap.Clusters.All() {
 		clusters[c.Name] = c
@@ -182,17 +187,71 @@ func (a *asker) targets(out *requestAnswer, targets snapshot.List[snapshot.Targe
 	for _, s := range a.snap.Endpoints.All() {
 		sets[s.Name] = s
 	}
+	all, refused := 0, 0
 	for _, t := range targets.All() {
 		set := sets[clusters[t.Cluster].EndpointsName()]
 		j := targetJSON{placed: *a.placed(t.Cluster, set.Sources), Weight: t.Weight, Endpoints: []endpointJSON{}}
 		for _, e := range set.Endpoints.All() {
-			j.Endpoints = append(j.Endpoints, endpointJSON{net.JoinHostPort(e.Address, strconv.Itoa(int(e.Port))), e.Weight})
+			to := endpointJSON{Address: net.JoinHostPort(e.Address, strconv.Itoa(int(e.Port))), Weight: e.Weight}
+			if mesh := meshOf(clusters[t.Cluster], e); mesh != "" {
+				to.Permissions, to.Refused = a.admitted(proxyID, mesh, e)
+			}
+			if to.Refused {
+				refused++
+			}
+			all++
+			j.Endpoints = append(j.Endpoints, to)
 		}
 		out.Targets = append(out.Targets, j)
+	}
+	if all > 0 && refused == all {
+		out.Answer = "refused: no TrafficPermission at its destination admits " + proxyID
 	}
 	if len(out.Targets) == 0 {
 		out.Answer = "503: nothing is behind it"
 	}
+}
+
+// meshOf returns the mesh whose certificates are shown at an endpoint of c, or "".
+func meshOf(c snapshot.Cluster, e snapshot.Endpoint) string {
+	for _, t := range c.Transports.All() {
+		if t.Name == e.Transport {
+			return t.Mesh
+		}
+	}
+	return ""
+}
+
+// admitted returns the permissions by which the inbound at e admits a proxy, and
+// whether it refuses it.
+func (a *asker) admitted(proxyID, mesh string, e snapshot.Endpoint) (names []string, refused bool) {
+	own := map[string]bool{}
+	var access snapshot.Access
+	for _, p := range a.snap.Proxies.All() {
+		for _, id := range p.Identities.All() {
+			if p.ID == proxyID && id.Mesh == mesh {
+				for _, uri := range id.URIs.All() {
+					own[uri] = true
+				}
+			}
+		}
+		for _, l := range p.Listeners.All() {
+			if l.Direction == snapshot.Inbound && l.TLS == mesh && l.Address == e.Address && l.Port == e.Port {
+				access = l.Access
+			}
+		}
+	}
+	if !access.Enforced {
+		return nil, false
+	}
+	for _, r := range access.Rules.All() {
+		if slices.ContainsFunc(r.Clients.Slice(), func(c snapshot.Client) bool {
+			return !slices.ContainsFunc(c.URIs.Slice(), func(uri string) bool { return !own[uri] })
+		}) {
+			names = append(names, r.Name)
+		}
+	}
+	return names, len(names) == 0
 }
 
 func (a *asker) placed(name string, sources snapshot.List[string]) *placed {
@@ -243,7 +302,13 @@ func (r *requestAnswer) write(w *strings.Builder) {
 				fmt.Fprintf(w, "  and %d more endpoints\n", len(t.Endpoints)-i)
 				break
 			}
-			fmt.Fprintf(w, "  endpoint %s\n", e.Address)
+			fmt.Fprintf(w, "  endpoint %s", e.Address)
+			if e.Refused {
+				w.WriteString("  refuses: no TrafficPermission admits this proxy")
+			} else if len(e.Permissions) > 0 {
+				fmt.Fprintf(w, "  admits, by TrafficPermission %s", strings.Join(e.Permissions, ", "))
+			}
+			w.WriteByte('\n')
 		}
 		if len(t.Endpoints) == 0 {
 			w.WriteString("  no endpoint: 503\n")
