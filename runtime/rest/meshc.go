@@ -119,7 +119,7 @@ func wholeOf(s snapshot.Snapshot) func() whole {
 }
 
 // snapshot shows everything but secrets, among which the configurations of
-// filters count, and what blobs hold. Its ETag is the version, and weak: the version
+// filters and raw resources count, and what blobs hold. Its ETag is the version, and weak: the version
 // leaves out origins, and the same snapshot may come compressed.
 func (s *Server) snapshot(w http.ResponseWriter, r *http.Request) {
 	st := s.state.Load()

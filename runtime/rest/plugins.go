@@ -123,11 +123,12 @@ func (s *Server) plugins(w http.ResponseWriter, _ *http.Request) {
 	send(w, http.StatusOK, typeJSON, marshal(list))
 }
 
-// hiddenConfig stands for the configuration of a filter.
+// hiddenConfig stands for the configuration of a filter, and for a raw resource.
 const hiddenConfig = "[redacted]"
 
-// withoutConfigs returns proxies without the configurations of their filters.
-// Their digests stay, and so do the proxies that have none.
+// withoutConfigs returns proxies without the configurations of their filters
+// and without their raw resources, which may be an Envoy's keys. Their digests
+// stay.
 func withoutConfigs(proxies snapshot.List[snapshot.Proxy]) snapshot.List[snapshot.Proxy] {
 	return each(proxies, func(p snapshot.Proxy) snapshot.Proxy {
 		p.Listeners = each(p.Listeners, func(l snapshot.Listener) snapshot.Listener {
@@ -136,6 +137,10 @@ func withoutConfigs(proxies snapshot.List[snapshot.Proxy]) snapshot.List[snapsho
 				return f
 			})
 			return l
+		})
+		p.Raw = each(p.Raw, func(r snapshot.RawResource) snapshot.RawResource {
+			r.JSON = hiddenConfig
+			return r
 		})
 		return p
 	})

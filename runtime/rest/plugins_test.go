@@ -91,3 +91,20 @@ func TestSnapshotHidesConfigurationsAndBlobs(t *testing.T) {
 		t.Error("hiding the configuration changed the snapshot")
 	}
 }
+
+// A resource that its author wrote for Envoy may be a certificate with its key.
+func TestSnapshotHidesRawResources(t *testing.T) {
+	v := start(t)
+	raw := snapshot.RawResource{JSON: `{"private_key":{"inline_string":"s3cr3t"}}`, Sources: snapshot.ListOf("kuma/ProxyTemplate/default/pt")}
+	v.commit(snapshot.Seal(snapshot.Snapshot{
+		Proxies: snapshot.ListOf(snapshot.Proxy{ID: "default.web", Raw: snapshot.ListOf(raw, raw)}),
+	}))
+	var got snapshot.Snapshot
+	if a := v.get("/meshc/snapshot", 200, &got); strings.Contains(a.body, "s3cr3t") {
+		t.Error("a secret is shown")
+	}
+	p := got.Proxies.At(0)
+	if p.Raw.Len() != 2 || p.Raw.At(1).JSON != "[redacted]" || p.Raw.At(1).Sources.At(0) != raw.Sources.At(0) {
+		t.Errorf("the raw resources are %+v", p.Raw)
+	}
+}
