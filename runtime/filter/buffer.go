@@ -6,10 +6,14 @@ package filter
 type Buffer struct {
 	data []byte
 	own  bool // data is the buffer's own storage, not the reader's
+	// store is the storage where data has spare bytes in front of it, for a
+	// filter that puts one piece in front after another.
+	store []byte
+	spare int
 }
 
 // View makes b show data, without copying, until it is changed.
-func (b *Buffer) View(data []byte) { b.data, b.own = data, false }
+func (b *Buffer) View(data []byte) { *b = Buffer{data: data} }
 
 // Bytes returns the content, valid until the callback returns or the buffer is changed.
 func (b *Buffer) Bytes() []byte { return b.data }
@@ -22,6 +26,9 @@ func (b *Buffer) Append(p []byte) {
 	if !b.own {
 		b.data, b.own = append(make([]byte, 0, len(b.data)+len(p)), b.data...), true
 	}
+	if cap(b.data)-len(b.data) < len(p) { // it moves
+		b.store, b.spare = nil, 0
+	}
 	b.data = append(b.data, p...)
 }
 
@@ -32,10 +39,32 @@ func (b *Buffer) Append(p []byte) {
 func (b *Buffer) Replace(start, length int, p []byte) {
 	start = min(start, len(b.data))
 	length = min(length, len(b.data)-start)
+	if start == 0 && length == 0 {
+		b.prepend(p)
+		return
+	}
 	next := make([]byte, 0, len(b.data)-length+len(p))
 	next = append(next, b.data[:start]...)
 	next = append(next, p...)
-	b.data, b.own = append(next, b.data[start+length:]...), true
+	*b = Buffer{data: append(next, b.data[start+length:]...), own: true}
+}
+
+// prepend puts a copy of p in front. What there is already is copied now and
+// then only: each time it is, it gets half its length of room.
+func (b *Buffer) prepend(p []byte) {
+	if len(p) == 0 {
+		return
+	}
+	if b.spare < len(p) {
+		spare := len(p) + (len(b.data)+len(p))/2
+		store := make([]byte, spare+len(b.data))
+		copy(store[spare:], b.data)
+		*b = Buffer{data: store[spare:], own: true, store: store, spare: spare}
+	}
+	end := b.spare + len(b.data)
+	b.spare -= len(p)
+	copy(b.store[b.spare:], p)
+	b.data = b.store[b.spare:end]
 }
 
 // Reset empties the buffer; storage of its own is kept.
