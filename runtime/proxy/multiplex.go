@@ -90,7 +90,7 @@ func (p *pool) dialShared(ctx context.Context, c *cluster, d *opening) (u *upstr
 	var nc net.Conn
 	w := p.slot(c)
 	if w == nil {
-		if nc, err = p.connect(ctx, c); err != nil {
+		if nc, err = p.reach(ctx, c); err != nil {
 			p.gone()
 		}
 	}

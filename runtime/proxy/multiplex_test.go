@@ -108,6 +108,9 @@ func TestHTTP2Upstream(t *testing.T) {
 	if n := connections.Load(); n > 2 {
 		t.Errorf("%d connections", n)
 	}
+	if n, m := uint64(connections.Load()), p.current.clusters[0].state.meter.connects.Load(); n != m {
+		t.Errorf("%d connections, and %d are counted", n, m)
+	}
 	t.Run("the connection outlives a reload", func(t *testing.T) {
 		before := connections.Load()
 		w.cluster("other", "127.0.0.1:1")
