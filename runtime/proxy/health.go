@@ -80,11 +80,13 @@ func (h *checker) serve(c *cluster) {
 	defer h.mu.Unlock()
 	checked := c != nil && len(c.checks) > 0
 	if h.cluster != nil && (!checked || h.checks != c.checksDigest) {
+		gone := ^ejected // faults that nothing will take away any more
+		if checked {
+			gone = -(firstCheck << len(c.checks))
+		}
 		for s, x := range h.examined {
 			h.end(x)
-			if !checked {
-				h.state.set(s, ^ejected, false)
-			}
+			h.state.set(s, gone, false)
 		}
 		h.examined = nil
 	}

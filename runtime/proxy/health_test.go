@@ -189,6 +189,25 @@ func TestAllChecksMustHold(t *testing.T) {
 	})
 }
 
+// A check that is no more holds no endpoint back.
+func TestChecksBecomeFewer(t *testing.T) {
+	slow := everySecond
+	slow.Interval = 10 * second
+	examine(t, each(everySecond, slow), 2, func(t *testing.T, x *examined) {
+		x.state.meter.connects.Add(1)
+		x.set(x.bad, 0, true)
+		x.state.checker.serve(x.cluster)
+		x.expect(t, "both checks of the first failed", 1)
+		x.set(x.bad, 0, false)
+		x.check(each(everySecond))
+		x.state.checker.serve(x.cluster)
+		x.expect(t, "the check that is left decides", 0, 1)
+		x.set(x.bad, 1, true)
+		tick(3 * time.Second)
+		x.expect(t, "it still does", 0)
+	})
+}
+
 // The first requests wait until all endpoints are judged; later ones only
 // where there is nothing else.
 func TestFirstRequestsWait(t *testing.T) {
