@@ -31,6 +31,7 @@ type reloader struct {
 	had     int               // documents that the last good input had
 	unmet   string            // --dataplane patterns that matched nothing then
 	told    map[string]bool   // the warnings of the load before
+	exposed bool              // keys stood open when what serves was published
 }
 
 // errStopped says that a signal came before there was anything to serve.
@@ -95,6 +96,7 @@ func (r *reloader) first(ctx context.Context) error {
 	r.serving, r.ok, r.had = l.snapshot, true, l.documents
 	r.board.AddReload(status.Reload{Time: time.Now(), OK: true, Version: l.snapshot.Version, Trigger: "state-dir", Steps: l.steps})
 	r.log.Error(strings.ToUpper(what)+": serving the last good snapshot from before the restart", "version", l.snapshot.Version.Short(), "path", path)
+	r.warnExposed()
 	return nil
 }
 
@@ -189,6 +191,7 @@ func (r *reloader) attempt(ctx context.Context, trigger string) (inputIsGood boo
 			"changed", summary(changed), "warnings", l.summary.Warnings, "took", stepsText(record.Steps))
 	}
 	r.warnUnmet()
+	r.warnExposed()
 	if first || len(changed) > 0 {
 		if err := r.saveState(l.snapshot); err != nil {
 			r.log.Warn("could not keep this snapshot for the next start", "error", err)

@@ -130,6 +130,8 @@ type server struct {
 	xds   *xds.Server         // nil without an address
 	rest  *http.Server        // nil without an address
 
+	xdsAddr net.Addr // where xds listens
+
 	publisher *publish.Publisher
 }
 
@@ -225,6 +227,7 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 		if err != nil {
 			return nil, fmt.Errorf("--xds-addr: %w", err)
 		}
+		s.xdsAddr = l.Addr()
 		addresses = append(addresses, "xds", l.Addr().String())
 		// For the test that shows what the barriers are for.
 		unordered := os.Getenv("MESHC_XDS_UNORDERED") != ""
