@@ -109,8 +109,12 @@ func (s *sink) poke() {
 // does not wait for that; ended is closed then.
 func (s *sink) close() {
 	s.mu.Lock()
+	again := s.closed
 	s.closed = true
 	s.mu.Unlock()
+	if again {
+		return
+	}
 	s.poke()
 	time.AfterFunc(drainTime, func() { close(s.giveUp) })
 }

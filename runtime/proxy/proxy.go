@@ -404,7 +404,16 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 		last.release()
 	}
 	p.checks.Wait()
-	p.upstreams.Wait()
+	ended := make(chan struct{})
+	go func() {
+		p.upstreams.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done(): // a server that reads nothing must not keep the process
+		p.log.Warn("connections to endpoints were left open at shutdown")
+	}
 	if cut > 0 {
 		return fmt.Errorf("%d connections were cut off", cut)
 	}

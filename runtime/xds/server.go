@@ -78,7 +78,6 @@ type Server struct {
 	metrics metrics
 	// rotation is announced when secrets change.
 	rotation *rotation
-	salt     []byte        // of the versions of secrets
 	stop     chan struct{} // closed by Shutdown
 	stopped  sync.Once
 
