@@ -3,7 +3,6 @@ package compiler
 import (
 	"cmp"
 	"net"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +18,7 @@ import (
 func (b *build) kong(byKind map[string][]*schema.Document) {
 	w := newKongWorld(b, byKind)
 	w.checkReferences()
+	certified := map[*schema.Document]*schema.Document{}
 	for _, d := range byKind["kong/Service"] {
 		if on := d.Body.(*kong.Service).Enabled; on != nil && !*on {
 			continue
@@ -27,8 +27,12 @@ func (b *build) kong(byKind map[string][]*schema.Document) {
 		tls := w.tlsOf(d, up)
 		b.kongSecrets = append(b.kongSecrets, tls.secrets(d)...)
 		inputs := make([]any, 0, len(up.docs()))
-		for _, from := range slices.Concat(up.docs(), tls.docs()) {
+		for _, from := range up.docs() {
 			inputs = append(inputs, from)
+		}
+		for _, from := range tls.docs() {
+			inputs = append(inputs, from)
+			certified[from] = cmp.Or(certified[from], d)
 		}
 		if up != nil {
 			b.checkTargets(d, up)
@@ -37,6 +41,7 @@ func (b *build) kong(byKind map[string][]*schema.Document) {
 			b.define(s)
 		}
 	}
+	w.checkCertificates(certified)
 	w.routes()
 	b.leaveOut(byKind)
 }

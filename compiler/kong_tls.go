@@ -3,7 +3,9 @@ package compiler
 import (
 	"cmp"
 	"encoding/base64"
+	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/meshc/meshc/compiler/snapshot"
@@ -137,7 +139,29 @@ func (t *kongTLS) transport(d *schema.Document, host string) *snapshot.Transport
 	return out
 }
 
-// vaulted reports whether a certificate is kept in a vault of Kong's.
-func vaulted(c *kong.Certificate) bool {
-	return strings.HasPrefix(c.Cert, kong.VaultReference) || strings.HasPrefix(string(c.Key), kong.VaultReference)
+// checkCertificates tells of the certificates that no upstream is spoken to
+// with, and of those that one needs and that are kept in a vault of Kong's. users
+// are the Services by the documents that they need.
+func (w *kongWorld) checkCertificates(users map[*schema.Document]*schema.Document) {
+	for _, d := range slices.Concat(w.byKind["kong/Certificate"], w.byKind["kong/CACertificate"]) {
+		fields, lost := []string{"cert"}, "no service is verified against it"
+		if d.Kind == "Certificate" {
+			fields, lost = []string{"cert", "key"}, "no service shows it to its upstream, and the gateway serves no TLS"
+		}
+		user := users[d]
+		if user == nil {
+			w.unsupported(diag.CodeNotApplied, diag.Warning, d, "cert", describe(d)+" is checked and not used: "+lost, "")
+			continue
+		}
+		for _, field := range fields {
+			if strings.HasPrefix(d.Tree.Get(field).Str(), kong.VaultReference) {
+				w.unsupported(diag.CodeNotEnforced, diag.Error, d, field, fmt.Sprintf("this build of meshc reads no vaults, and service %s needs this for TLS", user.Name),
+					"write it in PEM", diag.Related{Place: user.Place(), Message: "the service"})
+			}
+		}
+	}
+}
+
+func (w *kongWorld) unsupported(code string, sev diag.Severity, d *schema.Document, field, message, hint string, related ...diag.Related) {
+	w.b.unsupported = append(w.b.unsupported, finding(code, sev, d, []any{field}, message, hint, related...))
 }

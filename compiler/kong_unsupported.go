@@ -56,7 +56,3 @@ func (w *wishes) kongUpstream(u *kong.Upstream) {
 		w.notApplied([]any{"use_srv_name"}, "SRV records are not looked up", "")
 	}
 }
-
-func (w *wishes) kongCertificate(lost string) {
-	w.notApplied([]any{"cert"}, describe(w.doc)+" is checked and not used: "+lost, "")
-}

@@ -26,10 +26,6 @@ func (n Node) unsupported(d *schema.Document) []diag.Diagnostic {
 		w.kongRoute(r)
 	case *kong.Upstream:
 		w.kongUpstream(r)
-	case *kong.Certificate:
-		w.kongCertificate("the gateway serves no TLS")
-	case *kong.CACertificate:
-		w.kongCertificate("nothing is verified against it")
 	case *kuma.Mesh:
 		w.mesh(r)
 	case *kuma.Dataplane:
