@@ -138,20 +138,25 @@ func (b *build) peersOf(s *service) peers {
 	return peers(strings.Join(lines, "\n"))
 }
 
-// of returns the service that proves itself at e, or "".
-func (p peers) of(s *service, e endpoint) string {
-	switch {
-	case p == allPeers && e.inbound:
-		return s.name
-	case p == allPeers || p == noPeers:
-		return ""
-	}
-	for line := range strings.SplitSeq(string(p), "\n") {
-		if name, ok := strings.CutPrefix(line, address(e.Address, e.Port)+" "); ok {
-			return name
+// of returns who proves itself at an endpoint of s: a service, or "".
+func (p peers) of(s *service) func(endpoint) string {
+	switch p {
+	case allPeers:
+		return func(e endpoint) string {
+			if e.inbound {
+				return s.name
+			}
+			return ""
 		}
+	case noPeers:
+		return func(endpoint) string { return "" }
 	}
-	return ""
+	names := make(map[string]string, strings.Count(string(p), "\n")+1)
+	for line := range strings.SplitSeq(string(p), "\n") {
+		at, name, _ := strings.Cut(line, " ")
+		names[at] = name
+	}
+	return func(e endpoint) string { return names[address(e.Address, e.Port)] }
 }
 
 // meshTransport is how the dataplanes of a service are spoken to. SNI is as
@@ -195,12 +200,12 @@ func externalTransport(d *schema.Document, e *kuma.ExternalService, host string)
 // transports gives each endpoint of a cluster the name of its transport and
 // returns the transports, sorted by name.
 func (u clusterUse) transports(p peers, http2 bool) (func(endpoint) snapshot.Endpoint, snapshot.List[snapshot.Transport]) {
-	all := map[string]snapshot.Transport{}
+	all, peer := map[string]snapshot.Transport{}, p.of(u.service)
 	for _, e := range u.service.endpoints {
 		if !hasTags(e.tags, u.tags) {
 			continue
 		}
-		if name := p.of(u.service, e); name != "" {
+		if name := peer(e); name != "" {
 			t := meshTransport(u.service.mesh, name, u.tags)
 			all[t.Name] = t
 		} else if e.transport != nil {
@@ -216,7 +221,7 @@ func (u clusterUse) transports(p peers, http2 bool) (func(endpoint) snapshot.End
 		return t
 	})
 	return func(e endpoint) snapshot.Endpoint {
-		if name := p.of(u.service, e); name != "" {
+		if name := peer(e); name != "" {
 			e.Transport = "mesh:" + name
 		}
 		return e.Endpoint
