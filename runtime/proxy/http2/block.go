@@ -43,7 +43,7 @@ type block struct {
 	method, path   string
 	scheme, status string
 	authority      string
-	hasAuthority   bool
+	seen           uint8 // pseudo fields, by bits
 	host           string
 	length         int64 // of the content-length, or -1
 	expect         string
@@ -120,28 +120,43 @@ func (b *block) field(f hpack.HeaderField) {
 	b.h.Add(f.Name, f.Value)
 }
 
-// pseudo takes a pseudo field (RFC 9113, 8.3).
+// Pseudo fields that have come.
+const (
+	hasStatus uint8 = 1 << iota
+	hasMethod
+	hasPath
+	hasScheme
+	hasAuthority
+)
+
+// pseudo takes a pseudo field (RFC 9113, 8.3): each comes once, and none is
+// empty but :authority.
 func (b *block) pseudo(name, value string) {
 	var to *string
+	var which uint8
 	switch {
 	case b.regular:
 	case b.kind == blockResponse && name == ":status":
-		to = &b.status
+		to, which = &b.status, hasStatus
 	case b.kind != blockRequest:
 	case name == ":method":
-		to = &b.method
+		to, which = &b.method, hasMethod
 	case name == ":path":
-		to = &b.path
+		to, which = &b.path, hasPath
 	case name == ":scheme":
-		to = &b.scheme
-	case name == ":authority" && !b.hasAuthority:
-		b.hasAuthority = true
-		to = &b.authority
+		to, which = &b.scheme, hasScheme
+	case name == ":authority":
+		to, which = &b.authority, hasAuthority
 	}
-	if to == nil || *to != "" {
+	switch {
+	case to == nil || b.seen&which != 0:
 		b.fault = "pseudo header that must not be here"
 		return
+	case value == "" && which != hasAuthority:
+		b.fault = "empty pseudo header"
+		return
 	}
+	b.seen |= which
 	*to = value
 	b.h.Add(name, value)
 }
