@@ -94,6 +94,7 @@ func (p *pool) dialShared(ctx context.Context, c *cluster, d *opening) (u *upstr
 			p.gone()
 		}
 	}
+	on := p.terms()
 	p.mu.Lock()
 	p.opening = nil
 	if err != nil && ctx.Err() == nil {
@@ -103,9 +104,16 @@ func (p *pool) dialShared(ctx context.Context, c *cluster, d *opening) (u *upstr
 	if nc != nil {
 		u = p.share(nc)
 	}
+	if w != nil {
+		u = p.stream(on) // a place that came before w could be told of it
+	}
 	p.mu.Unlock()
-	if w == nil {
+	switch {
+	case w == nil:
 		return u, err
+	case u != nil:
+		p.renounce(w)
+		return u, nil
 	}
 	if other, err := p.await(ctx, w); err != nil {
 		return nil, err

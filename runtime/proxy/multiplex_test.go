@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -278,6 +279,34 @@ func TestHTTP2UpstreamFailures(t *testing.T) {
 				t.Errorf("status %d, body %q, error %v", res.StatusCode, body, err)
 			}
 		})
+	}
+}
+
+// A place that comes just before a request queues for one is not missed.
+func TestHTTP2PlaceBeforeTheQueue(t *testing.T) {
+	address, _ := h2backend(t, func(http.ResponseWriter, *http.Request) {})
+	w := &world{}
+	w.h2cluster("a", address)
+	w.clusters[0].Thresholds.MaxConnections = 1
+	p := run(t, w)
+	get(t, p, "a", "/") // one connection, with places
+	c := p.current.clusters[0]
+	pl := c.endpoints[0].pool
+	d := &opening{done: make(chan struct{})} // of a request that saw none
+	pl.mu.Lock()
+	pl.opening = d
+	pl.mu.Unlock()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	u, err := pl.dialShared(ctx, c, d)
+	if err != nil || u == nil {
+		t.Fatalf("no place: %v, %v", u, err)
+	}
+	u.end(false)
+	pl.mu.Lock()
+	defer pl.mu.Unlock()
+	if len(pl.waiting) > 0 {
+		t.Error("it still waits")
 	}
 }
 

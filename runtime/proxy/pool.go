@@ -358,7 +358,13 @@ func (p *pool) await(ctx context.Context, w chan *upstream) (*upstream, error) {
 	case u := <-w:
 		return u, nil
 	case <-ctx.Done():
+		p.renounce(w)
+		return nil, ctx.Err()
 	}
+}
+
+// renounce leaves the queue.
+func (p *pool) renounce(w chan *upstream) {
 	p.mu.Lock()
 	i := slices.Index(p.waiting, w)
 	if i >= 0 {
@@ -376,7 +382,6 @@ func (p *pool) await(ctx context.Context, w chan *upstream) (*upstream, error) {
 			p.mu.Unlock()
 		}
 	}
-	return nil, ctx.Err()
 }
 
 // tcp opens a connection of c that carries one connection from downstream;
