@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -109,6 +110,12 @@ func (s *stream) serve(end bool) (keep bool) {
 // as far as we do.
 func (s *stream) prepare() {
 	h := &s.request
+	for i := h.Len() - 1; i >= 0; i-- {
+		if name := h.At(i).Name; strings.HasPrefix(name, "x-") && inner(name) {
+			h.Remove(name)
+			i = min(i, h.Len())
+		}
+	}
 	if s.d.codec.ExpectContinue() {
 		h.Remove("expect") // answered here, when the body is first read
 	}
@@ -118,6 +125,22 @@ func (s *stream) prepare() {
 	if _, ok := h.Get("x-request-id"); !ok {
 		h.Add("x-request-id", s.id.make())
 	}
+}
+
+// inner reports whether name is a field that a client may not send: one that
+// speaks for a proxy in front of us, or controls what Envoy does with a request.
+// Envoy takes away the same (ConnectionManagerUtility::cleanInternalHeaders, and
+// forward_client_cert_details SANITIZE).
+func inner(name string) bool {
+	switch name {
+	case "x-forwarded-client-cert", "x-envoy-internal", "x-envoy-force-trace", "x-envoy-ip-tags", "x-envoy-original-url",
+		"x-envoy-retry-on", "x-envoy-retry-grpc-on", "x-envoy-max-retries",
+		"x-envoy-retriable-status-codes", "x-envoy-retriable-header-names", "x-envoy-hedge-on-per-try-timeout",
+		"x-envoy-expected-rq-timeout-ms", "x-envoy-upstream-rq-timeout-ms", "x-envoy-upstream-rq-per-try-timeout-ms",
+		"x-envoy-upstream-rq-timeout-alt-response", "x-envoy-upstream-stream-duration-ms", "x-envoy-upstream-alt-stat-name":
+		return true
+	}
+	return false
 }
 
 // finish ends the stream, whatever became of it.
