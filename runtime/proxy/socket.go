@@ -156,7 +156,7 @@ func (s *socket) serve(l *listener, nc net.Conn) {
 		c = newDownstream(s, nc)
 		l.gen.release() // each request takes its own
 	case snapshot.UDP:
-		c = newRelay(s, l, nc)
+		c = newRelay(s, l, nc.(*session))
 	default:
 		c = newTunnel(s, l, nc)
 	}

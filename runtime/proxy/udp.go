@@ -18,12 +18,13 @@ import (
 const (
 	// udpIdleTimeout ends a session, as Envoy's udp_proxy does.
 	udpIdleTimeout = time.Minute
-	// maxSessions bounds the sessions of one listener: a sender can make up
-	// addresses, and each costs a socket. Datagrams of others are dropped.
-	maxSessions = 16 << 10
-	// sessionQueue is how many datagrams of a client may wait; more are dropped,
-	// as a network does.
-	sessionQueue = 64
+	// maxSessions bounds the sessions of one listener, by Envoy's default of
+	// max_connections: a sender can make up addresses, and each costs a socket and
+	// two goroutines, but no buffer while it waits. Datagrams of others are dropped.
+	maxSessions = 1024
+	// sessionQueue is how many datagrams of a client may wait, each in as much
+	// memory as it is long; more are dropped, as a network does.
+	sessionQueue = 16
 	maxDatagram  = 64 << 10
 )
 
@@ -205,6 +206,17 @@ func (s *session) Read(p []byte) (int, error) {
 	}
 }
 
+// next waits for the next datagram, and has use take it as it lies in the queue.
+func (s *session) next(use func(datagram []byte)) error {
+	select {
+	case b := <-s.in:
+		use(b)
+		return nil
+	case <-s.done:
+		return io.EOF
+	}
+}
+
 func (s *session) Write(p []byte) (int, error) { return len(p), s.from.control.write(p, s.addr, s.own) }
 
 func (s *session) Close() error {
@@ -227,7 +239,7 @@ func (s *session) SetWriteDeadline(time.Time) error { return nil }
 type relay struct {
 	proxy *Proxy
 	l     *listener
-	nc    net.Conn
+	nc    *session
 	since atomic.Int64 // the last datagram, by the clock
 
 	mu       sync.Mutex
@@ -238,7 +250,7 @@ type relay struct {
 }
 
 // newRelay takes over the reference to l's generation.
-func newRelay(s *socket, l *listener, nc net.Conn) *relay {
+func newRelay(s *socket, l *listener, nc *session) *relay {
 	x := &relay{proxy: s.proxy, l: l, nc: nc}
 	x.since.Store(s.proxy.clock.Load())
 	return x
@@ -263,15 +275,20 @@ func (x *relay) serve() {
 		return
 	}
 	defer done()
-	answers := make(chan struct{})
+	back, err := newDatagramReader(x.up, x.carrier(x.nc, &sent))
+	if err != nil {
+		return
+	}
+	answered := make(chan struct{})
 	go func() {
-		defer close(answers)
-		x.carry(x.nc, x.up, &sent)
+		defer close(answered)
+		x.carry(back.next)
 		x.kill()
 	}()
-	x.carry(x.up, x.nc, &received)
+	use := x.carrier(x.up, &received)
+	x.carry(func() error { return x.nc.next(use) })
 	x.kill()
-	<-answers
+	<-answered
 }
 
 // connect chooses an endpoint. Without one the datagrams go nowhere.
@@ -305,24 +322,22 @@ func (x *relay) connect(a *arm) (done func(), ok bool) {
 	return done, true
 }
 
-// carry sends on what src says until it ends. That nobody listened a moment ago
-// does not end it: a datagram is lost, no more.
-func (x *relay) carry(dst, src net.Conn, bytes *atomic.Uint64) {
-	b := takeBuffer()
-	defer b.release()
+// carry has next called until it fails. That nobody listened a moment ago does
+// not end it: a datagram is lost, no more.
+func (x *relay) carry(next func() error) {
 	for {
-		n, err := src.Read(b.all[:])
-		if err != nil {
-			if errors.Is(err, syscall.ECONNREFUSED) {
-				continue
-			}
+		if err := next(); err != nil && !errors.Is(err, syscall.ECONNREFUSED) {
 			return
 		}
+	}
+}
+
+// carrier returns what sends a datagram on to dst, and counts its bytes.
+func (x *relay) carrier(dst net.Conn, bytes *atomic.Uint64) func(datagram []byte) {
+	return func(b []byte) {
 		x.since.Store(x.proxy.clock.Load())
-		if _, err := dst.Write(b.all[:n]); err == nil {
-			bytes.Add(uint64(n))
-		} else if errors.Is(err, net.ErrClosed) {
-			return
+		if _, err := dst.Write(b); err == nil {
+			bytes.Add(uint64(len(b)))
 		}
 	}
 }

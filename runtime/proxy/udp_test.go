@@ -171,3 +171,38 @@ func TestAnswer(t *testing.T) {
 		t.Errorf("%d %q %q", res.StatusCode, body, res.Header)
 	}
 }
+
+// However many addresses a sender makes up, a listener has so many sessions, and
+// each keeps so many datagrams.
+func TestUDPSessionsAreBounded(t *testing.T) {
+	ln, err := bindUDP(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	d := ln.(*datagrams)
+	var first *session
+	for i := range 3 * 1024 {
+		s := d.deliver(&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 1 + i}, nil, []byte("x"))
+		if first == nil {
+			first = s
+		}
+		if want := i < 1024; (s != nil) != want {
+			t.Fatalf("session %d: %t, want %t", i, s != nil, want)
+		}
+	}
+	for range 100 {
+		d.deliver(first.addr.(*net.UDPAddr), nil, make([]byte, 10))
+	}
+	if n := len(first.in); n != 16 {
+		t.Errorf("%d datagrams wait", n)
+	}
+	<-first.in
+	if b := <-first.in; cap(b) > 16 {
+		t.Errorf("a datagram of 10 bytes lies in %d", cap(b))
+	}
+	first.Close()
+	if d.deliver(&net.UDPAddr{IP: net.IPv4(127, 0, 0, 1), Port: 5000}, nil, nil) == nil {
+		t.Error("there is no room after one has ended")
+	}
+}
