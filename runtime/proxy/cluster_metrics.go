@@ -8,6 +8,7 @@ var (
 	unejectedDesc  = describe("cluster_ejections_over_bound_total", "Outliers that were not ejected, since too many were.", "cluster")
 	checksDesc     = describe("health_checks_total", "Active health checks of endpoints.", "cluster", "result")
 	overBoundsDesc = describe("cluster_overflows_total", "What the bounds of a CircuitBreaker refused; of connections, the requests that waited for another's.", "cluster", "bound")
+	unshakenDesc   = describe("upstream_tls_handshake_failures_total", "TLS handshakes with endpoints that failed.", "cluster")
 )
 
 // reasonNames are the values of the label reason.
@@ -19,6 +20,7 @@ type tally struct {
 	healthy, unhealthy, ejected uint64
 	ejections                   [reasons]uint64
 	refused, passed, failed     uint64
+	unshaken                    uint64
 	overflows                   [4]uint64
 }
 
@@ -46,6 +48,7 @@ func (t *tally) add(c *cluster) {
 	t.refused += s.detector.overflow.Load()
 	t.passed += s.checker.succeeded.Load()
 	t.failed += s.checker.failed.Load()
+	t.unshaken += s.handshakes.failed.Load()
 	for i, g := range []*gauge{&s.load.connections, &s.load.pending, &s.load.requests, &s.load.retries} {
 		t.overflows[i] += g.overflows.Load()
 	}
@@ -69,6 +72,7 @@ func (t *tally) collect(ch chan<- prometheus.Metric, name string) {
 	counter(unejectedDesc, t.refused)
 	counter(checksDesc, t.passed, "passed")
 	counter(checksDesc, t.failed, "failed")
+	counter(unshakenDesc, t.unshaken)
 	for i, n := range t.overflows {
 		counter(overBoundsDesc, n, boundNames[i])
 	}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"io"
+	"log/slog"
 	"net"
 	"slices"
 	"sync"
@@ -16,6 +19,7 @@ type entrance struct {
 	socket *socket
 	l      *listener // with a reference to its generation
 	nc     net.Conn
+	shows  string // who the client says it is; the handshake's goroutine has it
 
 	mu     sync.Mutex
 	cancel context.CancelFunc
@@ -43,9 +47,36 @@ func (e *entrance) serve() {
 	}
 	if err != nil {
 		e.l.conns.refused()
-		e.socket.proxy.log.Debug("connection refused", "listener", e.l.name, "remote", e.nc.RemoteAddr(), "error", err)
+		e.tell(err)
 		e.nc.Close()
 	}
+}
+
+// tell says why the client is not let in.
+func (e *entrance) tell(err error) {
+	log := e.socket.proxy.log
+	if errors.Is(err, io.EOF) {
+		// Whoever looks whether the port is open does so.
+		log.Debug("a client leaves before its TLS handshake", "listener", e.l.name, "remote", e.nc.RemoteAddr())
+		return
+	}
+	e.l.conns.handshakes.fail(log, "TLS handshake refused", slog.String("listener", e.l.name),
+		slog.String("remote", e.nc.RemoteAddr().String()), slog.String("shows", e.shows), slog.Any("error", err))
+}
+
+// claimed returns what a peer's certificate says whose it is, for the log: the
+// first SPIFFE ID, which nobody may have verified.
+func claimed(s tls.ConnectionState) string {
+	const most = 200
+	for _, c := range s.PeerCertificates[:min(1, len(s.PeerCertificates))] {
+		for _, u := range c.URIs {
+			if u.Scheme == "spiffe" {
+				text := u.String()
+				return text[:min(most, len(text))]
+			}
+		}
+	}
+	return ""
 }
 
 // config is made for each handshake, of the certificate that there is by then.
@@ -62,6 +93,7 @@ func (e *entrance) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		// looks at any more.
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
+			e.shows = claimed(s)
 			uris, err := peerURIs(s, b.Roots, x509.ExtKeyUsageClientAuth)
 			if err != nil {
 				return err

@@ -402,22 +402,7 @@ func TestMetrics(t *testing.T) {
 		defer p.metrics.mu.Unlock()
 		return p.metrics.meters[meterKey{"gateway", "a"}].time(200).count.Load() == 4
 	})
-	registry := prometheus.NewPedanticRegistry()
-	registry.MustRegister(p.Metrics())
-	families, err := registry.Gather()
-	if err != nil {
-		t.Fatal(err)
-	}
-	got := map[string]float64{}
-	for _, f := range families {
-		for _, m := range f.GetMetric() {
-			name := strings.TrimPrefix(f.GetName(), "meshc_proxy_")
-			for _, l := range m.GetLabel() {
-				name += " " + l.GetName() + "=" + l.GetValue()
-			}
-			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
-		}
-	}
+	got := metricsOf(t, p)
 	for name, value := range map[string]float64{
 		"requests_total code=200 listener=gateway service=a":            4,
 		"requests_total code=404 listener=gateway service=":             1,
@@ -434,4 +419,26 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%s is %v, want %v", name, v, value)
 		}
 	}
+}
+
+// metricsOf returns the metrics of p by name and labels; of a histogram, the count.
+func metricsOf(t *testing.T, p *Proxy) map[string]float64 {
+	t.Helper()
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(p.Metrics())
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]float64{}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := strings.TrimPrefix(f.GetName(), "meshc_proxy_")
+			for _, l := range m.GetLabel() {
+				name += " " + l.GetName() + "=" + l.GetValue()
+			}
+			got[name] = m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+		}
+	}
+	return got
 }

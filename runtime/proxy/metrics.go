@@ -56,6 +56,8 @@ type connMeter struct {
 	total  atomic.Uint64
 	active atomic.Int64
 	denied atomic.Uint64
+
+	handshakes handshakes
 }
 
 type upstreamMeter struct{ connects, failures atomic.Uint64 }
@@ -175,6 +177,7 @@ var (
 	connsDesc    = describe("connections_total", "Accepted downstream connections.", "listener")
 	activeDesc   = describe("connections_active", "Open downstream connections.", "listener")
 	refusedDesc  = describe("connections_refused_total", "Downstream connections cut off because of who the client is.", "listener")
+	shakenDesc   = describe("tls_handshake_failures_total", "TLS handshakes of clients that failed or were refused.", "listener")
 	connectDesc  = describe("upstream_connects_total", "Attempts to connect to an endpoint.", "cluster")
 	failureDesc  = describe("upstream_connect_failures_total", "Attempts to connect to an endpoint that failed.", "cluster")
 )
@@ -182,8 +185,8 @@ var (
 // Describe sends the descriptions of all metrics.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		requestsDesc, durationDesc, retriesDesc, successDesc, overflowDesc, receivedDesc, sentDesc, connsDesc, activeDesc, refusedDesc, connectDesc, failureDesc,
-		endpointsDesc, ejectionsDesc, unejectedDesc, checksDesc, overBoundsDesc,
+		requestsDesc, durationDesc, retriesDesc, successDesc, overflowDesc, receivedDesc, sentDesc, connsDesc, activeDesc, refusedDesc, shakenDesc, connectDesc, failureDesc,
+		endpointsDesc, ejectionsDesc, unejectedDesc, checksDesc, overBoundsDesc, unshakenDesc,
 	} {
 		ch <- d
 	}
@@ -230,6 +233,9 @@ func (m *metrics) Collect(ch chan<- prometheus.Metric) {
 		counter(connsDesc, c.total.Load(), name)
 		if n := c.denied.Load(); n > 0 {
 			counter(refusedDesc, n, name)
+		}
+		if n := c.handshakes.failed.Load(); n > 0 {
+			counter(shakenDesc, n, name)
 		}
 		ch <- prometheus.MustNewConstMetric(activeDesc, prometheus.GaugeValue, float64(c.active.Load()), name)
 	}

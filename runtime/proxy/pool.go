@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net"
 	"net/netip"
 	"slices"
@@ -16,12 +18,13 @@ import (
 // clusterState is what a cluster keeps from one generation to the next, for as
 // long as each has a cluster of that name.
 type clusterState struct {
-	next     atomic.Uint64 // round robin
-	health   atomic.Uint64 // changes whenever an endpoint's does
-	meter    upstreamMeter
-	load     load
-	detector detector
-	checker  checker
+	next       atomic.Uint64 // round robin
+	health     atomic.Uint64 // changes whenever an endpoint's does
+	meter      upstreamMeter
+	handshakes handshakes
+	load       load
+	detector   detector
+	checker    checker
 
 	mu     sync.Mutex
 	pools  map[netip.AddrPort]*pool // of the endpoints of the current generation
@@ -458,7 +461,12 @@ func (p *pool) connect(ctx context.Context, c *cluster) (net.Conn, error) {
 		if err != nil {
 			return nil, err
 		}
-		return p.secured.shake(ctx, nc)
+		nc, err = p.secured.shake(ctx, nc)
+		if failed, ok := errors.AsType[*tlsError](err); ok {
+			p.state.handshakes.fail(p.proxy.log, "TLS handshake with an endpoint failed", slog.String("cluster", c.name),
+				slog.String("endpoint", p.text), slog.Any("error", failed.err))
+		}
+		return nc, err
 	}
 	return p.bare(ctx, c)
 }
