@@ -2,7 +2,9 @@ package identity
 
 import (
 	"bytes"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -82,11 +84,32 @@ func (s *secret) read(now time.Time) (changed bool, err error) {
 	if len(data) == 0 {
 		return false, errors.New("it is empty")
 	}
-	if old := s.value.Load(); old != nil && bytes.Equal(old.Bytes, data) {
-		return false, nil
+	if old := s.value.Load(); old != nil {
+		if bytes.Equal(old.Bytes, data) {
+			return false, nil
+		}
+		// Half a file, or another one by mistake, must not take the place of
+		// what works: an Envoy that is sent it refuses all that comes after.
+		if isPEM(old.Bytes) && !isPEM(data) {
+			return false, errors.New("it holds certificates or a key no longer")
+		}
 	}
 	s.value.Store(&Value{Bytes: data, Version: strconv.FormatUint(versions.Add(1), 10)})
 	return true, nil
+}
+
+// isPEM reports whether data is blocks of PEM of which the certificates can be read.
+func isPEM(data []byte) bool {
+	blocks := 0
+	for block, rest := pem.Decode(data); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "CERTIFICATE" {
+			if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+				return false
+			}
+		}
+		blocks++
+	}
+	return blocks > 0
 }
 
 // versions numbers the Values of the process: a digest would tell a short
