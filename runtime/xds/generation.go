@@ -35,6 +35,9 @@ type generation struct {
 	filters     map[snapshot.Digest]*filterConfig
 	// identities hold the secrets of snap; nil where there are none.
 	identities *identity.View
+	// meant is what a view means by the names of secrets, by name, of the views
+	// whose clients have asked: *view to map[string]envoy.Secret.
+	meant sync.Map
 
 	superseded chan struct{} // closed when there is a next
 	// Both are set before superseded is closed and before the next one serves.
@@ -309,27 +312,35 @@ func (g *generation) secret(v *view, name string) (envoy.Secret, bool) {
 	if v == nil {
 		return envoy.Secret{}, false
 	}
-	in := func(r *resource) (envoy.Secret, bool) {
-		if r != nil {
-			for _, s := range r.secrets {
-				if s.Name == name {
-					return s, true
-				}
+	index, ok := g.meant.Load(v)
+	if !ok {
+		index, _ = g.meant.LoadOrStore(v, g.meanings(v))
+	}
+	of, ok := index.(map[string]envoy.Secret)[name]
+	return of, ok
+}
+
+// meanings returns the secrets that v's listeners and clusters name, by name.
+// Of two meanings the first counts.
+func (g *generation) meanings(v *view) map[string]envoy.Secret {
+	out := map[string]envoy.Secret{}
+	add := func(r *resource) {
+		if r == nil {
+			return
+		}
+		for _, s := range r.secrets {
+			if _, known := out[s.Name]; !known {
+				out[s.Name] = s
 			}
 		}
-		return envoy.Secret{}, false
 	}
 	for _, l := range v.listeners {
-		if s, ok := in(l); ok {
-			return s, true
-		}
+		add(l)
 	}
 	for _, c := range v.clusters {
-		if s, ok := in(g.clusterOf(v, c)); ok {
-			return s, true
-		}
+		add(g.clusterOf(v, c))
 	}
-	return envoy.Secret{}, false
+	return out
 }
 
 // lookup returns the resource that a proxy with view v has under name, or nil.
