@@ -197,7 +197,7 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 	}
 	s.identity = identity.New(config)
 	metrics.MustRegister(s.identity)
-	consumers = append(consumers, s.identity)
+	consumers = append(consumers, publish.Source(s.identity))
 
 	envoyGateway := s.c.String("xds-gateway-addr")
 	if envoyGateway == "" {

@@ -57,6 +57,9 @@ func New(cfg Config) *Store {
 // Name is part of publish.Consumer.
 func (s *Store) Name() string { return "identity" }
 
+// Source is part of publish.Source: the others show what a Store has.
+func (s *Store) Source() {}
+
 // OnChange has f called, after the fact and in no lock, when a certificate of
 // the snapshot that serves was renewed or a secret of it is another. It is
 // called before the first snapshot.

@@ -22,6 +22,13 @@ type Consumer interface {
 	Prepare(ctx context.Context, next snapshot.Snapshot) (commit, abort func(), err error)
 }
 
+// Source is a Consumer that those after it ask for what they prepare with.
+// Where it fails, what they would say is not what is wrong: they are not asked.
+type Source interface {
+	Consumer
+	Source()
+}
+
 // Publisher gives snapshots to a fixed set of consumers, in order.
 type Publisher struct {
 	consumers []Consumer
@@ -49,6 +56,9 @@ func (p *Publisher) Publish(ctx context.Context, next snapshot.Snapshot) error {
 		if err != nil {
 			// The others still prepare, so that one run shows every fault.
 			errs = append(errs, fmt.Errorf("%s: %w", c.Name(), err))
+			if _, ok := c.(Source); ok {
+				break
+			}
 			continue
 		}
 		commits, aborts = append(commits, commit), append(aborts, abort)

@@ -94,3 +94,19 @@ func TestNewerSnapshotCancels(t *testing.T) {
 		}
 	}
 }
+
+// source is a consumer that the others ask.
+type source struct{ consumer }
+
+func (*source) Source() {}
+
+// What follows from a source's error is not reported beside it.
+func TestNobodyAsksASourceThatFailed(t *testing.T) {
+	var log []string
+	s := &source{consumer{name: "secrets", fail: errors.New("no"), log: &log}}
+	follows := &consumer{name: "proxy", fail: errors.New("no secrets"), log: &log}
+	err := publish.New(s, follows).Publish(t.Context(), next)
+	if !errors.Is(err, s.fail) || errors.Is(err, follows.fail) || len(log) > 0 {
+		t.Errorf("got error %q after %q", err, log)
+	}
+}
