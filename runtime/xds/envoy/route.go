@@ -54,8 +54,13 @@ func byHost(r snapshot.Route) []snapshot.Route {
 	if r.PathPrefix == "/" {
 		met.PathPrefix, met.PathRegex = "", r.Host.PathRegex
 	} else {
+		// :path has the query, which an expression that ends with $ would exclude.
+		path := r.Host.PathRegex
+		if !strings.HasSuffix(path, `\$`) {
+			path = strings.TrimSuffix(path, "$")
+		}
 		met.Headers = snapshot.ListOf(append(r.Headers.Slice(), snapshot.HeaderMatch{
-			Name: ":path", Regex: "(?:" + r.Host.PathRegex + `)(?:\?.*)?`,
+			Name: ":path", Regex: "(?:" + path + `)(?:\?.*)?`,
 		})...)
 	}
 	return []snapshot.Route{met, other}
