@@ -1,9 +1,11 @@
 package schema
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"maps"
@@ -168,7 +170,7 @@ func (s *sourceCheck) file(d *Document, name string, secret bool, field ...any) 
 		s.add(diag.Error, diag.CodeNoFile, d, field, fmt.Sprintf("the file %s %v", beside(d, name), n.Err),
 			"a path is relative to the folder of the document that names it")
 		return nil
-	case secret && n.Open:
+	case secret && n.Open && !public([]byte(n.Data)):
 		s.add(diag.Warning, diag.CodeExposedSecret, d, field, fmt.Sprintf("everybody on this machine may read the secret in %s", beside(d, name)),
 			"take the permission away, as by chmod go= FILE")
 	}
@@ -180,7 +182,10 @@ func (s *sourceCheck) exposed(d *Document, k *kind) {
 	if d.File == files.StdinShown {
 		return
 	}
-	tell := func(path []any, _ string) {
+	tell := func(path []any, text string) {
+		if data, err := decoded(text); d.Kind == "Secret" && err == nil && public(data) {
+			return
+		}
 		if s.open(d) {
 			s.add(diag.Warning, diag.CodeExposedSecret, d, path, fmt.Sprintf("everybody on this machine may read %s, and with it this secret", d.File),
 				"take the permission away, as by chmod go= FILE, or keep the secret in a file of its own")
@@ -290,6 +295,23 @@ func (s *sourceCheck) bytes(d *Document, mesh string, source *kuma.DataSource, s
 		return data, nil, err
 	}
 	return []byte(source.InlineString), nil, nil
+}
+
+// public reports whether data is certificates in PEM and nothing else: these are
+// for everybody, whatever holds them.
+func public(data []byte) bool {
+	rest := bytes.TrimSpace(data)
+	for len(rest) > 0 {
+		if !bytes.HasPrefix(rest, []byte("-----BEGIN CERTIFICATE-----")) {
+			return false
+		}
+		block, after := pem.Decode(rest)
+		if block == nil || block.Type != "CERTIFICATE" {
+			return false
+		}
+		rest = bytes.TrimSpace(after)
+	}
+	return len(data) > 0
 }
 
 func contentOf(n *files.Named) []byte {

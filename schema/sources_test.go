@@ -213,11 +213,18 @@ func TestExposedSecrets(t *testing.T) {
 	f.put("environment.yaml", []byte("type: Secret\nname: environment\nenv: KEY\n"), 0o644)
 	f.put("raw.yaml", []byte("type: ProxyTemplate\nname: p\nconf:\n  resources:\n  - {name: a, version: v1, resource: '{\"@type\": a/b, name: a}'}\n  - {name: b, version: v1, resource: '{\"@type\": a/b, tls_certificate: {private_key: {inline_string: k}}}'}\n"), 0o644)
 	f.put("raw-closed.yaml", []byte("type: ProxyTemplate\nname: q\nconf:\n  resources:\n  - {name: b, version: v1, resource: '{\"@type\": a/b, tls_certificate: {private_key: {inline_string: k}}}'}\n"), 0o600)
+	ca := sign(t, nil, func(*x509.Certificate) {})
+	f.put("certificate.yaml", fmt.Appendf(nil, "type: Secret\nname: certificate\ndata: %s\n", base64.StdEncoding.EncodeToString(ca.cert)), 0o644)
+	f.put("certificate-file.yaml", []byte("type: Secret\nname: certificate-file\nfile: s/cert\n"), 0o644)
+	f.put("s/cert", append(ca.cert, ca.cert...), 0o644)
+	f.put("pair.yaml", []byte("type: Secret\nname: pair\nfile: s/pair\n"), 0o644)
+	f.put("s/pair", append(slices.Clone(ca.cert), ca.key...), 0o644)
 	f.put("mesh.yaml", []byte("type: Mesh\nname: m\nmtls: {backends: [{name: a, type: builtin}]}\n"), 0o644)
 	f.put("vault.yaml", []byte("_format_version: '3.0'\ncertificates: [{cert: '{vault://env/cert}', key: '{vault://env/key}'}]\n"), 0o644)
 	f.want(`
 beside.yaml:3:7 warning MC0418 file: everybody on this machine may read the secret in s/key; take the permission away, as by chmod go= FILE
 open.yaml:3:7 warning MC0418 data: everybody on this machine may read open.yaml, and with it this secret; take the permission away, as by chmod go= FILE, or keep the secret in a file of its own
+pair.yaml:3:7 warning MC0418 file: everybody on this machine may read the secret in s/pair; take the permission away, as by chmod go= FILE
 raw.yaml:6:38 warning MC0418 conf.resources[1].resource: everybody on this machine may read raw.yaml, and with it this secret; take the permission away, as by chmod go= FILE, or keep the secret in a file of its own
 `)
 }
