@@ -207,7 +207,10 @@ func abiEveryScenario() []abiScenario {
 	get("http-local", "request_headers:http={http};/ok;1000,ret=1 http_call_response:effective,local=403;from call,answer response_headers:answer")
 	get("http-bad-token", "request_headers:httpbadtoken={http}")
 	get("http-empty", "request_headers:httpempty={http}")
-	get("http-response", "response_headers:http={http};/ok;1000,ret=1 http_call_response:effective,add=2;x-called;1,continue=1")
+	all = append(all, abiScenario{ // without a body, whose end would come before the call's answer or after it
+		name: "http-response", script: "response_headers:http={http};/ok;1000,ret=1 http_call_response:effective,add=2;x-called;1,continue=1",
+		send: []string{"GET /none HTTP/1.1\r\n\r\n"},
+	})
 	get("http-body", "response_body#1:http={http};/ok;1000,ret=1 http_call_response:effective,set=1;0;0;called,continue=1")
 	get("http-tick", "request_headers:tick=20 tick#1:tick=0,http={http};/ok;1000 http_call_response:answer", "http_call_response#1 returns")
 
