@@ -98,7 +98,7 @@ func (x *Explainer) Proxy(id string) (out ProxyExplained, ok bool) {
 			continue
 		}
 		o := OutboundExplained{Address: address, Service: l.service}
-		o.Split = x.split(v, &l)
+		o.Split = x.shares(l.route, l.tags)
 		o.Choices = x.outbound(v.doc.Mesh, v.tags, l.service, o.Split)
 		if l.protocol == snapshot.HTTP {
 			o.Choices = append(o.Choices, x.faults(v.doc.Mesh, v.tags, l.passage)...)
@@ -212,9 +212,6 @@ func appendChoice(out []Choice, kind string, all []contender, united bool) []Cho
 	slices.SortFunc(c.Applied, func(x, y *schema.Document) int { return strings.Compare(x.Name, y.Name) })
 	return append(out, c)
 }
-
-// split returns where the traffic of an outbound goes.
-func (x *Explainer) split(v *view, l *listener) []Share { return x.shares(l.route, l.tags) }
 
 // shares returns where traffic to an outbound with tags goes under route, which
 // may be nil: then all goes to the outbound itself.

@@ -432,15 +432,6 @@ func (p *pool) terms() terms {
 	return p.secured.terms()
 }
 
-// origin names p's connections as they have to be made now: the same text means
-// that one may stand for another.
-func (p *pool) origin() string {
-	if p.secured == nil {
-		return p.text
-	}
-	return p.secured.origin(p.text)
-}
-
 // reach opens a connection for traffic.
 func (p *pool) reach(ctx context.Context, c *cluster) (net.Conn, error) {
 	p.state.meter.connects.Add(1)

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"context"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -71,14 +70,6 @@ func (s *secured) terms() terms {
 		return terms{}
 	}
 	return c.terms
-}
-
-// origin names connections to address by their terms, in the form of a host.
-func (s *secured) origin(address string) string {
-	t := s.terms()
-	sum := sha256.New()
-	fmt.Fprintf(sum, "%s %s %q %q %q %q %q", address, s.digest, s.owner, t.trust, t.ca, t.cert, t.key)
-	return fmt.Sprintf("%x.tls", sum.Sum(nil))
 }
 
 func (s *secured) credentials(v *identity.View) (*credentials, error) {

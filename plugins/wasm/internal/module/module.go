@@ -218,12 +218,6 @@ func (m *Module) ABI() (ABI, error) {
 	return found, nil
 }
 
-// Imports are the module's imports, in its order.
-func (m *Module) Imports() []Import { return m.imports }
-
-// Exports are the module's exports, in its order.
-func (m *Module) Exports() []Export { return m.exports }
-
 // Function says whether the module exports a function of this name, and its type.
 func (m *Module) Function(name string) (Signature, bool) {
 	for _, e := range m.exports {
