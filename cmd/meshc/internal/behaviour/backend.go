@@ -5,6 +5,7 @@ package behaviour
 import (
 	"bufio"
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -33,19 +34,24 @@ type Backend struct {
 	served  int // requests or, for tcp, connections
 	allow   *Rules
 	quiet   bool
+	once    bool // it closes after each of its own answers
 }
 
 // StartBackend listens on address. allow may be nil.
 func (n *Network) StartBackend(name, address, kind string, allow *Rules) (*Backend, error) {
-	if kind == "udp" {
-		return n.startDatagrams(name, address)
+	return n.startBackend(declaration{name: name, address: address, kind: kind}, nil, allow)
+}
+
+func (n *Network) startBackend(d declaration, certs *certificates, allow *Rules) (*Backend, error) {
+	if d.kind == "udp" {
+		return n.startDatagrams(d.name, d.address)
 	}
-	ln, err := n.Listen(address)
+	ln, err := n.Listen(d.address)
 	if err != nil {
-		return nil, fmt.Errorf("backend %s: %w", name, err)
+		return nil, fmt.Errorf("backend %s: %w", d.name, err)
 	}
 	b := &Backend{
-		Name: name, kind: kind, ln: ln, allow: allow,
+		Name: d.name, kind: d.kind, ln: d.tls.secured(ln, certs, d.kind), allow: allow, once: d.tls["requests"] == "1",
 		gate: make(chan struct{}, 16), changed: make(chan struct{}), conns: map[net.Conn]bool{},
 	}
 	b.done.Go(b.accept)
@@ -100,6 +106,9 @@ func (b *Backend) accept() {
 				b.mu.Unlock()
 				c.Close()
 			}()
+			if t, ok := c.(*tls.Conn); ok && t.Handshake() != nil {
+				return
+			}
 			if b.kind == "tcp" {
 				b.serveTCP(c)
 				return
@@ -117,7 +126,11 @@ func (b *Backend) accept() {
 
 func (b *Backend) serveTCP(c net.Conn) {
 	b.change(func() { b.served++ })
-	if _, err := io.WriteString(c, b.Name+"\n"); err != nil {
+	greeting := b.Name
+	if s := seen(c); s != "" {
+		greeting += " " + s
+	}
+	if _, err := io.WriteString(c, greeting+"\n"); err != nil {
 		return
 	}
 	var got bytes.Buffer
@@ -176,18 +189,27 @@ func (b *Backend) serveHTTP(c net.Conn, r *bufio.Reader) error {
 	return b.echo(c, m, method)
 }
 
-// echo sends back who this is, and the body.
+// echo sends back who this is, what it saw of TLS, and the body.
 func (b *Backend) echo(c net.Conn, m *Message, method string) error {
 	body := m.Body
 	if len(body) == 0 {
 		body = []byte(b.Name + "\n")
 	}
-	out := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nx-backend: %s\r\ncontent-length: %d\r\n\r\n", b.Name, len(body))
+	out := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nx-backend: %s\r\n", b.Name)
+	if s := seen(c); s != "" {
+		out = fmt.Appendf(out, "x-tls: %s\r\n", s)
+	}
+	if b.once {
+		out = append(out, "connection: close\r\n"...)
+	}
+	out = fmt.Appendf(out, "content-length: %d\r\n\r\n", len(body))
 	if method != "HEAD" {
 		out = append(out, body...)
 	}
-	_, err := c.Write(out)
-	return err
+	if _, err := c.Write(out); err != nil || !b.once {
+		return err
+	}
+	return errClose
 }
 
 // play sends a scripted reply.
@@ -210,6 +232,9 @@ func (b *Backend) play(c net.Conn, r *bufio.Reader, reply []operation) error {
 		case "close":
 			return errClose
 		case "reset":
+			if t, ok := c.(*tls.Conn); ok {
+				c = t.NetConn()
+			}
 			if err := c.(*net.TCPConn).SetLinger(0); err != nil {
 				return err
 			}

@@ -280,7 +280,7 @@ func TestMetrics(t *testing.T) {
 		defer s.Close()
 		urls = append(urls, s.URL)
 	}
-	m := metrics{home, urls, "p_"}
+	m := metrics{home, urls, "p_", ""}
 	if n, there := m.sum("x"); n != 15 || !there {
 		t.Errorf("got %v %v, want 15", n, there)
 	}

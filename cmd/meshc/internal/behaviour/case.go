@@ -3,7 +3,6 @@
 package behaviour
 
 import (
-	"bytes"
 	"fmt"
 	"net"
 	"os"
@@ -27,10 +26,15 @@ type Case struct {
 	modules  []string // folders, or documents in them
 	flags    []string // of meshc serve
 	backends []declaration
+	certs    []declaredCertificate
 	steps    []step
+	only     string // the data plane of the steps that come next, "" for both
 }
 
-type declaration struct{ name, address, kind string }
+type declaration struct {
+	name, address, kind string
+	tls                 tlsOptions
+}
 
 // step is one section of the transcript.
 type step struct {
@@ -38,13 +42,14 @@ type step struct {
 	verb    string
 	args    []string
 	text    string
+	only    string // the data plane that it is for, "" for both
 }
 
 // arguments tells how many words may follow each verb: at least, at most.
 var arguments = map[string][2]int{
-	"reply": {1, 1}, "connect": {1, 1}, "send": {0, 0}, "half-close": {0, 0}, "receive": {1, 2},
+	"reply": {1, 1}, "connect": {1, 6}, "send": {0, 0}, "half-close": {0, 0}, "receive": {1, 2},
 	"silent": {1, 1}, "release": {1, 1}, "answer": {0, 1}, "body": {0, 0}, "read": {0, 0},
-	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0}, "until": {2, 2}, "metric": {1, 1}, "datagram": {2, 2}, "logged": {1, 1},
+	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0}, "until": {1, 9}, "peer": {0, 0}, "edit": {1, 1}, "certify": {1, 1}, "diagnostics": {0, 0}, "metric": {1, 1}, "datagram": {2, 2}, "logged": {1, 1},
 }
 
 // ReadCases reads every archive of a folder, in the order of their names.
@@ -86,6 +91,11 @@ func ParseCase(path string, data []byte) (*Case, error) {
 	if len(c.Nodes) == 0 {
 		c.Nodes = []string{"gateway"}
 	}
+	for _, d := range c.backends {
+		if err := d.tls.check(c.certs); err != nil {
+			return nil, fmt.Errorf("%s: backend %s: %w", path, d.name, err)
+		}
+	}
 	if len(c.steps) == 0 {
 		return nil, fmt.Errorf("%s: no transcript", path)
 	}
@@ -123,10 +133,31 @@ func (c *Case) section(i int, name, text string) error {
 			if len(f) == 0 {
 				continue
 			}
-			if len(f) != 3 || !slices.Contains([]string{"http", "tcp", "udp", "lines"}, f[2]) {
-				return fmt.Errorf("%q is not NAME ADDRESS:PORT http|tcp|udp|lines", strings.TrimSpace(line))
+			if len(f) < 3 || !slices.Contains([]string{"http", "tcp", "udp", "lines"}, f[2]) {
+				return fmt.Errorf("%q is not NAME ADDRESS:PORT http|tcp|udp|lines [OPTION…]", strings.TrimSpace(line))
 			}
-			c.backends = append(c.backends, declaration{f[0], f[1], f[2]})
+			o, err := parseOptions(f[3:], "tls", "clients", "requests")
+			if err != nil {
+				return err
+			}
+			c.backends = append(c.backends, declaration{f[0], f[1], f[2], o})
+		}
+		return nil
+	case "certificates":
+		for line := range strings.Lines(text) {
+			d, err := parseCertificate(line)
+			if err != nil {
+				return err
+			}
+			c.certs = append(c.certs, d)
+		}
+		return nil
+	case "only":
+		if len(args) != 1 || !slices.Contains([]string{"proxy", "envoy", "both"}, args[0]) {
+			return fmt.Errorf("want only proxy, envoy or both")
+		}
+		if c.only = args[0]; c.only == "both" {
+			c.only = ""
 		}
 		return nil
 	}
@@ -141,12 +172,12 @@ func (c *Case) section(i int, name, text string) error {
 		return err
 	}
 	switch verb {
-	case "reply", "send", "read", "repeat", "until":
+	case "reply", "send", "read", "repeat":
 		if _, err := parseWire(text); err != nil {
 			return err
 		}
 	}
-	c.steps = append(c.steps, step{i, verb, args, text})
+	c.steps = append(c.steps, step{i, verb, args, text, c.only})
 	return nil
 }
 
@@ -169,6 +200,21 @@ func (c *Case) checkArguments(verb string, args []string) error {
 				return err
 			}
 		}
+		if len(args) > 1 {
+			if args[1] != "tls" {
+				return fmt.Errorf("%q where only tls may stand", args[1])
+			}
+			o, err := parseOptions(args[2:], clientOptions...)
+			if err != nil {
+				return err
+			}
+			return o.check(c.certs)
+		}
+	case "certify":
+		return tlsOptions{"tls": args[0]}.check(c.certs)
+	case "until":
+		_, err := parseUntil(args)
+		return err
 	case "repeat":
 		if n, err := strconv.Atoi(args[0]); err != nil || n < 1 {
 			return fmt.Errorf("%q is not a number of times", args[0])
@@ -180,9 +226,9 @@ func (c *Case) checkArguments(verb string, args []string) error {
 	return nil
 }
 
-// WriteTree writes the input files of the case under dir; logs is the folder
+// writeTree writes the input files of the case under dir; logs is the folder
 // that $LOGS stands for in them.
-func (c *Case) WriteTree(dir, logs string) error {
+func (c *Case) writeTree(dir, logs string, certs *certificates) error {
 	if c.tree != "" {
 		if err := os.CopyFS(dir, os.DirFS(c.tree)); err != nil {
 			return err
@@ -193,11 +239,7 @@ func (c *Case) WriteTree(dir, logs string) error {
 		if !ok {
 			continue
 		}
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return err
-		}
-		if err := os.WriteFile(path, bytes.ReplaceAll(f.Data, []byte("$LOGS"), []byte(logs)), 0o644); err != nil {
+		if err := writeInput(dir, name, string(f.Data), logs, certs); err != nil {
 			return err
 		}
 	}
@@ -207,6 +249,20 @@ func (c *Case) WriteTree(dir, logs string) error {
 		}
 	}
 	return nil
+}
+
+// writeInput writes one file of an input tree, with what stands for folders and
+// certificates replaced.
+func writeInput(dir, name, text, logs string, certs *certificates) error {
+	text, err := certs.expand(strings.ReplaceAll(text, "$LOGS", logs))
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(dir, filepath.FromSlash(name))
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return replaceFile(path, []byte(text))
 }
 
 // update replaces the text of a step's section in the archive.

@@ -15,12 +15,21 @@
 //	                     line that document lies there as well
 //	nodes                the proxies to run, one a line; "gateway" when left out
 //	flags                more flags of meshc serve
-//	backends             NAME ADDRESS:PORT http|tcp|udp|lines, one a line
+//	backends             NAME ADDRESS:PORT http|tcp|udp|lines, one a line; over TLS
+//	                     with tls=CERTIFICATE, and clients=CA where it wants
+//	                     certificates of these; requests=1 closes after each answer
+//	certificates         what is made before the run, one a line: NAME is a CA, NAME CA
+//	                     [SAN…] a certificate of it. In files, $CERTS is the folder with
+//	                     NAME.crt and NAME.key, $PEM(NAME.key) such a file as a string in
+//	                     quotes, $BASE64(NAME.key) in base64
 //
 // and then a transcript, carried out in the order written:
 //
 //	reply NAME           what backend NAME sends back for its next request
-//	connect TARGET       open a connection to "gateway" or ADDRESS:PORT
+//	connect TARGET [tls [sni=NAME] [ca=CA] [cert=CERTIFICATE] [alpn=A,B]]
+//	                     open a connection to "gateway" or ADDRESS:PORT; over TLS, ca is what
+//	                     the server's certificate is verified against, cert what is shown
+//	peer                 whose certificate the server showed: its URIs, or else its subject
 //	send                 bytes from the client; connects to the gateway if nothing is open
 //	half-close           the client will send no more
 //	receive NAME [head]  what backend NAME got, whole or only as far as its head
@@ -38,8 +47,18 @@
 //	                     "NAME N", "NAME LOW..HIGH", or "NAME|NAME N" where only
 //	                     one of them may serve any; the NAME of answers that no
 //	                     backend signed is their status
-//	until FIELD VALUE    send the request, on one connection, until its answer has
-//	                     this field
+//	until [fresh] FIELD VALUE
+//	                     send the request, on one connection or each on a fresh one,
+//	                     until its answer has this field; :status is its status
+//	until closed         the same for bytes, until nothing comes back but the end
+//	until peer           connect until the server shows this certificate
+//	until line           connect until the first line that comes is this one
+//	edit PATH            write a file of the input tree
+//	certify NAME         make a certificate anew, as this line or else its first says;
+//	                     its subject then has OU=2, 3, …
+//	diagnostics          the findings at /meshc/diagnostics: CODE SEVERITY FILE:LINE
+//	only PLANE           the steps from here on are for the data plane "proxy" or "envoy"
+//	                     alone, until "only both": for a kind that one of them cannot have
 //	datagram ADDRESS:PORT TEXT
 //	                     what comes back when TEXT is sent over UDP
 //	metric NAME          what a Wasm plugin's metric comes to, summed over all
@@ -61,7 +80,8 @@
 // An http backend without a reply answers 200 with its name in x-backend, and
 // as the body what it got, or else its name; a tcp backend first sends its name
 // and a line end, and then what it gets; a udp backend answers each datagram with
-// its name and what it got.
+// its name and what it got. Over TLS the first two add, in x-tls and behind their
+// name, what they saw of the client: "to NAME from CERTIFICATE over PROTOCOL".
 //
 // With MESHC_UPDATE=envoy (or proxy) the expectations are rewritten with what
 // that data plane did. Read the difference as you would read code.

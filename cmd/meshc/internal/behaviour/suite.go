@@ -31,6 +31,7 @@ type metrics struct {
 	network *Network
 	urls    []string // in Prometheus's text format
 	prefix  string   // of their names
+	rest    string   // address of meshc's own views
 }
 
 // sum adds a metric up over all places; there is false where none shows it.
@@ -56,7 +57,7 @@ func Proxy() Plane {
 			flags = append(flags, "--dataplane", node)
 		}
 		m := n.Serve(t, dir, nil, flags...)
-		return metrics{n, []string{"http://" + m.REST + "/metrics"}, "wasmcustom_"}
+		return metrics{n, []string{"http://" + m.REST + "/metrics"}, "wasmcustom_", m.REST}
 	}}
 }
 
@@ -64,8 +65,8 @@ func Proxy() Plane {
 func RealEnvoy(api string) Plane {
 	return Plane{"envoy", func(t testing.TB, n *Network, dir string, nodes, flags []string) metrics {
 		t.Helper()
-		shown := metrics{network: n} // Envoy leaves out the prefix in this format
 		m := n.Serve(t, dir, nil, append([]string{"--no-proxy", "--proxy-addr", GatewayAddress}, flags...)...)
+		shown := metrics{network: n, rest: m.REST} // Envoy leaves out the prefix in this format
 		for i, node := range nodes {
 			e := n.StartEnvoy(t, node, m.XDS, api, firstAdmin+i)
 			shown.urls = append(shown.urls, "http://"+e.Admin+"/stats/prometheus")
@@ -81,9 +82,13 @@ func (c *Case) Run(t *testing.T, plane Plane) {
 		t.Fatal(err)
 	}
 	network := NewNetwork(t)
+	certs, err := newCertificates(t.TempDir(), c.certs)
+	if err != nil {
+		t.Fatal(err)
+	}
 	backends := map[string]*Backend{}
 	for _, d := range c.backends {
-		b, err := network.StartBackend(d.name, d.address, d.kind, rules)
+		b, err := network.startBackend(d, certs, rules)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,11 +97,11 @@ func (c *Case) Run(t *testing.T, plane Plane) {
 	}
 	dir := t.TempDir()
 	logs := t.TempDir()
-	if err := c.WriteTree(dir, logs); err != nil {
+	if err := c.writeTree(dir, logs, certs); err != nil {
 		t.Fatal(err)
 	}
 	run := transcript{
-		c: c, logs: logs, network: network, gateway: GatewayAddress, backends: backends, rules: rules,
+		c: c, plane: plane.Name, dir: dir, certs: certs, logs: logs, network: network, gateway: GatewayAddress, backends: backends, rules: rules,
 		metrics: plane.Start(t, network, dir, c.Nodes, c.flags),
 		report:  func(s step, problem string) { t.Errorf("%s: %s", c.where(s), problem) },
 	}

@@ -13,7 +13,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -35,6 +34,10 @@ type transcript struct {
 	report func(s step, problem string)
 	update func(s step, got string)
 
+	plane  string // its name
+	dir    string // of the input tree
+	certs  *certificates
+	opened []string // how the connection was opened last: TARGET [tls OPTION…]
 	conn   net.Conn
 	r      *bufio.Reader
 	method []string  // of requests not yet answered
@@ -46,6 +49,9 @@ type transcript struct {
 func (t *transcript) run() {
 	defer t.hangUp()
 	for _, s := range t.c.steps {
+		if s.only != "" && s.only != t.plane {
+			continue
+		}
 		if err := t.step(s); err != nil {
 			t.report(s, err.Error())
 			return
@@ -70,11 +76,11 @@ func (t *transcript) step(s step) error {
 		b.change(func() { b.replies = append(b.replies, ops) })
 		return err
 	case "connect":
-		return t.connect(s.args[0])
+		return t.connect(s.args...)
 	case "send":
 		return t.send(s)
 	case "half-close":
-		return t.conn.(*net.TCPConn).CloseWrite()
+		return t.conn.(interface{ CloseWrite() error }).CloseWrite()
 	case "receive":
 		b := t.backends[s.args[0]]
 		queue := &b.whole
@@ -107,6 +113,14 @@ func (t *transcript) step(s step) error {
 		return t.checkCounts(s)
 	case "until":
 		return t.until(s)
+	case "peer":
+		return t.peer(s)
+	case "edit":
+		return t.edit(s)
+	case "certify":
+		return t.certify(s)
+	case "diagnostics":
+		return t.diagnostics(s)
 	case "metric":
 		return t.metric(s)
 	case "datagram":
@@ -156,17 +170,15 @@ func (t *transcript) target(name string) string {
 	return name
 }
 
-func (t *transcript) connect(target string) error {
+// connect opens a connection in place of the one that is open: TARGET [tls
+// OPTION…].
+func (t *transcript) connect(args ...string) error {
 	t.hangUp()
 	for _, b := range t.backends {
 		b.forget()
 	}
-	c, err := t.network.dial(t.target(target))
-	if err != nil {
-		return err
-	}
-	t.conn, t.r = c, bufio.NewReaderSize(c, 64<<10)
-	return nil
+	t.opened = args
+	return t.open(args)
 }
 
 func (t *transcript) send(s step) error {
@@ -183,7 +195,7 @@ func (t *transcript) send(s step) error {
 	t.conn.SetWriteDeadline(time.Now().Add(patience))
 	// A data plane may refuse and close before it has read everything; what
 	// it answers is then the next step's to judge.
-	if _, err = t.conn.Write(data); errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+	if _, err = t.conn.Write(data); err != nil && ended(err) {
 		return nil
 	}
 	return err
@@ -284,7 +296,7 @@ func (t *transcript) closed(s step) error {
 	}
 	t.conn.SetReadDeadline(time.Now().Add(patience))
 	rest, err := io.ReadAll(t.r)
-	if err != nil && !errors.Is(err, syscall.ECONNRESET) {
+	if err != nil && !ended(err) {
 		t.report(s, "it stays open: "+err.Error())
 	}
 	if len(rest) > 0 {
@@ -304,19 +316,18 @@ func (t *transcript) repeat(s step) error {
 	if len(s.args) == 2 {
 		how = s.args[1]
 	}
-	target := t.gateway
-	if t.conn != nil {
-		target = t.conn.RemoteAddr().String()
+	if t.opened == nil {
+		t.opened = []string{"gateway"}
 	}
 	t.counts = map[string]int{}
 	if how == "together" {
-		if err := t.together(times, target, data); err != nil {
+		if err := t.together(times, t.target(t.opened[0]), data); err != nil {
 			return err
 		}
 	} else {
 		for i := range times {
 			if t.conn == nil || how != "" {
-				if err := t.connect(target); err != nil {
+				if err := t.connect(t.opened...); err != nil {
 					return err
 				}
 			}
@@ -388,36 +399,6 @@ func exchange(c net.Conn, r *bufio.Reader, data []byte) (*Message, error) {
 		return nil, err
 	}
 	return m, m.readBody(r, true, "")
-}
-
-// until repeats a request until its answer is as wanted.
-func (t *transcript) until(s step) error {
-	data, err := wireBytes(s.text)
-	if err != nil {
-		return err
-	}
-	if t.conn == nil {
-		if err := t.connect("gateway"); err != nil {
-			return err
-		}
-	}
-	deadline := time.Now().Add(patience)
-	for {
-		m, err := exchange(t.conn, t.r, data)
-		if err != nil {
-			return err
-		}
-		for _, b := range t.backends {
-			b.forget()
-		}
-		if m.get(s.args[0]) == s.args[1] {
-			return nil
-		}
-		if time.Now().After(deadline) {
-			return fmt.Errorf("it does not come; the last answer:\n%s", m)
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
 }
 
 // metric waits for a metric to have a value; it may be shown with delay.

@@ -1,0 +1,59 @@
+//go:build linux
+
+package behaviour
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// edit writes a file of the input tree while it is served.
+func (t *transcript) edit(s step) error {
+	return writeInput(t.dir, s.args[0], s.text, t.logs, t.certs)
+}
+
+// certify makes a certificate anew, as the section says or else as the one
+// before.
+func (t *transcript) certify(s step) error {
+	for _, d := range t.c.certs {
+		if d.name != s.args[0] {
+			continue
+		}
+		if f := strings.Fields(s.text); len(f) > 0 {
+			d.ca, d.names = f[0], f[1:]
+		}
+		return t.certs.make(d)
+	}
+	return errors.New("it is not declared")
+}
+
+// peer compares what the server of the connection showed.
+func (t *transcript) peer(s step) error {
+	got, err := peer(t.conn)
+	if err == nil {
+		t.compare(s, got)
+	}
+	return err
+}
+
+// diagnostics compares the findings that meshc shows for what it serves.
+func (t *transcript) diagnostics(s step) error {
+	var shown struct {
+		Diagnostics []struct {
+			Code, Severity, File string
+			Line                 int
+		}
+	}
+	body := t.network.Get("http://" + t.metrics.rest + "/meshc/diagnostics")
+	if err := json.Unmarshal([]byte(body), &shown); err != nil {
+		return err
+	}
+	var b strings.Builder
+	for _, d := range shown.Diagnostics {
+		fmt.Fprintf(&b, "%s %s %s:%d\n", d.Code, d.Severity, d.File, d.Line)
+	}
+	t.compare(s, b.String())
+	return nil
+}
