@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// An element's digest is that of its JSON form without the Digest field. An
+// An element's digest is that of its content without the Digest field. An
 // element that holds others (a proxy its listeners, a listener its virtual
 // hosts) covers them by their digests, not by their content, so that one
 // changed virtual host among ten thousand does not cost all of them again.

@@ -20,7 +20,7 @@ const (
 
 // formatLine changes with every change of the format that an older meshc would
 // misread.
-const formatLine = "meshc-snapshot 4\n"
+const formatLine = "meshc-snapshot 5\n"
 
 // maxEntry bounds one entry of a snapshot file, and all its blobs together, in bytes.
 const maxEntry = 1 << 30
