@@ -201,7 +201,7 @@ func TestUpstreamFailures(t *testing.T) {
 		w.host(c.Name, c.Name)
 	}
 	p := run(t, w)
-	const prefix = "upstream connect error or disconnect/reset before headers. reset reason: "
+	const prefix = "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: "
 	for _, c := range []struct {
 		host   string
 		status int

@@ -194,7 +194,7 @@ func TestHTTP2UpstreamFailures(t *testing.T) {
 			serve: func(_ int, f *framed) {
 				f.each(func(id uint32, _ bool) { f.fr.WriteRSTStream(id, http2.ErrCodeInternal) })
 			},
-			status: 503, body: "upstream connect error or disconnect/reset before headers. reset reason: remote reset",
+			status: 503, body: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote reset",
 		},
 		"refused once": {
 			serve: func(_ int, f *framed) {
@@ -214,7 +214,7 @@ func TestHTTP2UpstreamFailures(t *testing.T) {
 			serve: func(_ int, f *framed) {
 				f.each(func(id uint32, _ bool) { f.fr.WriteRSTStream(id, http2.ErrCodeRefusedStream) })
 			},
-			status: 503, body: "upstream connect error or disconnect/reset before headers. reset reason: remote refused stream reset",
+			status: 503, body: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: remote refused stream reset",
 		},
 		"goes away": {
 			serve: func(n int, f *framed) {
@@ -233,20 +233,20 @@ func TestHTTP2UpstreamFailures(t *testing.T) {
 			serve: func(_ int, f *framed) {
 				f.next("request", func(fr http2.Frame) bool { _, ok := fr.(*http2.MetaHeadersFrame); return ok })
 			},
-			status: 503, body: "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+			status: 503, body: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: connection termination",
 		},
 		"malformed": {
 			serve: func(_ int, f *framed) {
 				f.each(func(id uint32, _ bool) { f.request(id, end, ":status", "abc") })
 			},
-			status: 502, body: "upstream connect error or disconnect/reset before headers. reset reason: protocol error",
+			status: 502, body: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: protocol error",
 		},
 		"not HTTP/2": {
 			serve: func(_ int, f *framed) {
 				io.WriteString(f.nc, "HTTP/1.1 400 Bad Request\r\n\r\n")
 				io.Copy(io.Discard, f.nc)
 			},
-			status: 502, body: "upstream connect error or disconnect/reset before headers. reset reason: protocol error",
+			status: 502, body: "upstream connect error or disconnect/reset before headers. retried and the latest reset reason: protocol error",
 		},
 		"reset amid the body": {
 			serve: func(_ int, f *framed) {

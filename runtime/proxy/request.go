@@ -36,11 +36,11 @@ func (s *stream) exchange(o *filter.Output) (end bool, err error) {
 		for {
 			end, err = s.try(o)
 			s.judge(err, end)
-			if !s.again(err) {
+			if !s.again(o, err) {
 				break
 			}
 			s.endTry(err == nil && end)
-			if err = s.pause(); err != nil {
+			if err = s.pause(s.retries(o)); err != nil {
 				break
 			}
 		}
@@ -72,10 +72,8 @@ func (s *stream) settle(o *filter.Output) error {
 }
 
 // try sends the request to an endpoint and waits for the response headers. A
-// connection of the pool that died before the first byte of a response is
-// replaced, once: for any request that was not sent on it, and for one that
-// may be sent twice, because its method is idempotent (RFC 9110, 9.2.2) and its
-// route has no retries, which would count it.
+// connection of the pool that died before the request was sent on it is
+// replaced, once; one that died later counts as a try.
 func (s *stream) try(o *filter.Output) (end bool, err error) {
 	s.tries++
 	if err := s.choose(); err != nil {
@@ -91,8 +89,7 @@ func (s *stream) try(o *filter.Output) (end bool, err error) {
 		if err = s.inTime(err); err == nil || fresh || s.aborted() != nil {
 			return end, err
 		}
-		dead := s.route.retry == nil && u.reused && u.codec.Buffered() == 0 && broken(err)
-		if !(unsent(err) || dead && idempotent(o.Headers.Value(":method"))) || !s.whole(o) {
+		if !unsent(err) || !s.whole(o) {
 			return end, err
 		}
 		s.endTry(false)

@@ -127,11 +127,28 @@ func (r *retries) backOff(n int) time.Duration {
 	return rand.N(bound)
 }
 
+// once is for a route without retries: a request whose method is idempotent
+// (RFC 9110, 9.2.2) is sent again where its connection ended without an answer,
+// or there was none. The xDS server tells Envoy the same (retryOnce).
+var once = &retries{on: onReset, most: 1, base: 25 * time.Millisecond, max: 250 * time.Millisecond}
+
+// retries returns those of the request that begins with o, or nil. Before
+// anything of it was sent, all of it is still here.
+func (s *stream) retries(o *filter.Output) *retries {
+	switch {
+	case s.route.retry != nil:
+		return s.route.retry
+	case idempotent(o.Headers.Value(":method")) && (!s.opened || s.kept(o)):
+		return once
+	}
+	return nil
+}
+
 // again decides whether another try follows one that ended with err or, where
 // that is nil, with the response in s.response. It counts the retry.
-func (s *stream) again(err error) bool {
-	r := s.route.retry
-	if r == nil || s.aborted() != nil {
+func (s *stream) again(o *filter.Output, err error) bool {
+	r := s.retries(o)
+	if r == nil || s.arm == nil || s.aborted() != nil {
 		return false
 	}
 	c, m := s.arm.cluster, s.arm.meter
@@ -158,9 +175,9 @@ func (s *stream) again(err error) bool {
 	return true
 }
 
-// pause waits before the next try, and returns why there is none.
-func (s *stream) pause() error {
-	timer := time.NewTimer(s.route.retry.backOff(s.tries))
+// pause waits before the next try of r, and returns why there is none.
+func (s *stream) pause(r *retries) error {
+	timer := time.NewTimer(r.backOff(s.tries))
 	defer timer.Stop()
 	s.mu.Lock()
 	if s.interrupted == nil {

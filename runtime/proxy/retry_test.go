@@ -173,15 +173,107 @@ func TestDeadConnectionsCountAsTries(t *testing.T) {
 	}
 }
 
-// Each try has an endpoint of its own.
-func TestRetriesGoElsewhere(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
+// Without a policy, what may be sent twice is, and no more; at another endpoint.
+func TestOneRetryWithoutPolicy(t *testing.T) {
+	for method, tries := range map[string]int{"GET": 2, "PUT": 2, "DELETE": 2, "POST": 1, "PATCH": 1} {
+		b := play(t, "cut")
+		w := &world{}
+		w.cluster("a", b.address)
+		w.routed("x", snapshot.Route{Name: "r", Targets: targetList([]string{"a"})})
+		p := run(t, w, noTick)
+		c := dial(t, p.address(t, "gateway"))
+		c.send("%s / HTTP/1.1\nHost: x\nContent-Length: 5\n\nwhole", method)
+		if r, _ := c.response(method); r.StatusCode != 503 || len(b.got()) != tries {
+			t.Errorf("%s: %d after %d tries, want %d", method, r.StatusCode, len(b.got()), tries)
+		}
+		for _, body := range b.got() {
+			if body != "whole" {
+				t.Errorf("%s: the backend got %q", method, body)
+			}
+		}
+	}
+}
+
+// refusing returns an address where nobody listens.
+func refusing(t testing.TB) string {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	dead.Close()
+	l.Close()
+	return l.Addr().String()
+}
+
+// What could not be sent for want of a connection is still here, however much is to come.
+func TestOneRetryGoesElsewhere(t *testing.T) {
 	w := &world{}
-	w.cluster("a", dead.Addr().String(), named(t, "alive"))
+	w.cluster("a", refusing(t), play(t, answerOK).address)
+	w.routed("x", snapshot.Route{Name: "r", Targets: targetList([]string{"a"})})
+	for _, filtered := range []bool{false, true} {
+		change := []func(*Config){noTick}
+		if o := (&observed{}); filtered {
+			change = append(change, o.install(w))
+		}
+		p := run(t, w, change...)
+		long := strings.Repeat("x", 100<<10)
+		for range 4 {
+			c := dial(t, p.address(t, "gateway"))
+			c.send("PUT / HTTP/1.1\nHost: x\nContent-Length: %d\n\n%s", 2*len(long), long)
+			c.send("%s", long)
+			if r, body := c.response("PUT"); r.StatusCode != 200 || body != "ok" {
+				t.Errorf("filtered %t: %d %q", filtered, r.StatusCode, body)
+			}
+		}
+	}
+}
+
+// A body that is not kept, for nothing asked for that, is not sent again.
+func TestNoRetryOfABodyUnderWay(t *testing.T) {
+	b := play(t, "cut")
+	w := &world{}
+	w.cluster("a", b.address)
+	w.routed("x", snapshot.Route{Name: "r", Targets: targetList([]string{"a"})})
+	p := run(t, w, noTick)
+	c := dial(t, p.address(t, "gateway"))
+	c.send("PUT / HTTP/1.1\nHost: x\nContent-Length: 200000\n\n%s", strings.Repeat("x", 200000))
+	if r, _ := c.response("PUT"); r.StatusCode != 503 || len(b.got()) != 1 {
+		t.Errorf("%d after %d tries", r.StatusCode, len(b.got()))
+	}
+}
+
+// Neither the route's time nor the cluster's budget is exceeded for it.
+func TestOneRetryIsBounded(t *testing.T) {
+	b := play(t, "cut")
+	w := &world{}
+	w.cluster("a", play(t, "cut", "silent").address)
+	w.cluster("b", b.address)
+	w.clusters[1].Thresholds.MaxRetries = 1
+	w.routed("x", snapshot.Route{Name: "x", Timeout: soon, Targets: targetList([]string{"a"})})
+	w.routed("y", snapshot.Route{Name: "y", Targets: targetList([]string{"b"})})
+	o := &observed{}
+	p := run(t, w, o.install(w), noTick)
+	if r, body := get(t, p, "x", "/"); r.StatusCode != 504 {
+		t.Errorf("%d %q", r.StatusCode, body)
+	}
+	o.last(t, 1)
+	if c := p.current.clusters[0]; c.state.load.retries.now.Load() != 0 {
+		t.Error("the retry still counts")
+	}
+	if !p.current.clusters[1].retryBegin() { // that of another request
+		t.Fatal("no retry")
+	}
+	if r, _ := get(t, p, "y", "/"); r.StatusCode != 503 || len(b.got()) != 1 {
+		t.Errorf("%d after %d tries", r.StatusCode, len(b.got()))
+	}
+	if r := o.last(t, 2); !strings.Contains(r.Flags, "UO") {
+		t.Errorf("flags %q", r.Flags)
+	}
+}
+
+// Each try has an endpoint of its own.
+func TestRetriesGoElsewhere(t *testing.T) {
+	w := &world{}
+	w.cluster("a", refusing(t), named(t, "alive"))
 	w.routed("x", snapshot.Route{Name: "r", Retry: retryOf(1, "connect-failure"), Targets: targetList([]string{"a"})})
 	p := run(t, w)
 	for range 4 {
