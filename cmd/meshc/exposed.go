@@ -10,11 +10,11 @@ import (
 // the snapshot has keys to give away, once until that changes.
 func (r *reloader) warnExposed() {
 	was := r.exposed
-	r.exposed = r.xdsAddr != nil && !isLoopback(r.xdsAddr) && givesKeys(r.serving)
+	r.exposed = r.xdsAddr != nil && !isLoopback(r.xdsAddr) && !r.xdsTLS.Authenticates() && givesKeys(r.serving)
 	if r.exposed && !was {
 		r.log.Warn("ANYBODY WHO REACHES --xds-addr CAN HAVE PRIVATE KEYS: a client of xDS is believed to be the proxy that it says it is",
 			"address", r.xdsAddr.String(), "authorities", r.serving.Authorities.Len(), "secrets", r.serving.Secrets.Len(),
-			"do", "keep --xds-addr on loopback, or have a network policy admit none but your Envoys")
+			"do", "keep --xds-addr on loopback, or ask clients who they are with --xds-client-ca")
 	}
 }
 

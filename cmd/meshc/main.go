@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		Reader:    stdin,
 		Writer:    stdout,
 		ErrWriter: stderr,
-		Commands:  []*cli.Command{validateCommand(), buildCommand(), serveCommand(), explainCommand(), schemaCommand(), pluginCommand()},
+		Commands:  []*cli.Command{validateCommand(), buildCommand(), serveCommand(), bootstrapCommand(), explainCommand(), schemaCommand(), pluginCommand()},
 		// The default handler would exit the process from inside a library.
 		ExitErrHandler:         func(*cli.Context, error) {},
 		OnUsageError:           func(_ *cli.Context, err error, _ bool) error { return failed("%v", err) },

@@ -47,6 +47,9 @@ Exit code: 0 stopped by a signal, 1 the input has errors and there is no last go
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "proxy-addr", Value: defaultProxy, Usage: "address of the gateway listener; empty for none"},
 			&cli.StringFlag{Name: "xds-addr", Value: defaultXDS, Usage: "address of the xDS server; empty for none"},
+			&cli.StringFlag{Name: "xds-tls-cert", Usage: "certificate `FILE` of the xDS server, in PEM, which then speaks TLS; followed when it changes"},
+			&cli.StringFlag{Name: "xds-tls-key", Usage: "its private key `FILE`"},
+			&cli.StringFlag{Name: "xds-client-ca", Usage: "`FILE` with the authorities of clients, whose certificates say by the URI SAN meshc:MESH.NAME (or meshc:gateway, meshc:MESH.*, meshc:*) which nodes they may be"},
 			&cli.StringFlag{Name: "rest-addr", Value: defaultREST, Usage: "address of the REST view; empty for none"},
 			&cli.StringSliceFlag{Name: "dataplane", Usage: "serve this dataplane instead of the gateway: MESH.NAME, MESH.* or '*'; repeatable, and gateway may be one of them"},
 			&cli.BoolFlag{Name: "no-proxy", Usage: "run no built-in proxy; Envoy's gateway listener then binds --proxy-addr"},
@@ -131,6 +134,7 @@ type server struct {
 	rest  *http.Server        // nil without an address
 
 	xdsAddr net.Addr // where xds listens
+	xdsTLS  *xds.TLS // nil for none
 
 	publisher *publish.Publisher
 }
@@ -222,6 +226,10 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 		}
 		consumers = append(consumers, s.proxy)
 	}
+	var err error
+	if s.xdsTLS, err = openXDSTLS(s.c, s.log); err != nil {
+		return nil, err
+	}
 	if addr := s.c.String("xds-addr"); addr != "" {
 		l, err := net.Listen("tcp", addr)
 		if err != nil {
@@ -238,7 +246,7 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 		metrics.MustRegister(s.logs)
 		consumers = append(consumers, accessLogs{s.logs})
 		s.xds = xds.New(xds.Config{
-			GatewayAddr: envoyGateway, Filter: envoyFilter, Identities: s.identity, Board: &s.board, Log: s.log,
+			GatewayAddr: envoyGateway, Filter: envoyFilter, Identities: s.identity, TLS: s.xdsTLS, Board: &s.board, Log: s.log,
 			AccessLog: s.logs.Receive, Unordered: unordered,
 		})
 		metrics.MustRegister(s.xds)

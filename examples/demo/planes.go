@@ -51,7 +51,11 @@ func startDataPlanes(ctx context.Context, meshc, envoy, dir string) (_ *planes, 
 		return nil, err
 	}
 	envoyLog := &lines{changed: make(chan struct{})}
-	stop, err = startProcess(envoyLog, envoy, "--config-yaml", bootstrap(d.log.attr("msg=serving ", "xds"), admin),
+	bootstrap, err := exec.CommandContext(ctx, meshc, "bootstrap", "gateway", "--xds-addr", d.log.attr("msg=serving ", "xds"), "--admin-addr", admin).Output()
+	if err != nil {
+		return nil, fmt.Errorf("meshc bootstrap: %w", err)
+	}
+	stop, err = startProcess(envoyLog, envoy, "--config-yaml", string(bootstrap),
 		"--concurrency", "1", "--disable-hot-restart", "--log-level", "warning")
 	if err != nil {
 		return nil, err
@@ -176,34 +180,6 @@ func startProcess(log *lines, name string, args ...string) (stop func(), err err
 		_ = cmd.Process.Signal(syscall.SIGTERM)
 		<-ended
 	}, nil
-}
-
-// bootstrap is all that Envoy needs to know: who it is, and where meshc is.
-func bootstrap(xds, admin string) string {
-	xdsHost, xdsPort, _ := strings.Cut(xds, ":")
-	adminHost, adminPort, _ := strings.Cut(admin, ":")
-	return fmt.Sprintf(`
-node: {id: gateway, cluster: demo}
-admin: {address: {socket_address: {address: %s, port_value: %s}}}
-dynamic_resources:
-  ads_config:
-    api_type: DELTA_GRPC
-    transport_api_version: V3
-    grpc_services: [{envoy_grpc: {cluster_name: meshc}}]
-  lds_config: {resource_api_version: V3, ads: {}}
-  cds_config: {resource_api_version: V3, ads: {}}
-static_resources:
-  clusters:
-  - name: meshc
-    type: STATIC
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: {http2_protocol_options: {}}
-    load_assignment:
-      cluster_name: meshc
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %s, port_value: %s}}}}]}]
-`, adminHost, adminPort, xdsHost, xdsPort)
 }
 
 // lines is what a program has said so far.

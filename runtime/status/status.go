@@ -57,6 +57,8 @@ type Node struct {
 	// Unknown says that no proxy of the snapshot has this ID: the node gets
 	// an empty configuration.
 	Unknown bool `json:"unknown,omitempty"`
+	// Refused says why the client may not be this node; empty where it may.
+	Refused string `json:"refused,omitempty"`
 	// Sent and Acked are the snapshot versions last sent whole, and last
 	// accepted whole.
 	Sent  snapshot.Digest `json:"sent"`

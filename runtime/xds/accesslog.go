@@ -51,6 +51,9 @@ func (a als) receive(ctx context.Context, g alsv3.AccessLogService_StreamAccessL
 			if m.GetIdentifier() == nil {
 				return grpcstatus.Error(codes.InvalidArgument, "the first message must say which log it is of")
 			}
+			if err := a.server.authorize(ctx, m.GetIdentifier().GetNode().GetId()); err != nil {
+				return err
+			}
 			name = m.GetIdentifier().GetLogName()
 		}
 		a.server.metrics.logged.Add(float64(len(m.GetHttpLogs().GetLogEntry()) + len(m.GetTcpLogs().GetLogEntry())))

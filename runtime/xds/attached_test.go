@@ -32,7 +32,7 @@ func attach(f snapshot.Filter, tcp bool, blob string) (xds.Filter, error) {
 	case "als":
 		common := &grpcv3.CommonGrpcAccessLogConfig{
 			LogName: f.Config, TransportApiVersion: corev3.ApiVersion_V3,
-			GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: "xds"}}},
+			GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: "meshc"}}},
 		}
 		if tcp {
 			return xds.Filter{AccessLog: &grpcv3.TcpGrpcAccessLogConfig{CommonConfig: common}}, nil

@@ -7,6 +7,7 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/peer"
+	grpcstatus "google.golang.org/grpc/status"
 
 	"github.com/meshc/meshc/runtime/status"
 )
@@ -46,9 +47,9 @@ func (st *stream) protocol() string {
 
 // connected enters a stream that said who it is on the board, in place of
 // streams of the same node that ended.
-func (s *Server) connected(st *stream, agent string) {
+func (s *Server) connected(st *stream) {
 	s.metrics.nodes.WithLabelValues(st.protocol()).Inc()
-	st.log.Info("xDS client connected", "agent", agent, "protocol", st.protocol())
+	st.log.Info("xDS client connected", "agent", st.agent, "protocol", st.protocol())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.gone = slices.DeleteFunc(s.gone, func(d departed) bool {
@@ -57,10 +58,35 @@ func (s *Server) connected(st *stream, agent string) {
 		}
 		return d.nodeID == st.nodeID
 	})
+	st.appear()
+}
+
+// appear puts the stream on the board.
+func (st *stream) appear() {
 	st.report(func(n *status.Node) {
-		n.ID, n.UserAgent, n.Address = st.nodeID, agent, st.address
+		n.ID, n.UserAgent, n.Address = st.nodeID, st.agent, st.address
 		n.Protocol, n.Connected = st.protocol(), time.Now()
 	})
+}
+
+// refused notes a client that may not be the node that it says it is. The board
+// shows the last one for a node beside the node itself.
+func (s *Server) refused(st *stream, err error) {
+	s.told.do(func(others uint64) {
+		st.log.Warn("xDS client refused", "reason", grpcstatus.Convert(err).Message(), "others since the last line", others)
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gone = slices.DeleteFunc(s.gone, func(d departed) bool {
+		again := d.refused && d.nodeID == st.nodeID
+		if again {
+			s.forget(d.key)
+		}
+		return again
+	})
+	st.appear()
+	st.report(func(n *status.Node) { n.Disconnected, n.Refused = time.Now(), grpcstatus.Convert(err).Message() })
+	s.depart(departed{st.key, st.nodeID, true})
 }
 
 // disconnected notes that the stream ended; the board shows it until its node
@@ -71,7 +97,12 @@ func (s *Server) disconnected(st *stream, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	st.report(func(n *status.Node) { n.Disconnected = time.Now() })
-	s.gone = append(s.gone, departed{st.key, st.nodeID})
+	s.depart(departed{st.key, st.nodeID, false})
+}
+
+// depart keeps d on the board until maxGone others have gone. s.mu is held.
+func (s *Server) depart(d departed) {
+	s.gone = append(s.gone, d)
 	if len(s.gone) > maxGone {
 		s.forget(s.gone[0].key)
 		s.gone = slices.Delete(s.gone, 0, 1)

@@ -4,11 +4,12 @@ import "github.com/prometheus/client_golang/prometheus"
 
 // metrics counts what the server does; labels have few values.
 type metrics struct {
-	nodes  *prometheus.GaugeVec   // protocol
-	pushes *prometheus.CounterVec // type
-	bytes  *prometheus.CounterVec // type
-	nacks  *prometheus.CounterVec // type
-	logged prometheus.Counter
+	nodes   *prometheus.GaugeVec   // protocol
+	pushes  *prometheus.CounterVec // type
+	bytes   *prometheus.CounterVec // type
+	nacks   *prometheus.CounterVec // type
+	refused *prometheus.CounterVec // reason
+	logged  prometheus.Counter
 }
 
 func newMetrics() metrics {
@@ -24,6 +25,10 @@ func newMetrics() metrics {
 		pushes: counter("pushes_total", "Responses sent to xDS clients."),
 		bytes:  counter("push_bytes_total", "Bytes of responses sent to xDS clients, before gRPC's framing."),
 		nacks:  counter("nacks_total", "Refusals by xDS clients, one for each resource named."),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Namespace: "meshc", Subsystem: "xds", Name: "clients_refused_total",
+			Help: "Clients whose TLS handshake failed, and those whose certificate is for another node.",
+		}, []string{"reason"}),
 		logged: prometheus.NewCounter(prometheus.CounterOpts{
 			Namespace: "meshc", Subsystem: "xds", Name: "access_log_entries_total", Help: "Requests and connections that Envoys logged here.",
 		}),
@@ -31,7 +36,7 @@ func newMetrics() metrics {
 }
 
 func (m metrics) all() []prometheus.Collector {
-	return []prometheus.Collector{m.nodes, m.pushes, m.bytes, m.nacks, m.logged}
+	return []prometheus.Collector{m.nodes, m.pushes, m.bytes, m.nacks, m.refused, m.logged}
 }
 
 // Describe implements prometheus.Collector.

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/xds/envoy"
 )
 
 // envoyPath is where .ci/tools puts it.
@@ -28,50 +30,59 @@ type realEnvoy struct {
 	t     testing.TB
 	admin string
 	log   string
+	// addressFile is where Envoy writes the address of its admin interface.
+	addressFile string
 }
 
 // envoy runs a real Envoy as node and waits until it is ready. api is
 // DELTA_GRPC or GRPC (state of the world).
 func (r *rig) envoy(node, api string) *realEnvoy {
 	r.t.Helper()
-	host, port, _ := strings.Cut(r.addr, ":")
-	config := fmt.Sprintf(`
-node: {id: %q, cluster: meshc-test}
-admin: {address: {socket_address: {address: 127.0.0.1, port_value: 0}}}
-dynamic_resources:
-  ads_config:
-    api_type: %s
-    transport_api_version: V3
-    set_node_on_first_message_only: true
-    grpc_services: [{envoy_grpc: {cluster_name: xds}}]
-  lds_config: {resource_api_version: V3, ads: {}}
-  cds_config: {resource_api_version: V3, ads: {}}
-static_resources:
-  clusters:
-  - name: xds
-    type: STATIC
-    connect_timeout: 5s
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: {http2_protocol_options: {}}
-    load_assignment:
-      cluster_name: xds
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %s, port_value: %s}}}}]}]
-`, node, api, host, port)
-	return startEnvoy(r.t, "--config-yaml", config)
+	addr := netip.MustParseAddrPort(r.addr)
+	return r.connect(envoy.Connection{NodeID: node, Host: addr.Addr().String(), Port: addr.Port(), StateOfTheWorld: api == "GRPC"})
+}
+
+// connect runs a real Envoy with the configuration that meshc bootstrap prints,
+// but for the port of its admin interface, and waits until it is ready.
+func (r *rig) connect(c envoy.Connection) *realEnvoy {
+	r.t.Helper()
+	e := r.begin(c)
+	e.ready()
+	return e
+}
+
+// begin is connect without the wait.
+func (r *rig) begin(c envoy.Connection) *realEnvoy {
+	r.t.Helper()
+	c.Admin = netip.MustParseAddrPort("127.0.0.1:0")
+	bootstrap, err := c.Bootstrap()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	bootstrap.StaticResources.Clusters = bootstrap.StaticResources.Clusters[:1] // the other one is on that port
+	config, err := envoy.JSON(bootstrap)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return launchEnvoy(r.t, "--config-yaml", string(config))
 }
 
 func startEnvoy(t testing.TB, config ...string) *realEnvoy {
+	t.Helper()
+	e := launchEnvoy(t, config...)
+	e.ready()
+	return e
+}
+
+func launchEnvoy(t testing.TB, config ...string) *realEnvoy {
 	t.Helper()
 	if _, err := os.Stat(envoyPath); err != nil {
 		t.Fatalf("%v; .ci/tools fetches it", err)
 	}
 	dir := t.TempDir()
-	e := &realEnvoy{t: t, log: filepath.Join(dir, "log")}
-	addressFile := filepath.Join(dir, "admin")
+	e := &realEnvoy{t: t, log: filepath.Join(dir, "log"), addressFile: filepath.Join(dir, "admin")}
 	cmd := exec.Command(envoyPath, append(config, "--concurrency", "2", "--disable-hot-restart",
-		"--log-level", "warning", "--file-flush-interval-msec", "50", "--log-path", e.log, "--admin-address-path", addressFile)...)
+		"--log-level", "warning", "--file-flush-interval-msec", "50", "--log-path", e.log, "--admin-address-path", e.addressFile)...)
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -82,8 +93,14 @@ func startEnvoy(t testing.TB, config ...string) *realEnvoy {
 			t.Logf("Envoy's log:\n%s", text)
 		}
 	})
+	return e
+}
+
+// ready waits until Envoy has its first configuration.
+func (e *realEnvoy) ready() {
+	e.t.Helper()
 	e.await("to be ready", func() bool {
-		b, err := os.ReadFile(addressFile)
+		b, err := os.ReadFile(e.addressFile)
 		if err != nil {
 			return false
 		}
@@ -91,7 +108,6 @@ func startEnvoy(t testing.TB, config ...string) *realEnvoy {
 		_, body := fetch("GET", "http://"+e.admin+"/ready")
 		return strings.HasPrefix(body, "LIVE")
 	})
-	return e
 }
 
 // await polls until ok.

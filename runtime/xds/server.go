@@ -42,6 +42,9 @@ type Config struct {
 	Identities Identities
 	// AccessLog takes what Envoys log to this address; nil for nothing.
 	AccessLog AccessLogFunc
+	// TLS is how the server proves who it is and asks clients who they are; nil
+	// for neither.
+	TLS *TLS
 	// Board is told of clients and what they refuse. Nil tells nobody.
 	Board *status.Board
 	// Log defaults to slog.Default().
@@ -78,6 +81,7 @@ type Server struct {
 	metrics metrics
 	// rotation is announced when secrets change.
 	rotation *rotation
+	told     seldom        // of clients that were refused
 	stop     chan struct{} // closed by Shutdown
 	stopped  sync.Once
 
@@ -87,7 +91,10 @@ type Server struct {
 }
 
 // departed is a stream that ended and still stands on the board.
-type departed struct{ key, nodeID string }
+type departed struct {
+	key, nodeID string
+	refused     bool // it never was that node
+}
 
 // New returns a Server that does not listen yet.
 func New(cfg Config) *Server {
@@ -108,7 +115,7 @@ func New(cfg Config) *Server {
 	if cfg.Identities != nil {
 		cfg.Identities.OnChange(s.rotation.announce)
 	}
-	s.grpc = grpc.NewServer(
+	options := []grpc.ServerOption{
 		grpc.ForceServerCodecV2(newCodec()),
 		grpc.MaxRecvMsgSize(maxRequest),
 		grpc.MaxConcurrentStreams(maxStreams),
@@ -117,7 +124,11 @@ func New(cfg Config) *Server {
 		grpc.KeepaliveParams(keepalive.ServerParameters{Time: 30 * time.Second, Timeout: 2 * time.Minute}),
 		grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 		grpc.UnknownServiceHandler(refuseService),
-	)
+	}
+	if cfg.TLS != nil {
+		options = append(options, grpc.Creds(cfg.TLS.credentials(s.handshakeFailed)))
+	}
+	s.grpc = grpc.NewServer(options...)
 	discoveryv3.RegisterAggregatedDiscoveryServiceServer(s.grpc, ads{server: s})
 	if cfg.AccessLog != nil {
 		alsv3.RegisterAccessLogServiceServer(s.grpc, als{server: s})

@@ -25,7 +25,8 @@ type stream struct {
 	send    func(*response) error
 	nonces  uint64
 	nodeID  string
-	known   bool // the first request, with the node's id, has come
+	agent   string
+	known   bool // the first request, with the node's id, has come, and the client may be that node
 	subs    [kinds]*subscription
 	// secretProblem is the last one that was logged.
 	secretProblem string
@@ -72,7 +73,7 @@ func (s *stream) run(ctx context.Context, receive func() (*request, error)) erro
 				}
 				return receiveErr
 			}
-			if err := s.handle(r); err != nil {
+			if err := s.handle(ctx, r); err != nil {
 				return err
 			}
 		case <-s.newest.superseded:
@@ -91,12 +92,18 @@ func (s *stream) run(ctx context.Context, receive func() (*request, error)) erro
 }
 
 // handle takes in one request.
-func (s *stream) handle(r *request) error {
+func (s *stream) handle(ctx context.Context, r *request) error {
 	if !s.known {
 		if r.node.GetId() == "" {
 			return grpcstatus.Error(codes.InvalidArgument, "the first request must have node.id: MESH.NAME of a dataplane, or gateway")
 		}
 		s.identify(r)
+		if err := s.server.authorize(ctx, s.nodeID); err != nil {
+			s.server.refused(s, err)
+			return err
+		}
+		s.known = true
+		s.server.connected(s)
 	}
 	k, ok := kindOf(r.typeURL)
 	if !ok {
@@ -154,15 +161,15 @@ func (s *stream) lookup(k kind, name string) *resource {
 
 // identify takes the node's id from the first request.
 func (s *stream) identify(r *request) {
-	s.known, s.nodeID = true, r.node.GetId()
+	s.nodeID = r.node.GetId()
 	agent := r.node.GetUserAgentName()
 	if v := r.node.GetUserAgentVersion(); v != "" {
 		agent += "/" + v
 	} else if b := r.node.GetUserAgentBuildVersion().GetVersion(); b != nil {
 		agent += fmt.Sprintf("/%d.%d.%d", b.GetMajorNumber(), b.GetMinorNumber(), b.GetPatch())
 	}
+	s.agent = agent
 	s.log = s.log.With("node", s.nodeID)
-	s.server.connected(s, agent)
 }
 
 // report changes this stream's entry of the status board.

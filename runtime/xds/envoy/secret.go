@@ -67,7 +67,7 @@ func (s Secret) Files() []string {
 func (s Secret) inFiles() *tlsv3.Secret {
 	var at []*corev3.DataSource
 	for _, f := range s.Files() {
-		at = append(at, &corev3.DataSource{Specifier: &corev3.DataSource_Filename{Filename: f}})
+		at = append(at, inFile(f))
 	}
 	if s.Certificate() {
 		return certificateSecret(s.Name, at[0], at[1])

@@ -202,7 +202,12 @@ func (b *bench) startPlanes(dir string) (own, envoy *plane, err error) {
 	if err != nil {
 		return own, nil, err
 	}
-	envoy, err = b.start(at(2), b.envoy, "--config-yaml", envoyBootstrap(port[3], port[5]), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error")
+	bootstrap, err := exec.Command(b.meshc, "bootstrap", "gateway", "--xds-addr", at(3), "--admin-addr", at(5)).Output()
+	if err != nil {
+		control.stop()
+		return own, nil, fmt.Errorf("meshc bootstrap: %w", err)
+	}
+	envoy, err = b.start(at(2), b.envoy, "--config-yaml", string(bootstrap), "--concurrency", "1", "--disable-hot-restart", "--log-level", "error")
 	if envoy == nil {
 		control.stop()
 		return own, nil, err
@@ -214,28 +219,6 @@ func (b *bench) startPlanes(dir string) (own, envoy *plane, err error) {
 		}
 	}
 	return own, envoy, nil
-}
-
-func envoyBootstrap(xds, admin int) string {
-	return fmt.Sprintf(`
-node: {id: gateway, cluster: bench}
-admin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}
-dynamic_resources:
-  ads_config: {api_type: DELTA_GRPC, transport_api_version: V3, grpc_services: [{envoy_grpc: {cluster_name: xds}}]}
-  lds_config: {resource_api_version: V3, ads: {}}
-  cds_config: {resource_api_version: V3, ads: {}}
-static_resources:
-  clusters:
-  - name: xds
-    type: STATIC
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: {http2_protocol_options: {}}
-    load_assignment:
-      cluster_name: xds
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]
-`, admin, xds)
 }
 
 func freePorts(n int) ([]int, error) {
