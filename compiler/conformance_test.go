@@ -115,7 +115,7 @@ func (c *recorded) chosen(t *testing.T) map[string]string {
 		docs = append(docs, document(t, text))
 	}
 	slices.SortFunc(docs, func(x, y *schema.Document) int { return strings.Compare(x.ID(), y.ID()) })
-	x := compiler.NewExplainer(docs)
+	x := compiler.NewExplainer(docs, compiler.Node{})
 	proxy, ok := x.Proxy("default.dp-1")
 	if !ok {
 		t.Fatal("no dataplane")

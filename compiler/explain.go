@@ -1,7 +1,7 @@
 package compiler
 
 import (
-	"maps"
+	"iter"
 	"net"
 	"slices"
 	"strconv"
@@ -17,9 +17,11 @@ import (
 type Explainer struct{ b *build }
 
 // NewExplainer returns an Explainer of docs, which are sorted as Loader.Load
-// sorts them.
-func NewExplainer(docs []*schema.Document) *Explainer {
-	b := New().newBuild(docs)
+// sorts them, for a machine.
+func NewExplainer(docs []*schema.Document, on Node) *Explainer {
+	c := New()
+	c.Node = on
+	b := c.newBuild(docs)
 	resolve(b)
 	attach(b)
 	return &Explainer{b}
@@ -29,6 +31,7 @@ func NewExplainer(docs []*schema.Document) *Explainer {
 type Choice struct {
 	Kind string // "Timeout"
 	// Applied holds one policy, or several where policies of equal rank unite.
+	// Faults may have Lost alone: to some that are for others who call.
 	Applied []*schema.Document
 	// Lost are those that match as well, the next in line first.
 	Lost []Loser
@@ -37,7 +40,8 @@ type Choice struct {
 // Loser is a policy that another one beats.
 type Loser struct {
 	Policy *schema.Document
-	Why    string // completes: the other one is used, for …
+	To     *schema.Document
+	Why    string // completes: To is used, for …
 }
 
 // ProxyExplained is what a dataplane gets.
@@ -55,6 +59,33 @@ type OutboundExplained struct {
 	Choices []Choice
 	// Split is where its traffic goes, shares of 0 left out.
 	Split []Share
+	// HTTP is where conf.http of its TrafficRoute sends requests, in order;
+	// empty where it carries bytes.
+	HTTP []Exception
+}
+
+// Exception is one of the conf.http of a TrafficRoute.
+type Exception struct {
+	Policy *schema.Document
+	Index  int // in conf.http
+	Split  []Share
+}
+
+// Shares iterates over all that o leads to.
+func (o *OutboundExplained) Shares() iter.Seq[*Share] {
+	return func(yield func(*Share) bool) {
+		splits := [][]Share{o.Split}
+		for _, e := range o.HTTP {
+			splits = append(splits, e.Split)
+		}
+		for _, split := range splits {
+			for i := range split {
+				if !yield(&split[i]) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // Share is a part of the traffic of an outbound.
@@ -91,156 +122,93 @@ func (x *Explainer) Proxy(id string) (out ProxyExplained, ok bool) {
 	}
 	v := x.b.views[i]
 	out.Dataplane = v.doc
-	for _, l := range v.listeners {
+	for i := range v.listeners {
+		l := &v.listeners[i]
 		address := net.JoinHostPort(l.address, strconv.Itoa(int(l.port)))
 		if l.direction == snapshot.Inbound {
 			out.Inbounds = append(out.Inbounds, InboundExplained{address, l.service, x.inbound(v.doc.Mesh, l.tags), x.b.hasMTLS(v.doc.Mesh)})
 			continue
 		}
-		o := OutboundExplained{Address: address, Service: l.service}
-		o.Split = x.shares(l.route, l.tags)
-		o.Choices = x.outbound(v.doc.Mesh, v.tags, l.service, o.Split)
-		if l.protocol == snapshot.HTTP {
-			o.Choices = append(o.Choices, x.faults(v.doc.Mesh, v.tags, l.passage)...)
-		}
-		for i := range o.Split {
-			o.Split[i].Choices = x.target(v.doc.Mesh, v.tags, o.Split[i].Destination[kuma.ServiceTag])
-		}
-		out.Outbounds = append(out.Outbounds, o)
+		out.Outbounds = append(out.Outbounds, x.outboundOf(v, l, address))
 	}
 	out.Choices = x.proxyWide(v.doc.Mesh, v.tags)
 	return out, true
 }
 
-// Gateway returns the policies for the gateway's requests to a service of a mesh.
-func (x *Explainer) Gateway(mesh, service string) []Choice {
-	tags := []map[string]string{gatewayTags}
-	split := x.shares(x.b.rules("kuma/TrafficRoute", mesh).of(tags...).winner(service), map[string]string{kuma.ServiceTag: service})
-	out := slices.Concat(x.outbound(mesh, tags, service, split), x.target(mesh, tags, service))
-	for _, h := range x.b.hosts {
-		if h.service.serviceKey == (serviceKey{mesh, service}) {
-			out = append(out, x.faults(mesh, tags, h.passage)...)
+func (x *Explainer) outboundOf(v *view, l *listener, address string) OutboundExplained {
+	o := OutboundExplained{Address: address, Service: l.service, Choices: x.outbound(v.doc.Mesh, v.tags, l.service, l.route)}
+	var shares *kuma.Shares
+	if l.route != nil {
+		shares = &l.route.Body.(*kuma.TrafficRoute).Conf.Shares
+	}
+	o.Split = sharesOf(shares, l.tags)
+	if l.protocol == snapshot.HTTP {
+		for i, e := range l.http {
+			o.HTTP = append(o.HTTP, Exception{l.route, i, sharesOf(&e.rule.Shares, l.tags)})
 		}
 	}
+	for s := range o.Shares() {
+		name := s.Destination[kuma.ServiceTag]
+		s.Choices = x.target(v.doc.Mesh, v.tags, name)
+		if to := x.b.services[serviceKey{v.doc.Mesh, name}]; to != nil && l.protocol == snapshot.HTTP {
+			s.Choices = append(s.Choices, x.faults(v.doc.Mesh, v.tags, newUse(to, x.b.subset(to, s.Destination), treatment{}))...)
+		}
+	}
+	return o
+}
+
+// Gateway returns the policies for the gateway's requests to a service of a
+// mesh, without those for the services that they are led to (Target).
+func (x *Explainer) Gateway(mesh, service string) []Choice {
+	tags := []map[string]string{gatewayTags}
+	out := x.outbound(mesh, tags, service, x.b.rules("kuma/TrafficRoute", mesh).of(tags...).winner(service))
 	return append(out, x.proxyWide(mesh, tags)...)
 }
 
-// faults are those that whoever has tags injects into what goes over p.
-func (x *Explainer) faults(mesh string, tags []map[string]string, p *passage) []Choice {
-	c := Choice{Kind: "FaultInjection"}
-	x.b.matchTargets(x.b.rules("kuma/FaultInjection", mesh), tags, p.targets(), &viewUses{}, func(d *schema.Document, _ string) {
-		if !slices.Contains(c.Applied, d) {
-			c.Applied = append(c.Applied, d)
+// Target returns the policies for a cluster that the traffic of a proxy is led
+// to: a dataplane's, or the gateway's.
+func (x *Explainer) Target(proxyID, cluster string) []Choice {
+	if proxyID == snapshot.GatewayID {
+		for _, h := range x.b.hosts {
+			if out, ok := x.targetOf(h.service.mesh, []map[string]string{gatewayTags}, h.passage, cluster, true); ok {
+				return out
+			}
 		}
-	})
-	if len(c.Applied) == 0 {
 		return nil
 	}
-	slices.SortFunc(c.Applied, func(x, y *schema.Document) int { return strings.Compare(x.Name, y.Name) })
-	return []Choice{c}
-}
-
-// Policies that are chosen for an outbound, and those that are chosen for each
-// of the services that its traffic leads to.
-var (
-	forOutbound = []string{"TrafficRoute", "Timeout", "Retry", "TrafficLog"}
-	forTarget   = []string{"HealthCheck", "CircuitBreaker"}
-	forProxy    = []string{"TrafficTrace", "ProxyTemplate"}
-	// forInbound are chosen by the tags of the inbound. A fault acts on those who
-	// call it.
-	forInbound = []string{"TrafficPermission", "FaultInjection"}
-)
-
-func (x *Explainer) outbound(mesh string, tags []map[string]string, service string, split []Share) []Choice {
-	var out []Choice
-	for _, kind := range forOutbound {
-		if kind == "Retry" && !slices.ContainsFunc(split, func(s Share) bool { return s.Destination[kuma.ServiceTag] == service }) {
-			continue // retries are those of the services that routes lead to (Kuma's rule)
+	for _, v := range x.b.views {
+		if v.doc.Mesh+"."+v.doc.Name != proxyID {
+			continue
 		}
-		out = appendChoice(out, kind, x.b.rules("kuma/"+kind, mesh).of(tags...).contenders(service), false)
+		for i := range v.listeners {
+			l := &v.listeners[i]
+			if out, ok := x.targetOf(v.doc.Mesh, v.tags, l.passage, cluster, l.protocol == snapshot.HTTP); ok {
+				return out
+			}
+		}
 	}
-	return out
+	return nil
 }
 
-func (x *Explainer) target(mesh string, tags []map[string]string, service string) []Choice {
-	var out []Choice
-	for _, kind := range forTarget {
-		out = appendChoice(out, kind, x.b.rules("kuma/"+kind, mesh).of(tags...).contenders(service), false)
+// targetOf returns the policies for a cluster that p leads to.
+func (x *Explainer) targetOf(mesh string, tags []map[string]string, p *passage, cluster string, http bool) (out []Choice, ok bool) {
+	for a := range p.everywhere() {
+		if a.name != cluster {
+			continue
+		}
+		out = x.target(mesh, tags, a.service.name)
+		if http {
+			out = append(out, x.faults(mesh, tags, a.clusterUse)...)
+		}
+		return out, true
 	}
-	return out
-}
-
-func (x *Explainer) inbound(mesh string, tags map[string]string) []Choice {
-	var out []Choice
-	for _, kind := range forInbound {
-		out = appendChoice(out, kind, x.b.rules("kuma/"+kind, mesh).of(tags).contenders(""), true)
-	}
-	return out
+	return nil, false
 }
 
 // hasMTLS reports whether the proxies of a mesh show certificates to one another.
 func (b *build) hasMTLS(mesh string) bool {
 	d := b.meshes[mesh]
 	return d != nil && d.Body.(*kuma.Mesh).MTLS.EnabledBackend != ""
-}
-
-func (x *Explainer) proxyWide(mesh string, tags []map[string]string) []Choice {
-	var out []Choice
-	for _, kind := range forProxy {
-		out = appendChoice(out, kind, x.b.rules("kuma/"+kind, mesh).of(tags...).contenders(""), false)
-	}
-	return out
-}
-
-// appendChoice adds the choice among contenders, of which the best is the first.
-func appendChoice(out []Choice, kind string, all []contender, united bool) []Choice {
-	if len(all) == 0 {
-		return out
-	}
-	top := all[0]
-	c := Choice{Kind: kind}
-	for i, o := range all {
-		switch {
-		case i == 0, united && o.rank == top.rank:
-			c.Applied = append(c.Applied, o.doc)
-		case o.rank == top.rank && o.created.Equal(top.created):
-			c.Lost = append(c.Lost, Loser{o.doc, "its name comes first, and they are equal in all else"})
-		default:
-			c.Lost = append(c.Lost, Loser{o.doc, whyBetter(top.rank, o.rank)})
-		}
-	}
-	slices.SortFunc(c.Applied, func(x, y *schema.Document) int { return strings.Compare(x.Name, y.Name) })
-	return append(out, c)
-}
-
-// shares returns where traffic to an outbound with tags goes under route, which
-// may be nil: then all goes to the outbound itself.
-func (x *Explainer) shares(route *schema.Document, tags map[string]string) []Share {
-	if route == nil {
-		return []Share{{Weight: 100, Destination: tags}}
-	}
-	var out []Share
-	for _, part := range route.Body.(*kuma.TrafficRoute).Conf.Arms() {
-		if part.Weight == 0 {
-			continue
-		}
-		out = append(out, Share{Weight: part.Weight, Destination: destination(tags, part.Destination)})
-	}
-	return out
-}
-
-// destination returns the tags that a destination of a route means for an
-// outbound with tags (Kuma's rule): a wildcard stands for the outbound's own
-// value, or for any where it has none, and tags of the outbound that the
-// destination does not name are added.
-func destination(tags, of map[string]string) map[string]string {
-	out := maps.Clone(tags)
-	for k, v := range of {
-		if v != "*" {
-			out[k] = v
-		}
-	}
-	return out
 }
 
 // Service returns the service that a route of the gateway is for, as the

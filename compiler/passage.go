@@ -170,10 +170,7 @@ func (b *build) split(p *passage, tags map[string]string, shares *kuma.Shares) [
 		if s == nil || weight == 0 {
 			return
 		}
-		subset := maps.Clone(destination)
-		delete(subset, kuma.ServiceTag)
-		maps.Copy(subset, b.near(s))
-		a := arm{newUse(s, subset, treatment{}), weight}
+		a := arm{newUse(s, b.subset(s, destination), treatment{}), weight}
 		for i := range arms {
 			if arms[i].name == a.name {
 				arms[i].weight += weight
@@ -190,6 +187,14 @@ func (b *build) split(p *passage, tags map[string]string, shares *kuma.Shares) [
 		add(destination(tags, part.Destination), part.Weight)
 	}
 	return arms
+}
+
+// subset returns the tags of the endpoints of s that a destination means.
+func (b *build) subset(s *service, destination map[string]string) map[string]string {
+	out := maps.Clone(destination)
+	delete(out, kuma.ServiceTag)
+	maps.Copy(out, b.near(s))
+	return out
 }
 
 // protocol is what p carries: what all the services that it leads to speak, as

@@ -26,23 +26,26 @@ made: meshc checks the wrong example as it checks your files.
 With --proxy it reads PATH (as validate does) and lists what a dataplane gets: its inbounds and outbounds, the policies that
 apply to each, where they were written, and which others match and why they are not used.
 With --host it follows one request, offline, through the code that routes: listener, route, policies, clusters and endpoints.
-It enters at the gateway, or with --from at the outbound of a dataplane whose service or ADDRESS:PORT is HOST.
+It enters at the gateway, or with --from at the outbound of a dataplane whose service or ADDRESS:PORT is HOST. With --node-ports
+and IP:PORT as HOST it enters at the listener that a Service opens there; --listener names any other, as a snapshot does.
 
 Exit code: 0, 1 where the request goes nowhere or the input has errors, 2 for what does not exist or cannot be read.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "proxy", Usage: "list what the dataplane `MESH.NAME` gets"},
 			&cli.StringFlag{Name: "host", Usage: "follow a request for `HOST`, as in its Host header"},
+			&cli.StringFlag{Name: "listener", Usage: "the listener that takes the request: its `NAME` or ADDRESS:PORT", DefaultText: "the one that --host means"},
 			&cli.StringFlag{Name: "path", Value: "/", Usage: "the `PATH` of the request, with its query"},
 			&cli.StringFlag{Name: "method", Value: "GET", Usage: "the `METHOD` of the request"},
 			&cli.StringSliceFlag{Name: "header", Usage: "a header of the request, as `NAME: VALUE`; repeatable"},
 			&cli.StringFlag{Name: "from", Usage: "the dataplane `MESH.NAME` that the request comes from", DefaultText: "the gateway"},
 			&cli.StringFlag{Name: "format", Value: "text", Usage: "how to write what applies: text or json"},
+			nodePortsFlag(), nodeFlag(), nodeLabelFlag(),
 		},
 		Action: func(c *cli.Context) error {
-			if c.String("proxy") != "" || c.String("host") != "" {
+			if c.String("proxy") != "" || c.String("host") != "" || c.String("listener") != "" {
 				return explainInput(c)
 			}
-			for _, name := range []string{"path", "method", "header", "from", "format"} {
+			for _, name := range []string{"path", "method", "header", "from", "format", "node-ports", "node", "node-label"} {
 				if c.IsSet(name) {
 					return failed("--%s is about a request or a proxy: say which with --host or --proxy", name)
 				}

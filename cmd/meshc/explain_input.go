@@ -21,10 +21,15 @@ func explainInput(c *cli.Context) error {
 	if format != "text" && format != "json" {
 		return failed("--format %q: want text or json", format)
 	}
-	if c.String("proxy") != "" && c.String("host") != "" {
-		return failed("--proxy lists a proxy and --host follows a request: give one of them (a request comes --from a proxy)")
+	if c.String("proxy") != "" && (c.String("host") != "" || c.String("listener") != "") {
+		return failed("--proxy lists a proxy, and --host and --listener follow a request: give one of them (a request comes --from a proxy)")
+	}
+	node, err := nodeOf(c)
+	if err != nil {
+		return err
 	}
 	in := newDocuments(c.Args().Slice(), c.App.Reader, toValidate)
+	in.compiler.Node = node
 	l, err := in.load(c.Context)
 	if err != nil {
 		return failed("%v", err)
@@ -38,7 +43,7 @@ func explainInput(c *cli.Context) error {
 			return &exitError{code: exitFailed}
 		}
 	}
-	x := compiler.NewExplainer(l.checked)
+	x := compiler.NewExplainer(l.checked, node)
 	id := c.String("proxy")
 	if id == "" {
 		if id = c.String("from"); id == "" {
@@ -54,10 +59,14 @@ func explainInput(c *cli.Context) error {
 	}
 	var out strings.Builder
 	nowhere := false
+	a := &asker{snap: l.snapshot, explainer: x, documents: make(map[string]*schema.Document, len(l.checked))}
+	for _, d := range l.checked {
+		a.documents[d.ID()] = d
+	}
 	if c.String("proxy") != "" {
-		err = explainProxy(&out, x, id, format)
+		err = explainProxy(&out, a, id, format)
 	} else {
-		nowhere, err = explainRequest(c, &out, x, &l, id, format)
+		nowhere, err = explainRequest(c, &out, a, id, format)
 	}
 	if err != nil {
 		return err
@@ -71,11 +80,19 @@ func explainInput(c *cli.Context) error {
 	return nil
 }
 
-func explainProxy(out *strings.Builder, x *compiler.Explainer, id, format string) error {
+func explainProxy(out *strings.Builder, a *asker, id, format string) error {
 	if id == snapshot.GatewayID {
 		return failed("the gateway is no dataplane: ask for a request with --host, or name a dataplane as MESH.NAME")
 	}
-	p, _ := x.Proxy(id)
+	p, _ := a.explainer.Proxy(id)
+	for i := range p.Outbounds {
+		o := &p.Outbounds[i]
+		o.Choices = append(o.Choices, a.pluginsAt(id, o.Address)...)
+	}
+	for i := range p.Inbounds {
+		in := &p.Inbounds[i]
+		in.Choices = append(in.Choices, a.pluginsAt(id, in.Address)...)
+	}
 	if format == "json" {
 		return writeProxyJSON(out, id, p)
 	}
@@ -85,14 +102,11 @@ func explainProxy(out *strings.Builder, x *compiler.Explainer, id, format string
 
 // explainRequest writes what the request of the flags meets, and reports
 // whether it goes nowhere.
-func explainRequest(c *cli.Context, out *strings.Builder, x *compiler.Explainer, l *loaded, id, format string) (nowhere bool, err error) {
-	a := asker{snap: l.snapshot, explainer: x, documents: make(map[string]*schema.Document, len(l.checked))}
-	for _, d := range l.checked {
-		a.documents[d.ID()] = d
-	}
+func explainRequest(c *cli.Context, out *strings.Builder, a *asker, id, format string) (nowhere bool, err error) {
 	if a.headers, err = requestOf(c); err != nil {
 		return false, err
 	}
+	a.listener = c.String("listener")
 	answer, err := a.answer(id)
 	if err != nil {
 		return false, failed("%v", err)
@@ -103,5 +117,5 @@ func explainRequest(c *cli.Context, out *strings.Builder, x *compiler.Explainer,
 		fmt.Fprintf(out, "%-13s %s %s%s\n", "request", c.String("method"), c.String("host"), c.String("path"))
 		answer.write(out)
 	}
-	return answer.Answer != "", err
+	return answer.Answer != "" && !answer.answers, err
 }

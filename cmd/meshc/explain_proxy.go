@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -32,10 +33,17 @@ type shareJSON struct {
 }
 
 type outboundJSON struct {
-	Address  string      `json:"address"`
-	Service  string      `json:"service"`
-	Policies choicesJSON `json:"policies,omitempty"`
-	Split    []shareJSON `json:"split,omitempty"`
+	Address  string          `json:"address"`
+	Service  string          `json:"service"`
+	Policies choicesJSON     `json:"policies,omitempty"`
+	Split    []shareJSON     `json:"split,omitempty"`
+	HTTP     []exceptionJSON `json:"http,omitempty"`
+}
+
+// exceptionJSON is where one of the conf.http of the outbound's TrafficRoute sends requests.
+type exceptionJSON struct {
+	Index int         `json:"index"`
+	Split []shareJSON `json:"split,omitempty"`
 }
 
 type inboundJSON struct {
@@ -53,7 +61,7 @@ type proxyJSON struct {
 }
 
 // united are the kinds of which several policies may apply at one place.
-var united = map[string]bool{"TrafficPermission": true, "FaultInjection": true}
+var united = map[string]bool{"TrafficPermission": true, "FaultInjection": true, "WasmPlugin": true}
 
 func policyOf(d *schema.Document) policyJSON {
 	return policyJSON{d.Name, d.File, d.Tree.Pos.Line}
@@ -62,6 +70,9 @@ func policyOf(d *schema.Document) policyJSON {
 func choicesOf(choices []compiler.Choice) choicesJSON {
 	out := choicesJSON{}
 	for _, c := range choices {
+		if len(c.Applied) == 0 {
+			continue
+		}
 		if !united[c.Kind] {
 			out[c.Kind] = policyOf(c.Applied[0])
 			continue
@@ -75,34 +86,36 @@ func choicesOf(choices []compiler.Choice) choicesJSON {
 	return out
 }
 
-// targetsOf returns the choices for the targets of a split, once for the
-// outbound where all targets are alike, else for each.
-func targetsOf(split []compiler.Share) (whole []compiler.Choice, each bool) {
-	for _, s := range split[min(1, len(split)):] {
-		if !slices.EqualFunc(s.Choices, split[0].Choices, func(a, b compiler.Choice) bool {
-			return a.Kind == b.Kind && slices.Equal(a.Applied, b.Applied)
+// targetsOf returns the choices for targets, once where all are alike; else
+// each says that they are to be told one by one.
+func targetsOf(shares iter.Seq[*compiler.Share]) (whole []compiler.Choice, each bool) {
+	var first *compiler.Share
+	for s := range shares {
+		if first == nil {
+			first = s
+		}
+		if !slices.EqualFunc(s.Choices, first.Choices, func(a, b compiler.Choice) bool {
+			return a.Kind == b.Kind && slices.Equal(a.Applied, b.Applied) && slices.Equal(a.Lost, b.Lost)
 		}) {
 			return nil, true
 		}
 	}
-	if len(split) == 0 {
+	if first == nil {
 		return nil, false
 	}
-	return split[0].Choices, false
+	return first.Choices, false
 }
 
 // writeProxyJSON writes what a proxy gets as JSON.
 func writeProxyJSON(w io.Writer, id string, p compiler.ProxyExplained) error {
 	out := proxyJSON{Proxy: id, Policies: choicesOf(p.Choices)}
 	for _, o := range p.Outbounds {
-		whole, each := targetsOf(o.Split)
-		j := outboundJSON{Address: o.Address, Service: o.Service, Policies: choicesOf(slices.Concat(o.Choices, whole))}
-		for _, s := range o.Split {
-			share := shareJSON{Weight: s.Weight, Destination: s.Destination}
-			if each {
-				share.Policies = choicesOf(s.Choices)
-			}
-			j.Split = append(j.Split, share)
+		whole, each := targetsOf(o.Shares())
+		j := outboundJSON{
+			Address: o.Address, Service: o.Service, Policies: choicesOf(slices.Concat(o.Choices, whole)), Split: sharesJSON(o.Split, each),
+		}
+		for _, e := range o.HTTP {
+			j.HTTP = append(j.HTTP, exceptionJSON{e.Index, sharesJSON(e.Split, each)})
 		}
 		out.Outbounds = append(out.Outbounds, j)
 	}
@@ -110,6 +123,18 @@ func writeProxyJSON(w io.Writer, id string, p compiler.ProxyExplained) error {
 		out.Inbounds = append(out.Inbounds, inboundJSON{in.Address, in.Service, choicesOf(in.Choices)})
 	}
 	return writeIndented(w, out)
+}
+
+func sharesJSON(shares []compiler.Share, each bool) []shareJSON {
+	var out []shareJSON
+	for _, s := range shares {
+		j := shareJSON{Weight: s.Weight, Destination: s.Destination}
+		if each {
+			j.Policies = choicesOf(s.Choices)
+		}
+		out = append(out, j)
+	}
+	return out
 }
 
 func writeIndented(w io.Writer, v any) error {
@@ -132,25 +157,35 @@ func writeProxy(w *strings.Builder, id string, p compiler.ProxyExplained) {
 	for _, o := range p.Outbounds {
 		fmt.Fprintf(w, "\noutbound %s  service %s\n", o.Address, o.Service)
 		writeChoices(w, "  ", o.Choices)
-		whole, each := targetsOf(o.Split)
+		whole, each := targetsOf(o.Shares())
 		writeChoices(w, "  ", whole)
-		if len(o.Split) == 0 {
-			fmt.Fprintf(w, "  to nothing: every share is 0\n")
+		for _, e := range o.HTTP {
+			at := e.Policy.Place("conf", "http", e.Index)
+			fmt.Fprintf(w, "  conf.http[%d]  %s\n", e.Index, at)
+			writeShares(w, "    ", e.Split, each)
 		}
-		var sum uint64
-		for _, s := range o.Split {
-			sum += uint64(s.Weight)
-		}
-		for _, s := range o.Split {
-			fmt.Fprintf(w, "  %s to %s\n", percent(uint64(s.Weight), sum), tagText(s.Destination))
-			if each {
-				writeChoices(w, "    ", s.Choices)
-			}
-		}
+		writeShares(w, "  ", o.Split, each)
 	}
 	if len(p.Choices) > 0 {
 		fmt.Fprintf(w, "\nthe proxy as a whole\n")
 		writeChoices(w, "  ", p.Choices)
+	}
+}
+
+// writeShares writes where traffic goes; with each, the policies of each share.
+func writeShares(w *strings.Builder, indent string, shares []compiler.Share, each bool) {
+	var sum uint64
+	for _, s := range shares {
+		sum += uint64(s.Weight)
+	}
+	if sum == 0 {
+		fmt.Fprintf(w, "%sto nothing: every share is 0\n", indent)
+	}
+	for _, s := range shares {
+		fmt.Fprintf(w, "%s%s to %s\n", indent, percent(uint64(s.Weight), sum), tagText(s.Destination))
+		if each {
+			writeChoices(w, indent+"  ", s.Choices)
+		}
 	}
 }
 
@@ -160,8 +195,11 @@ func writeChoices(w *strings.Builder, indent string, choices []compiler.Choice) 
 		for _, d := range c.Applied {
 			fmt.Fprintf(w, "%s%s %s  %s\n", indent, c.Kind, d.Name, placeOf(d))
 		}
+		if len(c.Applied) == 0 {
+			fmt.Fprintf(w, "%sno %s\n", indent, c.Kind)
+		}
 		for _, l := range c.Lost {
-			fmt.Fprintf(w, "%s  and not %s  %s: %s is used, for %s\n", indent, l.Policy.Name, placeOf(l.Policy), c.Applied[0].Name, l.Why)
+			fmt.Fprintf(w, "%s  and not %s  %s: %s is used, for %s\n", indent, l.Policy.Name, placeOf(l.Policy), l.To.Name, l.Why)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,58 +18,14 @@ import (
 	"github.com/meshc/meshc/schema/diag"
 )
 
-// requestAnswer is what a request meets, as the JSON of explain --host.
-type requestAnswer struct {
-	Proxy       string       `json:"proxy"`
-	Listener    *placed      `json:"listener,omitempty"` // nothing below it where no listener takes the request
-	VirtualHost *placed      `json:"virtualHost,omitempty"`
-	Route       *placed      `json:"route,omitempty"`
-	Policies    []choiceJSON `json:"policies,omitempty"`
-	Targets     []targetJSON `json:"targets,omitempty"`
-	// Answer is what the client gets where the request goes nowhere.
-	Answer string `json:"answer,omitempty"`
-
-	choices []compiler.Choice
-}
-
-// placed is something of the snapshot, and where it comes from.
-type placed struct {
-	Name   string       `json:"name"`
-	Places []diag.Place `json:"places"`
-}
-
-type choiceJSON struct {
-	Kind    string       `json:"kind"`
-	Applied []policyJSON `json:"applied"`
-	Lost    []lostJSON   `json:"lost,omitempty"`
-}
-
-type lostJSON struct {
-	policyJSON
-	Why string `json:"why"`
-}
-
-type targetJSON struct {
-	placed
-	Weight    uint32         `json:"weight"`
-	Endpoints []endpointJSON `json:"endpoints"`
-}
-
-type endpointJSON struct {
-	Address string `json:"address"` // HOST:PORT
-	Weight  uint32 `json:"weight,omitempty"`
-	// Permissions are the TrafficPermissions that admit the proxy there, where
-	// mTLS asks for one, and Refused says that none does.
-	Permissions []string `json:"permissions,omitempty"`
-	Refused     bool     `json:"refused,omitempty"`
-}
-
 // asker answers for one request.
 type asker struct {
 	snap      snapshot.Snapshot
 	documents map[string]*schema.Document // by ID
 	explainer *compiler.Explainer
 	headers   filter.Headers
+	// listener is the name or the ADDRESS:PORT of the one that is asked for, or "".
+	listener string
 }
 
 // requestOf returns the request that the flags describe.
@@ -94,15 +51,18 @@ func requestOf(c *cli.Context) (h filter.Headers, err error) {
 // answer says what the request meets at a proxy.
 func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 	out.Proxy = proxyID
-	l, ok := a.listener(proxyID)
+	l, ok := a.listenerOf(proxyID)
 	if !ok {
 		out.Answer = "no outbound of the dataplane is for this host: name the service or the ADDRESS:PORT of one"
+		if a.listener != "" {
+			out.Answer = "the proxy has no such listener"
+		}
 		return out, nil
 	}
-	out.Listener = a.placed(l.Name, l.Sources)
-	if l.Protocol == snapshot.TCP {
-		a.policies(&out, proxyID, l, "")
-		a.targets(&out, proxyID, l.Targets)
+	out.Listener, out.Clients = a.placed(l.Name, l.Sources), l.SourceRanges.Slice()
+	if l.Protocol != snapshot.HTTP {
+		a.policies(&out, proxyID, l, snapshot.Route{Targets: l.Targets})
+		a.targets(&out, proxyID, l, l.Targets)
 		return out, nil
 	}
 	host, route, err := proxy.Lookup(l, &a.headers)
@@ -121,65 +81,159 @@ func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 	}
 	r := vh.Routes.At(route)
 	out.Route = a.placed(r.Name, vh.Sources)
-	a.policies(&out, proxyID, l, r.Name)
-	a.targets(&out, proxyID, r.Targets)
+	a.policies(&out, proxyID, l, r)
+	if at, ok := exceptionAt(out.choices, r.Name); ok {
+		out.Route.Places = []diag.Place{at}
+	}
+	if status := r.Answer.Status; status != 0 {
+		out.Answer, out.answers = fmt.Sprintf("%d, by the proxy itself", status), true
+		return out, nil
+	}
+	a.targets(&out, proxyID, l, r.Targets)
 	return out, nil
 }
 
-// listener returns the listener of a proxy that the request is for: the
-// gateway's, or the one of a dataplane whose address or service is its host.
-func (a *asker) listener(proxyID string) (snapshot.Listener, bool) {
+// exceptionAt is where a TrafficRoute among choices has the conf.http that a
+// route of this name is; ok is false for any other route.
+func exceptionAt(choices []compiler.Choice, route string) (at diag.Place, ok bool) {
+	var index int
+	_, rest, _ := strings.Cut(route, " ")
+	if _, err := fmt.Sscanf(rest, "http[%d]", &index); err != nil {
+		return at, false
+	}
+	for _, c := range choices {
+		if c.Kind == "TrafficRoute" && len(c.Applied) > 0 {
+			return c.Applied[0].Place("conf", "http", index), true
+		}
+	}
+	return at, false
+}
+
+// listenerOf returns the listener of a proxy that the request is for: the one
+// that is named; the gateway's, unless the host is an address that it opens
+// for a Service; the one of a dataplane whose address or service is the host.
+func (a *asker) listenerOf(proxyID string) (found snapshot.Listener, ok bool) {
 	host := a.headers.Value(":authority")
 	for _, p := range a.snap.Proxies.All() {
 		if p.ID != proxyID {
 			continue
 		}
 		for _, l := range p.Listeners.All() {
+			address := net.JoinHostPort(l.Address, strconv.Itoa(int(l.Port)))
 			switch {
-			case l.Direction == snapshot.Gateway,
-				net.JoinHostPort(l.Address, strconv.Itoa(int(l.Port))) == host,
+			case a.listener != "":
+				if l.Name == a.listener || l.Port != 0 && address == a.listener {
+					return l, true
+				}
+			case l.Name == snapshot.GatewayID:
+				found, ok = l, true
+			case l.Port != 0 && address == host,
+				l.Direction == snapshot.Node && everyAddress(l.Address, l.Port, host),
 				l.Direction == snapshot.Outbound && (l.Service == host || l.Service+".mesh" == host):
 				return l, true
 			}
 		}
 	}
-	return snapshot.Listener{}, false
+	return found, ok
 }
 
-// policies fills in what applies to the request, and why.
-func (a *asker) policies(out *requestAnswer, proxyID string, l snapshot.Listener, route string) {
-	if l.Direction == snapshot.Gateway {
-		if mesh, service, ok := a.explainer.Service(route); ok {
+// everyAddress reports whether host is IP:PORT, and a listener on this port and
+// the address that stands for all of its kind takes what is sent there.
+func everyAddress(address string, port uint16, host string) bool {
+	to, err := netip.ParseAddrPort(host)
+	at, err2 := netip.ParseAddr(address)
+	return err == nil && err2 == nil && at.IsUnspecified() && to.Port() == port && (at.Is6() || to.Addr().Is4())
+}
+
+// policies fills in what applies to the request, which takes a route, and why.
+func (a *asker) policies(out *requestAnswer, proxyID string, l snapshot.Listener, route snapshot.Route) {
+	address := net.JoinHostPort(l.Address, strconv.Itoa(int(l.Port)))
+	switch p, _ := a.explainer.Proxy(proxyID); l.Direction {
+	case snapshot.Gateway:
+		if mesh, service, ok := a.explainer.Service(route.Name); ok {
 			out.choices = a.explainer.Gateway(mesh, service)
 		}
-	} else if p, ok := a.explainer.Proxy(proxyID); ok {
-		address := net.JoinHostPort(l.Address, strconv.Itoa(int(l.Port)))
+	case snapshot.Inbound:
 		for _, in := range p.Inbounds {
 			if in.Address == address {
-				out.choices = in.Choices
+				out.choices = slices.Concat(in.Choices, p.Choices)
 			}
 		}
+	case snapshot.Outbound:
 		for _, o := range p.Outbounds {
 			if o.Address == address {
-				whole, _ := targetsOf(o.Split)
-				out.choices = append(append(o.Choices, whole...), p.Choices...)
+				out.choices = slices.Concat(o.Choices, p.Choices)
 			}
 		}
 	}
-	for _, c := range out.choices {
-		j := choiceJSON{Kind: c.Kind}
+	if whole, each := targetsOf(slices.Values(a.shares(proxyID, l, route.Targets))); !each {
+		out.choices = append(out.choices, whole...)
+	}
+	out.choices = append(out.choices, a.plugins(l, route.Filters)...)
+	out.Policies = reasonsOf(out.choices)
+}
+
+// plugins are the WasmPlugins that run for a route of l with these filters, in order.
+func (a *asker) plugins(l snapshot.Listener, route snapshot.List[string]) []compiler.Choice {
+	c := compiler.Choice{Kind: "WasmPlugin"}
+	for _, f := range l.Filters.All() {
+		if f.PerRoute && !slices.Contains(route.Slice(), f.Ref()) {
+			continue
+		}
+		for _, id := range f.Sources.All() {
+			if d := a.documents[id]; d != nil && d.Kind == c.Kind {
+				c.Applied = append(c.Applied, d)
+			}
+		}
+	}
+	if len(c.Applied) == 0 {
+		return nil
+	}
+	return []compiler.Choice{c}
+}
+
+// pluginsAt are the WasmPlugins of the listener of a dataplane at ADDRESS:PORT.
+func (a *asker) pluginsAt(proxyID, address string) []compiler.Choice {
+	for _, p := range a.snap.Proxies.All() {
+		for _, l := range p.Listeners.All() {
+			if p.ID == proxyID && net.JoinHostPort(l.Address, strconv.Itoa(int(l.Port))) == address {
+				return a.plugins(l, snapshot.List[string]{})
+			}
+		}
+	}
+	return nil
+}
+
+// shares are targets of a listener, with the policies for each.
+func (a *asker) shares(proxyID string, l snapshot.Listener, targets snapshot.List[snapshot.Target]) []*compiler.Share {
+	var out []*compiler.Share
+	for _, t := range targets.All() {
+		s := &compiler.Share{Weight: t.Weight}
+		if l.Direction == snapshot.Gateway || l.Direction == snapshot.Outbound {
+			s.Choices = a.explainer.Target(proxyID, t.Cluster)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+func reasonsOf(choices []compiler.Choice) []choiceJSON {
+	var out []choiceJSON
+	for _, c := range choices {
+		j := choiceJSON{Kind: c.Kind, Applied: []policyJSON{}}
 		for _, d := range c.Applied {
 			j.Applied = append(j.Applied, policyOf(d))
 		}
 		for _, l := range c.Lost {
-			j.Lost = append(j.Lost, lostJSON{policyOf(l.Policy), l.Why})
+			j.Lost = append(j.Lost, lostJSON{policyOf(l.Policy), l.To.Name, l.Why})
 		}
-		out.Policies = append(out.Policies, j)
+		out = append(out, j)
 	}
+	return out
 }
 
 // targets fills in where the request goes.
-func (a *asker) targets(out *requestAnswer, proxyID string, targets snapshot.List[snapshot.Target]) {
+func (a *asker) targets(out *requestAnswer, proxyID string, l snapshot.Listener, targets snapshot.List[snapshot.Target]) {
 	clusters, sets := map[string]snapshot.Cluster{}, map[string]snapshot.EndpointSet{}
 	for _, c := range a.snap.Clusters.All() {
 		clusters[c.Name] = c
@@ -188,11 +242,21 @@ func (a *asker) targets(out *requestAnswer, proxyID string, targets snapshot.Lis
 		sets[s.Name] = s
 	}
 	all, refused := 0, 0
-	for _, t := range targets.All() {
+	shares := a.shares(proxyID, l, targets)
+	_, each := targetsOf(slices.Values(shares))
+	for i, t := range targets.All() {
 		set := sets[clusters[t.Cluster].EndpointsName()]
-		j := targetJSON{placed: *a.placed(t.Cluster, set.Sources), Weight: t.Weight, Endpoints: []endpointJSON{}}
+		from := set.Sources
+		if l.Direction == snapshot.Inbound {
+			from = l.Sources // the application beside the proxy; clusters of such are shared
+		}
+		j := targetJSON{placed: *a.placed(t.Cluster, from), Weight: t.Weight, Endpoints: []endpointJSON{}}
+		if each {
+			j.choices = shares[i].Choices
+			j.Policies = reasonsOf(j.choices)
+		}
 		for _, e := range set.Endpoints.All() {
-			to := endpointJSON{Address: net.JoinHostPort(e.Address, strconv.Itoa(int(e.Port))), Weight: e.Weight}
+			to := endpointJSON{Address: net.JoinHostPort(e.Address, strconv.Itoa(int(e.Port))), Weight: e.Weight, Place: a.endpointPlace(set, e)}
 			if mesh := meshOf(clusters[t.Cluster], e); mesh != "" {
 				to.Permissions, to.Refused = a.admitted(proxyID, mesh, e)
 			}
@@ -254,6 +318,18 @@ func (a *asker) admitted(proxyID, mesh string, e snapshot.Endpoint) (names []str
 	return names, len(names) == 0
 }
 
+// endpointPlace is where a document defines an endpoint of a set, or nil.
+func (a *asker) endpointPlace(set snapshot.EndpointSet, e snapshot.Endpoint) *diag.Place {
+	for _, id := range set.Sources.All() {
+		if d := a.documents[id]; d != nil {
+			if at, ok := compiler.EndpointPlace(d, e); ok {
+				return &at
+			}
+		}
+	}
+	return nil
+}
+
 func (a *asker) placed(name string, sources snapshot.List[string]) *placed {
 	p := &placed{Name: name, Places: []diag.Place{}}
 	for _, id := range sources.All() {
@@ -263,64 +339,3 @@ func (a *asker) placed(name string, sources snapshot.List[string]) *placed {
 	}
 	return p
 }
-
-// write writes the answer for a reader.
-func (r *requestAnswer) write(w *strings.Builder) {
-	line := func(what string, p *placed) {
-		if p == nil {
-			return
-		}
-		fmt.Fprintf(w, "%-13s %s", what, p.Name)
-		for i, place := range p.Places {
-			if i == maxPlaces {
-				fmt.Fprintf(w, "  and %d more", len(p.Places)-i)
-				break
-			}
-			fmt.Fprintf(w, "  %s", place)
-		}
-		w.WriteByte('\n')
-	}
-	line("proxy", &placed{Name: r.Proxy})
-	line("listener", r.Listener)
-	line("virtual host", r.VirtualHost)
-	line("route", r.Route)
-	if len(r.choices) > 0 {
-		w.WriteString("policies\n")
-		writeChoices(w, "  ", r.choices)
-	}
-	var sum uint64
-	for _, t := range r.Targets {
-		sum += uint64(t.Weight)
-	}
-	for _, t := range r.Targets {
-		line("cluster", &t.placed)
-		if len(r.Targets) > 1 {
-			fmt.Fprintf(w, "  gets %s\n", percent(uint64(t.Weight), sum))
-		}
-		for i, e := range t.Endpoints {
-			if i == maxEndpoints {
-				fmt.Fprintf(w, "  and %d more endpoints\n", len(t.Endpoints)-i)
-				break
-			}
-			fmt.Fprintf(w, "  endpoint %s", e.Address)
-			if e.Refused {
-				w.WriteString("  refuses: no TrafficPermission admits this proxy")
-			} else if len(e.Permissions) > 0 {
-				fmt.Fprintf(w, "  admits, by TrafficPermission %s", strings.Join(e.Permissions, ", "))
-			}
-			w.WriteByte('\n')
-		}
-		if len(t.Endpoints) == 0 {
-			w.WriteString("  no endpoint: 503\n")
-		}
-	}
-	if r.Answer != "" {
-		fmt.Fprintf(w, "%-13s %s\n", "answer", r.Answer)
-	}
-}
-
-// What a reader is shown at most of a long list; JSON has all.
-const (
-	maxPlaces    = 3
-	maxEndpoints = 10
-)
