@@ -109,18 +109,24 @@ func (b *Backend) accept() {
 			if t, ok := c.(*tls.Conn); ok && t.Handshake() != nil {
 				return
 			}
-			if b.kind == "tcp" {
-				b.serveTCP(c)
-				return
-			}
-			if b.kind == "lines" {
-				b.keepLines(c)
-				return
-			}
-			r := bufio.NewReaderSize(c, 64<<10)
-			for b.serveHTTP(c, r) == nil {
-			}
+			b.serve(c)
 		})
+	}
+}
+
+// serve speaks what the backend is for on one connection.
+func (b *Backend) serve(c net.Conn) {
+	switch b.kind {
+	case "tcp":
+		b.serveTCP(c)
+	case "lines":
+		b.keepLines(c)
+	case "http2", "grpc":
+		b.serveHTTP2(c)
+	default:
+		r := bufio.NewReaderSize(c, 64<<10)
+		for b.serveHTTP(c, r) == nil {
+		}
 	}
 }
 

@@ -340,6 +340,7 @@ func TestRules(t *testing.T) {
 		"other status":    {"body both answer=503 * # x", answer("HTTP/1.1 502 X"), "HTTP/1.1 502 X\nbody \"words\"\n"},
 		"reason":          {"reason both answer=413 * # x", answer("HTTP/1.1 413 Too Much"), "HTTP/1.1 413 *\nbody \"words\"\n"},
 		"version":         {"version both answer HTTP/1.0 # x", answer("HTTP/1.0 200 OK"), "HTTP/1.1 200 OK\nbody \"words\"\n"},
+		"reset":           {"reset both answer NO_ERROR # x", &Message{Start: "HTTP/2 200", Reset: "reset NO_ERROR"}, "HTTP/2 200\nreset CANCEL\n"},
 		"for requests":    {"drop both request a # x", answer("HTTP/1.1 200 OK", Field{"a", "1"}), "HTTP/1.1 200 OK\na: 1\nbody \"words\"\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

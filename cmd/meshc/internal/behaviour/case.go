@@ -52,6 +52,8 @@ var arguments = map[string][2]int{
 	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0}, "until": {1, 9}, "peer": {0, 0}, "edit": {1, 1}, "certify": {1, 1}, "diagnostics": {0, 0}, "metric": {1, 1}, "datagram": {2, 2}, "logged": {1, 1},
 }
 
+var backendKinds = []string{"http", "http2", "grpc", "tcp", "udp", "lines"}
+
 // ReadCases reads every archive of a folder, in the order of their names.
 func ReadCases(dir string) ([]*Case, error) {
 	paths, err := filepath.Glob(filepath.Join(dir, "*.txtar"))
@@ -133,8 +135,8 @@ func (c *Case) section(i int, name, text string) error {
 			if len(f) == 0 {
 				continue
 			}
-			if len(f) < 3 || !slices.Contains([]string{"http", "tcp", "udp", "lines"}, f[2]) {
-				return fmt.Errorf("%q is not NAME ADDRESS:PORT http|tcp|udp|lines [OPTION…]", strings.TrimSpace(line))
+			if len(f) < 3 || !slices.Contains(backendKinds, f[2]) {
+				return fmt.Errorf("%q is not NAME ADDRESS:PORT %s [OPTION…]", strings.TrimSpace(line), strings.Join(backendKinds, "|"))
 			}
 			o, err := parseOptions(f[3:], "tls", "clients", "requests")
 			if err != nil {
@@ -200,9 +202,9 @@ func (c *Case) checkArguments(verb string, args []string) error {
 				return err
 			}
 		}
-		if len(args) > 1 {
+		if len(args) > 1 && !slices.Equal(args[1:], []string{"http2"}) {
 			if args[1] != "tls" {
-				return fmt.Errorf("%q where only tls may stand", args[1])
+				return fmt.Errorf("%q where only http2 or tls may stand", args[1])
 			}
 			o, err := parseOptions(args[2:], clientOptions...)
 			if err != nil {
@@ -274,7 +276,8 @@ func (c *Case) save() error { return os.WriteFile(c.path, txtar.Format(c.archive
 // operation is a piece of what goes on the wire: bytes, or a directive.
 type operation struct {
 	data      []byte
-	directive string // without the @
+	line      bool   // a line, with its CRLF
+	directive string // without the @ and what follows it, which is in data
 }
 
 // parseWire reads the lines of a section that goes on the wire.
@@ -296,14 +299,27 @@ func parseWire(text string) ([]operation, error) {
 			}
 			ops = append(ops, operation{data: pattern(n)})
 		case strings.HasPrefix(line, "@"):
-			switch d := line[1:]; d {
-			case "before-body", "gate", "echo", "close", "reset":
-				ops = append(ops, operation{directive: d})
+			d, rest, _ := strings.Cut(line[1:], " ")
+			op := operation{directive: d, data: []byte(rest)}
+			switch d {
+			case "message":
+				s, err := strconv.Unquote(rest)
+				if err != nil {
+					return nil, fmt.Errorf("%s: not a Go string literal", line)
+				}
+				op.data = grpcMessage(s)
+			case "trailer", "reset":
+			case "before-body", "gate", "echo", "close", "open", "goaway":
+				if rest == "" {
+					break
+				}
+				fallthrough
 			default:
 				return nil, fmt.Errorf("%s: no such directive", line)
 			}
+			ops = append(ops, op)
 		default:
-			ops = append(ops, operation{data: []byte(line + "\r\n")})
+			ops = append(ops, operation{data: []byte(line + "\r\n"), line: true})
 		}
 	}
 	return ops, nil
@@ -317,8 +333,8 @@ func wireBytes(text string) ([]byte, error) {
 	}
 	var b []byte
 	for _, op := range ops {
-		if op.directive != "" {
-			return nil, fmt.Errorf("@%s can stand only in a reply", op.directive)
+		if op.directive != "" && op.directive != "message" {
+			return nil, fmt.Errorf("@%s can stand only in a reply, or in HTTP/2", op.directive)
 		}
 		b = append(b, op.data...)
 	}

@@ -15,9 +15,10 @@
 //	                     line that document lies there as well
 //	nodes                the proxies to run, one a line; "gateway" when left out
 //	flags                more flags of meshc serve
-//	backends             NAME ADDRESS:PORT http|tcp|udp|lines, one a line; over TLS
-//	                     with tls=CERTIFICATE, and clients=CA where it wants
-//	                     certificates of these; requests=1 closes after each answer
+//	backends             NAME ADDRESS:PORT KIND, one a line, where KIND is http, http2,
+//	                     grpc, tcp, udp or lines; over TLS with tls=CERTIFICATE, and
+//	                     clients=CA where it wants certificates of these; requests=1
+//	                     closes after each answer (HTTP/1.1)
 //	certificates         what is made before the run, one a line: NAME is a CA, NAME CA
 //	                     [SAN…] a certificate of it. In files, $CERTS is the folder with
 //	                     NAME.crt and NAME.key, $PEM(NAME.key) such a file as a string in
@@ -26,9 +27,10 @@
 // and then a transcript, carried out in the order written:
 //
 //	reply NAME           what backend NAME sends back for its next request
-//	connect TARGET [tls [sni=NAME] [ca=CA] [cert=CERTIFICATE] [alpn=A,B]]
+//	connect TARGET [http2 | tls [sni=NAME] [ca=CA] [cert=CERTIFICATE] [alpn=A,B]]
 //	                     open a connection to "gateway" or ADDRESS:PORT; over TLS, ca is what
-//	                     the server's certificate is verified against, cert what is shown
+//	                     the server's certificate is verified against, cert what is
+//	                     shown; with http2, or where alpn comes to h2, HTTP/2 is spoken on it
 //	peer                 whose certificate the server showed: its URIs, or else its subject
 //	send                 bytes from the client; connects to the gateway if nothing is open
 //	half-close           the client will send no more
@@ -41,12 +43,12 @@
 //	closed               the connection was closed by the other side
 //	repeat N [fresh|together|tcp]
 //	                     send the request N times: on one connection, each on a
-//	                     fresh one, all at once on fresh ones, or as raw bytes
-//	                     each on a fresh one
+//	                     fresh one, all at once on fresh ones (HTTP/2: on one), or
+//	                     as raw bytes each on a fresh one
 //	counts               how many of the repeated requests each backend served:
 //	                     "NAME N", "NAME LOW..HIGH", or "NAME|NAME N" where only
 //	                     one of them may serve any; the NAME of answers that no
-//	                     backend signed is their status
+//	                     backend signed is their status, of gRPC's grpc-STATUS
 //	until [fresh] FIELD VALUE
 //	                     send the request, on one connection or each on a fresh one,
 //	                     until its answer has this field; :status is its status
@@ -76,12 +78,25 @@
 // Lines about messages (receive, answer) are the start line, the fields as
 // they were on the wire with their names in lower case, then the body, the
 // trailers, and "until close" for a body that ended with the connection.
+//
+// In HTTP/2 what a section sends begins with the start line and the fields, in
+// lower case, pseudo headers first ("POST /path HTTP/2" or "HTTP/2 200", then
+// ":authority: web"; :scheme is http if it is not said), and an empty line; then
+// come bytes as above, `@message "text"`, a message of gRPC, and "@trailer NAME:
+// VALUE". What is sent last ends the stream, unless "@open" or "@reset CODE" comes
+// after it ("@goaway" and "@close" are the connection's; `""` ends a stream that was
+// left open). A send that begins with no request line goes on with the stream before;
+// answers are asked for in the order of the requests. Messages of gRPC are shown as
+// such, and a stream that did not end in order by "reset CODE" or "cut off";
+// a reset that comes when the request was whole, by a receive of its own.
+//
 // allowed.txt is the one list of what may differ between the two data planes.
-// An http backend without a reply answers 200 with its name in x-backend, and
-// as the body what it got, or else its name; a tcp backend first sends its name
-// and a line end, and then what it gets; a udp backend answers each datagram with
-// its name and what it got. Over TLS the first two add, in x-tls and behind their
-// name, what they saw of the client: "to NAME from CERTIFICATE over PROTOCOL".
+// An http or http2 backend without a reply answers 200 with its name in x-backend,
+// and as the body what it got, or else its name; a grpc backend does so in
+// messages, with grpc-status 0; a tcp backend first sends its name and a line end,
+// and then what it gets; a udp backend answers each datagram with its name and what
+// it got. Over TLS all but the last add, in x-tls and behind their name, what they saw of
+// the client: "to NAME from CERTIFICATE over PROTOCOL".
 //
 // With MESHC_UPDATE=envoy (or proxy) the expectations are rewritten with what
 // that data plane did. Read the difference as you would read code.

@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +14,9 @@ import (
 	"strings"
 )
 
-// Message is one HTTP/1 message as it was on the wire, transfer coding undone.
+// Message is one HTTP message as it was on the wire, transfer coding undone. Of
+// HTTP/2, method, path and status are in the start line "GET / HTTP/2" or
+// "HTTP/2 200"; the other pseudo headers are fields, a :scheme of http left out.
 type Message struct {
 	Start   string // request line or status line
 	Header  []Field
@@ -21,6 +24,8 @@ type Message struct {
 	Trailer []Field
 	// UntilClose says that the end of the connection ended the body.
 	UntilClose bool
+	// Reset says how the stream of HTTP/2 ended if not in order.
+	Reset string
 }
 
 // Field is a header or trailer field, its name in lower case.
@@ -50,19 +55,49 @@ const longestShown = 300
 // String is the form that cases compare.
 func (m *Message) String() string {
 	var b strings.Builder
-	b.WriteString(m.Start + "\n")
+	if m.Start != "" {
+		b.WriteString(m.Start + "\n")
+	}
 	writeFields(&b, "", m.Header)
-	switch {
-	case len(m.Body) > longestShown:
-		fmt.Fprintf(&b, "body %d bytes sha256 %x\n", len(m.Body), sha256.Sum256(m.Body))
-	case len(m.Body) > 0:
-		fmt.Fprintf(&b, "body %q\n", m.Body)
+	rest := m.Body
+	if m.grpc() {
+		// Five bytes before each message say whether it is compressed, and its length.
+		for len(rest) >= 5 && rest[0] == 0 && uint64(binary.BigEndian.Uint32(rest[1:])) <= uint64(len(rest)-5) {
+			end := 5 + int(binary.BigEndian.Uint32(rest[1:]))
+			writeBody(&b, "message", rest[5:end])
+			rest = rest[end:]
+		}
+	}
+	if len(rest) > 0 {
+		writeBody(&b, "body", rest)
 	}
 	writeFields(&b, "trailer ", m.Trailer)
+	if m.Reset != "" {
+		b.WriteString(m.Reset + "\n")
+	}
 	if m.UntilClose {
 		b.WriteString("until close\n")
 	}
 	return b.String()
+}
+
+func writeBody(b *strings.Builder, what string, data []byte) {
+	if len(data) > longestShown {
+		fmt.Fprintf(b, "%s %d bytes sha256 %x\n", what, len(data), sha256.Sum256(data))
+		return
+	}
+	fmt.Fprintf(b, "%s %q\n", what, data)
+}
+
+// grpc tells whether the body is messages of gRPC.
+func (m *Message) grpc() bool {
+	kind := m.get("content-type")
+	return kind == "application/grpc" || strings.HasPrefix(kind, "application/grpc+")
+}
+
+// grpcMessage is data as gRPC sends it, not compressed.
+func grpcMessage(data string) []byte {
+	return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(data))), data...)
 }
 
 func writeFields(b *strings.Builder, prefix string, fields []Field) {

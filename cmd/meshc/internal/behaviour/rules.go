@@ -38,7 +38,7 @@ type rule struct {
 var allRules = sync.OnceValues(func() ([]*rule, error) { return parseRules(allowed) })
 
 func parseRules(text string) ([]*rule, error) {
-	actions := []string{"value", "lower", "join", "drop", "last", "body", "reason", "version"}
+	actions := []string{"value", "lower", "join", "drop", "last", "body", "reason", "version", "reset"}
 	var rules []*rule
 	n := 0
 	for line := range strings.Lines(text) {
@@ -116,6 +116,10 @@ func (rs *Rules) apply(where string, m *Message) string {
 			var after string
 			if after, hit = strings.CutPrefix(n.Start, r.name+" "); hit {
 				n.Start = "HTTP/1.1 " + after
+			}
+		case "reset":
+			if hit = n.Reset == "reset "+r.name; hit {
+				n.Reset = "reset CANCEL"
 			}
 		case "reason":
 			protocol, _, _ := strings.Cut(n.Start, " ")

@@ -155,13 +155,14 @@ func peer(c net.Conn) (string, error) {
 	return nameOf(t.ConnectionState().PeerCertificates), nil
 }
 
-// open connects as the words of a step say: TARGET [tls OPTION…].
+// open connects as the words of a step say: TARGET [http2 | tls OPTION…].
 func (t *transcript) open(args []string) error {
 	c, err := t.network.dial(t.target(args[0]))
 	if err != nil {
 		return err
 	}
-	if len(args) > 1 {
+	h2 := len(args) > 1 && args[1] == "http2"
+	if len(args) > 1 && !h2 {
 		o, err := parseOptions(args[2:], clientOptions...)
 		if err != nil {
 			return err
@@ -169,6 +170,12 @@ func (t *transcript) open(args []string) error {
 		if c, err = o.handshake(c, t.certs); err != nil {
 			return err
 		}
+		h2 = c.(*tls.Conn).ConnectionState().NegotiatedProtocol == "h2"
+	}
+	if h2 {
+		t.conn = c
+		t.h2, err = newH2Client(c)
+		return err
 	}
 	t.conn, t.r = c, bufio.NewReaderSize(c, 64<<10)
 	return nil

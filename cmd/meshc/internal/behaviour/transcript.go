@@ -37,9 +37,14 @@ type transcript struct {
 	plane  string // its name
 	dir    string // of the input tree
 	certs  *certificates
-	opened []string // how the connection was opened last: TARGET [tls OPTION…]
+	opened []string // how the connection was opened last: TARGET [http2 | tls OPTION…]
 	conn   net.Conn
 	r      *bufio.Reader
+	// Of a connection of HTTP/2: itself, its last stream, those whose answer is due.
+	h2         *h2conn
+	latest     *h2stream
+	unanswered []*h2stream
+
 	method []string  // of requests not yet answered
 	reply  *Message  // whose body is being read
 	body   io.Reader // the rest of it
@@ -64,11 +69,17 @@ func (t *transcript) hangUp() {
 		t.conn.Close()
 	}
 	t.conn, t.r, t.method, t.reply, t.body = nil, nil, nil, nil, nil
+	t.h2, t.latest, t.unanswered = nil, nil, nil
 }
 
 // step returns an error where going on makes no sense; an expectation that is
 // not met is only reported.
 func (t *transcript) step(s step) error {
+	if t.h2 != nil {
+		if mine, err := t.stepHTTP2(s); mine {
+			return err
+		}
+	}
 	switch s.verb {
 	case "reply":
 		ops, err := parseWire(s.text)
@@ -170,13 +181,11 @@ func (t *transcript) target(name string) string {
 	return name
 }
 
-// connect opens a connection in place of the one that is open: TARGET [tls
-// OPTION…].
+// connect opens a connection in place of the one that is open: TARGET
+// [http2 | tls OPTION…].
 func (t *transcript) connect(args ...string) error {
 	t.hangUp()
-	for _, b := range t.backends {
-		b.forget()
-	}
+	t.forget()
 	t.opened = args
 	return t.open(args)
 }
@@ -307,10 +316,6 @@ func (t *transcript) closed(s step) error {
 }
 
 func (t *transcript) repeat(s step) error {
-	data, err := wireBytes(s.text)
-	if err != nil {
-		return err
-	}
 	times, _ := strconv.Atoi(s.args[0])
 	how := ""
 	if len(s.args) == 2 {
@@ -320,6 +325,18 @@ func (t *transcript) repeat(s step) error {
 		t.opened = []string{"gateway"}
 	}
 	t.counts = map[string]int{}
+	defer t.forget()
+	if t.h2 != nil {
+		ops, err := parseWire(s.text)
+		if err != nil {
+			return err
+		}
+		return t.repeatHTTP2(times, how, ops)
+	}
+	data, err := wireBytes(s.text)
+	if err != nil {
+		return err
+	}
 	if how == "together" {
 		if err := t.together(times, t.target(t.opened[0]), data); err != nil {
 			return err
@@ -338,10 +355,14 @@ func (t *transcript) repeat(s step) error {
 			t.counts[who]++
 		}
 	}
+	return nil
+}
+
+// forget drops what the backends got and no step has named.
+func (t *transcript) forget() {
 	for _, b := range t.backends {
 		b.forget()
 	}
-	return nil
 }
 
 // together sends a request on so many connections at once.
@@ -382,10 +403,7 @@ func once(c net.Conn, r *bufio.Reader, data []byte, tcp bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	if who := m.get("x-backend"); who != "" && m.status() == 200 {
-		return who, nil
-	}
-	return strconv.Itoa(m.status()), nil
+	return m.who(), nil
 }
 
 // exchange sends a request and reads its answer.
