@@ -47,8 +47,9 @@ type Compiler struct {
 	admitted     memo[*schema.Document, [][]*schema.Document] // the permissions of a dataplane's inbounds
 	secrets      memo[string, snapshot.Secret]
 	authorities  memo[string, snapshot.Authority]
-	members      kept[*schema.Document, *dataplaneMembers] // where there are policies
-	policies     policyKnowledge
+	worlds       worlds                                    // where there are policies
+	selecting    memo[*schema.Document, []diag.Diagnostic] // what is wrong with the selectors of a policy
+	contests     memo[rulesetKey, []diag.Diagnostic]
 	documents    kept[*schema.Document, snapshot.Document]
 	origins      kept[*schema.Document, snapshot.Origin]
 	unsupported  kept[*schema.Document, []diag.Diagnostic]
@@ -123,6 +124,8 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	c.targets.endCompile()
 	c.callClusters.endCompile()
 	c.selected.endCompile()
+	c.selecting.endCompile()
+	c.contests.endCompile()
 	diag.Sort(b.diags)
 	diag.Sort(b.unsupported)
 	return Result{Snapshot: b.out, Diagnostics: b.diags, Unsupported: b.unsupported}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/meshc/meshc/schema"
 	"github.com/meshc/meshc/schema/diag"
@@ -27,10 +26,13 @@ const (
 	together
 )
 
-var families = []struct {
+// policyKind is a kind of policies, as "DIALECT/KIND".
+type policyKind struct {
 	kind   string
 	family family
-}{
+}
+
+var families = []policyKind{
 	{"kuma/TrafficRoute", outbound}, {"kuma/Timeout", outbound}, {"kuma/TrafficLog", outbound},
 	{"kuma/Retry", outbound}, {"kuma/HealthCheck", outbound}, {"kuma/CircuitBreaker", outbound},
 	{"kuma/TrafficPermission", inbound}, {"kuma/FaultInjection", inbound},
@@ -47,116 +49,57 @@ const passThrough = "pass_through"
 // permissions without mTLS.
 func policies(b *build) {
 	b.checkPermissions()
-	k := policyKnowledge{meshes: b.byKind["kuma/Mesh"], externals: b.byKind["kuma/ExternalService"], services: b.sorted}
-	for _, f := range families {
-		k.policies = append(k.policies, b.byKind[f.kind]...)
-	}
-	if len(k.policies) == 0 {
-		b.c.policies, b.c.members = k, kept[*schema.Document, *dataplaneMembers]{}
+	if !slices.ContainsFunc(families, func(f policyKind) bool { return len(b.byKind[f.kind]) > 0 }) {
+		b.c.worlds = worlds{}
 		return
 	}
-	last := &b.c.policies
-	k.dataplanes, k.tags = b.dataplanes, last.tags
-	if last.tags == nil || !slices.Equal(k.dataplanes, last.dataplanes) {
-		k.tags = b.tagSets()
-	}
-	if k.same(last) {
-		k.found = last.found
-		b.diags = append(b.diags, k.found...)
-	} else {
-		before := len(b.diags)
-		b.checkPolicies()
-		k.found = slices.Clone(b.diags[before:])
-	}
-	b.c.policies = k
-}
-
-// policyKnowledge is all that findings about policies depend on, and what was
-// found. Of dataplanes it is what tags there are, wherever they run.
-type policyKnowledge struct {
-	policies, meshes, externals []*schema.Document
-	services                    []*service
-	dataplanes                  []*schema.Document
-	tags                        map[tagSet]bool // of dataplanes; nil where nobody asked
-	found                       []diag.Diagnostic
-}
-
-// tagSet is the tags of a dataplane, as the keys of what it adds to the world.
-type tagSet struct{ mesh, proxy, inbounds string }
-
-// tagSets returns the tags of all dataplanes.
-func (b *build) tagSets() map[tagSet]bool {
-	members := b.c.members.update(b.dataplanes, byID, newMembers)
-	out := make(map[tagSet]bool, len(b.c.policies.tags))
-	for i, d := range b.dataplanes {
-		own := members.At(i)
-		out[tagSet{d.Mesh, own.proxy.key, own.key}] = true
-	}
-	return out
-}
-
-func (k *policyKnowledge) same(o *policyKnowledge) bool {
-	return slices.Equal(k.policies, o.policies) && slices.Equal(k.meshes, o.meshes) && slices.Equal(k.externals, o.externals) && maps.Equal(k.tags, o.tags) &&
-		slices.EqualFunc(k.services, o.services, func(a, b *service) bool {
-			return a == b || a.serviceKey == b.serviceKey && a.protocol == b.protocol && a.dialect == b.dialect
-		})
-}
-
-func (b *build) checkPolicies() {
-	want := map[string]bool{}
+	b.c.worlds.update(b)
 	for _, f := range families {
 		for _, d := range b.byKind[f.kind] {
 			if _, ok := b.meshes[d.Mesh]; ok { // else that has been reported
-				want[d.Mesh] = true
+				w := b.c.worlds.in(d.Mesh)
+				b.diags = append(b.diags, b.c.selecting.get(d, w.inputs(), func() []diag.Diagnostic { return checkSelectors(d, f.family, w) })...)
 			}
 		}
 	}
-	worlds := b.worlds(want)
-	for _, f := range families {
-		meshes := map[string]bool{}
-		for _, d := range b.byKind[f.kind] {
-			if want[d.Mesh] {
-				b.checkSelectors(d, f.family, worlds[d.Mesh])
-				meshes[d.Mesh] = true
-			}
-		}
-		for _, mesh := range slices.Sorted(maps.Keys(meshes)) {
-			if r := b.rules(f.kind, mesh); f.family != together && len(r.policies) > 1 {
-				b.reportContest(f.family, newContest(r, f.family, worlds[mesh]))
+	for _, mesh := range slices.Sorted(maps.Keys(b.meshes)) {
+		w := b.c.worlds.in(mesh)
+		for _, f := range families {
+			if r := b.rules(f.kind, mesh); len(r.list()) > 1 {
+				b.diags = append(b.diags, b.c.contests.get(rulesetKey{f.kind, mesh}, w.inputs(r), func() []diag.Diagnostic { return newContest(r, w).findings() })...)
 			}
 		}
 	}
 }
 
-// checkSelectors reports the selectors of d that select nothing.
-func (b *build) checkSelectors(d *schema.Document, f family, w *world) {
+// checkSelectors returns what is to say of the selectors of d that select nothing.
+func checkSelectors(d *schema.Document, f family, w *world) []diag.Diagnostic {
+	c := selectorCheck{doc: d}
+	service := func(selector map[string]string) bool { return w.hasService(selector[kuma.ServiceTag]) }
 	switch body := d.Body.(type) {
 	case interface{ Traffic() *kuma.FromTo }:
-		b.checkList(d, "sources", body.Traffic().Sources, w.proxies.holds, b.noProxy(w))
+		c.list("sources", body.Traffic().Sources, w.proxies.holds, w.noProxy)
 		if f == inbound {
-			b.checkList(d, "destinations", body.Traffic().Destinations, w.inbounds.holds, noInbound(w))
+			c.list("destinations", body.Traffic().Destinations, w.inbounds.holds, w.noInbound)
 		} else {
-			b.checkList(d, "destinations", body.Traffic().Destinations, w.hasService, noService(w))
+			c.list("destinations", body.Traffic().Destinations, service, w.noService)
 		}
 	case interface{ Proxies() *kuma.OfProxies }:
-		b.checkList(d, "selectors", body.Proxies().Selectors, w.proxies.holds, b.noProxy(w))
+		c.list("selectors", body.Proxies().Selectors, w.proxies.holds, w.noProxy)
 	case *meshc.WasmPlugin:
-		b.checkList(d, "selectors", body.Selectors, w.proxies.holds, b.noProxy(w))
-		b.checkList(d, "destinations", body.Destinations, w.hasService, noService(w))
+		c.list("selectors", body.Selectors, w.proxies.holds, w.noProxy)
+		c.list("destinations", body.Destinations, service, w.noService)
 	}
+	return c.found
 }
 
-// hasService reports whether a selector of a service as a whole selects one.
-// The wildcard also means those that may come.
-func (w *world) hasService(selector map[string]string) bool {
-	name := selector[kuma.ServiceTag]
-	return name == "*" || name == passThrough || w.services[name]
+type selectorCheck struct {
+	doc   *schema.Document
+	found []diag.Diagnostic
 }
 
-// explain says what is not there, and what would be right.
-type explain func(mesh string, selector map[string]string) (message, hint string)
-
-func (b *build) checkList(d *schema.Document, field string, selectors []kuma.Selector, holds func(map[string]string) bool, why explain) {
+// list checks one list of selectors; why says what is not there, and what would be right.
+func (c *selectorCheck) list(field string, selectors []kuma.Selector, holds func(map[string]string) bool, why func(mesh string, selector map[string]string) (message, hint string)) {
 	var empty []int
 	for i, s := range selectors {
 		if !holds(s.Match) {
@@ -165,11 +108,13 @@ func (b *build) checkList(d *schema.Document, field string, selectors []kuma.Sel
 	}
 	loss := "so this selector selects nothing"
 	if len(empty) == len(selectors) {
-		loss = fmt.Sprintf("so %s %s applies to nothing", d.Kind, d.Name)
+		loss = fmt.Sprintf("so %s %s applies to nothing", c.doc.Kind, c.doc.Name)
 	}
 	for _, i := range empty {
-		message, hint := why(d.Mesh, selectors[i].Match)
-		b.reportMissing(serviceOf(selectors[i].Match), diag.CodeMatchesNothing, diag.Warning, d, []any{field, i, "match"}, message+", "+loss, hint)
+		message, hint := why(c.doc.Mesh, selectors[i].Match)
+		d := finding(diag.CodeMatchesNothing, diag.Warning, c.doc, []any{field, i, "match"}, message+", "+loss, hint)
+		d.Missing = serviceOf(selectors[i].Match)
+		c.found = append(c.found, d)
 	}
 }
 
@@ -181,36 +126,30 @@ func serviceOf(selector map[string]string) string {
 	return ""
 }
 
-func (b *build) noProxy(w *world) explain {
-	return func(mesh string, selector map[string]string) (string, string) {
-		message := fmt.Sprintf("no proxy of mesh %s has the tags %s", mesh, tagText(selector))
-		name := selector[kuma.ServiceTag]
-		switch known := w.proxies.services(); {
-		case name == "" || name == "*" || known[name]:
-			return message, "use tags that one inbound of a Dataplane has together"
-		case w.services[name]:
-			return fmt.Sprintf("service %s of mesh %s has no Dataplane", name, mesh), "only what has a proxy can be selected here: add a Dataplane, or name another service"
-		default:
-			return fmt.Sprintf("mesh %s has no service %s", mesh, name), diag.Suggest(name, known) + "name the service of a Dataplane, or * for all"
-		}
+func (w *world) noProxy(mesh string, selector map[string]string) (message, hint string) {
+	message = fmt.Sprintf("no proxy of mesh %s has the tags %s", mesh, tagText(selector))
+	name := selector[kuma.ServiceTag]
+	switch known := w.proxies.services(); {
+	case name == "" || name == "*" || known[name] != nil:
+		return message, "use tags that one inbound of a Dataplane has together"
+	case w.services[name] > 0:
+		return fmt.Sprintf("service %s of mesh %s has no Dataplane", name, mesh), "only what has a proxy can be selected here: add a Dataplane, or name another service"
+	default:
+		return fmt.Sprintf("mesh %s has no service %s", mesh, name), diag.Suggest(name, known) + "name the service of a Dataplane, or * for all"
 	}
 }
 
-func noInbound(w *world) explain {
-	return func(mesh string, selector map[string]string) (string, string) {
-		name := selector[kuma.ServiceTag]
-		if name == "" || name == "*" || w.services[name] {
-			return fmt.Sprintf("nothing in mesh %s takes traffic under the tags %s", mesh, tagText(selector)), "use tags that one inbound of a Dataplane has together"
-		}
-		return noService(w)(mesh, selector)
+func (w *world) noInbound(mesh string, selector map[string]string) (message, hint string) {
+	name := selector[kuma.ServiceTag]
+	if name == "" || name == "*" || w.services[name] > 0 {
+		return fmt.Sprintf("nothing in mesh %s takes traffic under the tags %s", mesh, tagText(selector)), "use tags that one inbound of a Dataplane has together"
 	}
+	return w.noService(mesh, selector)
 }
 
-func noService(w *world) explain {
-	return func(mesh string, selector map[string]string) (string, string) {
-		name := selector[kuma.ServiceTag]
-		return fmt.Sprintf("mesh %s has no service %s", mesh, name), diag.Suggest(name, w.services) + "name a service that a document defines, or * for all"
-	}
+func (w *world) noService(mesh string, selector map[string]string) (message, hint string) {
+	name := selector[kuma.ServiceTag]
+	return fmt.Sprintf("mesh %s has no service %s", mesh, name), diag.Suggest(name, w.services) + "name a service that a document defines, or * for all"
 }
 
 // destinations returns the services that selectors of whole services name, each once.
@@ -222,44 +161,4 @@ func destinations(selectors []kuma.Selector) []string {
 		}
 	}
 	return out
-}
-
-// reportContest reports who came second by name alone, and who never wins.
-func (b *build) reportContest(f family, c *contest) {
-	for _, p := range c.rules.policies {
-		fate := c.fates[p]
-		for _, t := range fate.tied {
-			b.report(diag.CodeTie, diag.Warning, p.doc, []any{"name"},
-				fmt.Sprintf("%s %s and %s match %s equally well; %s is used, for %s", p.doc.Kind, t.by.doc.Name, p.doc.Name, ground(f, t.at), t.by.doc.Name, t.why),
-				"add a tag to the selectors of the one that should win, or give it a later creationTime",
-				diag.Related{Place: t.by.doc.Place("name"), Message: "the one in use"})
-		}
-		if fate.won || len(fate.tied) > 0 || len(fate.lost) == 0 || c.effort < 0 {
-			continue
-		}
-		slices.SortFunc(fate.lost, func(x, y defeat) int { return strings.Compare(x.by.doc.Name, y.by.doc.Name) })
-		const shown = 3
-		var related []diag.Related
-		for _, l := range fate.lost[:min(len(fate.lost), shown)] {
-			related = append(related, diag.Related{Place: l.by.doc.Place("name"), Message: fmt.Sprintf("%s wins, for %s", l.by.doc.Name, l.why)})
-		}
-		winner := fmt.Sprintf("%s %s is used, for %s", p.doc.Kind, fate.lost[0].by.doc.Name, fate.lost[0].why)
-		if n := len(fate.lost); n > 1 {
-			winner = fmt.Sprintf("one of %d others is used", n)
-		}
-		b.report(diag.CodeShadowed, diag.Warning, p.doc, []any{"name"},
-			fmt.Sprintf("%s %s never takes effect: wherever it applies, %s", p.doc.Kind, p.doc.Name, winner),
-			"remove it, or add tags to its selectors", related...)
-	}
-}
-
-// ground says where two policies met, for a message.
-func ground(f family, at string) string {
-	switch {
-	case f == proxy:
-		return "the same proxies"
-	case at == "*":
-		return "traffic to services that no other one names"
-	}
-	return "traffic to " + at
 }

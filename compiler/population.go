@@ -1,13 +1,11 @@
 package compiler
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"strconv"
 	"strings"
 
-	"github.com/meshc/meshc/schema"
 	"github.com/meshc/meshc/schema/kuma"
 )
 
@@ -19,30 +17,11 @@ type member struct {
 	tags []map[string]string
 	// shape is all that a selector of nothing but wildcards can see.
 	shape string
-	// stranger marks one that no document defines.
-	stranger bool
+	// count is how often it was added.
+	count int
 }
 
-// addStranger adds what a selector that names no service selects, with the tags
-// of the selector and no others. It stands for those that may come: a policy
-// that is for whatever there is and will be is not in vain while there is little.
-func (p *population) addStranger(selector map[string]string) {
-	const value = "\x00" // no tag may hold it
-	if name, named := selector[kuma.ServiceTag]; named && name != "*" {
-		return
-	}
-	tags := maps.Clone(selector)
-	for k, v := range tags {
-		if v == "*" {
-			tags[k] = value
-		}
-	}
-	m := newMember(tags)
-	m.stranger = true
-	p.add(m)
-}
-
-func newMember(tags ...map[string]string) member {
+func newMember(tags ...map[string]string) *member {
 	keys, shapes := make([]string, len(tags)), make([]string, len(tags))
 	for i, set := range tags {
 		names := slices.Sorted(maps.Keys(set))
@@ -52,65 +31,102 @@ func newMember(tags ...map[string]string) member {
 		}
 		keys[i] = strings.Join(names, " ")
 	}
-	return member{key: lines(keys), tags: tags, shape: lines(shapes)}
+	return &member{key: lines(keys), tags: tags, shape: lines(shapes)}
 }
 
 // lines joins texts, each once, in order.
 func lines(texts []string) string {
+	if len(texts) == 1 {
+		return texts[0]
+	}
 	slices.Sort(texts)
 	return strings.Join(slices.Compact(texts), "\n")
 }
 
-// population is distinct members, with indexes that find the few that a
-// selector may select without a look at all of them. Whoever lets policies meet
-// there goes through the members in their order, so it must not depend on that
-// of the documents.
-type population struct {
-	members []member
-	keys    map[string]bool
-	byTag   map[tag][]int
-	byKey   map[string][]int
-	byShape map[string][]int
-	shapes  []string // the keys of byShape, in order of appearance
-}
-
-type tag struct{ key, value string }
-
-// newPopulation returns a population of members, each once, sorted by key.
-func newPopulation(members []member) *population {
-	p := &population{keys: map[string]bool{}, byTag: map[tag][]int{}, byKey: map[string][]int{}, byShape: map[string][]int{}}
-	for _, m := range slices.SortedFunc(maps.Values(distinct(members)), func(x, y member) int { return strings.Compare(x.key, y.key) }) {
-		p.add(m)
+// stranger is what a selector that names no service selects, with the tags of
+// the selector and no others; nil for a selector that names one. It stands for
+// those that may come: a policy that is for whatever there is and will be is not
+// in vain while there is little.
+func stranger(selector map[string]string) *member {
+	const value = "\x00" // no tag may hold it
+	if name, named := selector[kuma.ServiceTag]; named && name != "*" {
+		return nil
 	}
-	return p
-}
-
-func distinct(members []member) map[string]member {
-	out := map[string]member{}
-	for _, m := range members {
-		out[m.key] = m
-	}
-	return out
-}
-
-// add adds m unless one like it is there.
-func (p *population) add(m member) {
-	if p.keys[m.key] {
-		return
-	}
-	p.keys[m.key] = true
-	n := len(p.members)
-	p.members = append(p.members, m)
-	for _, set := range m.tags {
-		for k, v := range set {
-			p.byTag[tag{k, v}] = appendOnce(p.byTag[tag{k, v}], n)
-			p.byKey[k] = appendOnce(p.byKey[k], n)
+	tags := maps.Clone(selector)
+	for k, v := range tags {
+		if v == "*" {
+			tags[k] = value
 		}
 	}
-	if p.byShape[m.shape] == nil {
-		p.shapes = append(p.shapes, m.shape)
+	return newMember(tags)
+}
+
+// population is distinct members, with indexes that find the few that a
+// selector may select without a look at all of them. The indexes are in no
+// order, so that one member can come or go at little cost.
+type population struct {
+	members map[string]*member              // by key
+	byTag   map[string]map[string][]*member // by key and value of a tag
+	byKey   map[string][]*member            // by key of a tag
+	byShape map[string][]*member
+}
+
+func newPopulation() *population {
+	return &population{map[string]*member{}, map[string]map[string][]*member{}, map[string][]*member{}, map[string][]*member{}}
+}
+
+// add adds m and reports whether none like it was there.
+func (p *population) add(m *member) bool {
+	if known := p.members[m.key]; known != nil {
+		known.count++
+		return false
 	}
-	p.byShape[m.shape] = append(p.byShape[m.shape], n)
+	m.count = 1
+	p.members[m.key] = m
+	for _, set := range m.tags {
+		for k, v := range set {
+			values := p.byTag[k]
+			if values == nil {
+				values = map[string][]*member{}
+				p.byTag[k] = values
+			}
+			values[v] = appendOnce(values[v], m)
+			p.byKey[k] = appendOnce(p.byKey[k], m)
+		}
+	}
+	p.byShape[m.shape] = append(p.byShape[m.shape], m)
+	return true
+}
+
+// remove takes back one add of a member like m, and reports whether none is left.
+func (p *population) remove(m *member) bool {
+	m = p.members[m.key]
+	if m.count--; m.count > 0 {
+		return false
+	}
+	delete(p.members, m.key)
+	for _, set := range m.tags {
+		for k, v := range set {
+			without(p.byTag[k], v, m)
+			without(p.byKey, k, m)
+		}
+	}
+	without(p.byShape, m.shape, m)
+	return true
+}
+
+// without takes m out of an index, once.
+func without(index map[string][]*member, at string, m *member) {
+	list := index[at]
+	i := slices.Index(list, m)
+	if i < 0 {
+		return
+	}
+	last := len(list) - 1
+	list[i], list[last] = list[last], nil
+	if index[at] = list[:last]; last == 0 {
+		delete(index, at)
+	}
 }
 
 func appendOnce[T comparable](list []T, n T) []T {
@@ -122,12 +138,12 @@ func appendOnce[T comparable](list []T, n T) []T {
 
 // candidates returns the members that have the rarest tag of a selector; all
 // that it selects are among them.
-func (p *population) candidates(selector map[string]string) []int {
-	var rarest []int
+func (p *population) candidates(selector map[string]string) []*member {
+	var rarest []*member
 	for i, k := range slices.Sorted(maps.Keys(selector)) {
 		list := p.byKey[k]
 		if v := selector[k]; v != "*" {
-			list = p.byTag[tag{k, v}]
+			list = p.byTag[k][v]
 		}
 		if i == 0 || len(list) < len(rarest) {
 			rarest = list
@@ -136,101 +152,21 @@ func (p *population) candidates(selector map[string]string) []int {
 	return rarest
 }
 
-// holds reports whether selector selects a member that is no stranger. That for
-// all services always does.
+// holds reports whether selector selects a member. That for all services always does.
 func (p *population) holds(selector map[string]string) bool {
 	if len(selector) == 1 && selector[kuma.ServiceTag] == "*" {
 		return true
 	}
-	return slices.ContainsFunc(p.candidates(selector), func(n int) bool {
-		m := &p.members[n]
-		return !m.stranger && slices.ContainsFunc(m.tags, func(set map[string]string) bool {
+	return slices.ContainsFunc(p.candidates(selector), func(m *member) bool {
+		return slices.ContainsFunc(m.tags, func(set map[string]string) bool {
 			_, ok := matches(selector, set)
 			return ok
 		})
 	})
 }
 
-// services returns the names of the services among the members.
-func (p *population) services() map[string]bool {
-	out := map[string]bool{}
-	for _, m := range p.members {
-		for _, set := range m.tags {
-			if !m.stranger {
-				out[set[kuma.ServiceTag]] = true
-			}
-		}
-	}
-	return out
-}
-
-// world is what the policies of one mesh may be about.
-type world struct {
-	proxies *population
-	// inbounds are what takes traffic, each with all its tags: the inbounds of
-	// dataplanes, and for what has none, the service itself.
-	inbounds *population
-	services map[string]bool
-}
-
-// worlds returns the worlds of the meshes in want.
-func (b *build) worlds(want map[string]bool) map[string]*world {
-	gateway := newMember(gatewayTags)
-	proxies, inbounds, services := map[string][]member{}, map[string][]member{}, map[string]map[string]bool{} // by mesh
-	for mesh := range want {
-		proxies[mesh], services[mesh] = []member{gateway}, map[string]bool{}
-	}
-	for i, d := range b.dataplanes {
-		if want[d.Mesh] {
-			own := b.c.members.list.At(i)
-			proxies[d.Mesh] = append(proxies[d.Mesh], own.proxy)
-			inbounds[d.Mesh] = append(inbounds[d.Mesh], own.inbounds...)
-		}
-	}
-	for _, d := range b.byKind["kuma/ExternalService"] {
-		if want[d.Mesh] {
-			inbounds[d.Mesh] = append(inbounds[d.Mesh], newMember(d.Body.(*kuma.ExternalService).Tags))
-		}
-	}
-	for _, s := range b.sorted {
-		if !want[s.mesh] {
-			continue
-		}
-		services[s.mesh][s.name] = true
-		if s.dialect != schema.Kuma {
-			tags := map[string]string{kuma.ServiceTag: s.name, kuma.ProtocolTag: cmp.Or(s.protocol, "http")}
-			inbounds[s.mesh] = append(inbounds[s.mesh], newMember(tags))
-		}
-	}
-	out := map[string]*world{}
-	for mesh := range want {
-		out[mesh] = &world{newPopulation(proxies[mesh]), newPopulation(inbounds[mesh]), services[mesh]}
-	}
-	return out
-}
-
-// dataplaneMembers is what one dataplane adds to the world.
-type dataplaneMembers struct {
-	proxy    member
-	inbounds []member
-	key      string // of the inbounds
-}
-
-func newMembers(d *schema.Document) *dataplaneMembers {
-	dp := d.Body.(*kuma.Dataplane)
-	var out dataplaneMembers
-	tags := make([]map[string]string, 0, len(dp.Networking.Inbound)+1)
-	for _, in := range dp.Networking.Inbound {
-		tags = append(tags, in.Tags)
-		out.inbounds = append(out.inbounds, newMember(in.Tags))
-	}
-	if g := dp.Networking.Gateway; g != nil {
-		tags = append(tags, g.Tags)
-	}
-	out.proxy = newMember(tags...)
-	out.key = newMember(tags[:len(out.inbounds)]...).key
-	return &out
-}
+// services returns the members by the names of their services.
+func (p *population) services() map[string][]*member { return p.byTag[kuma.ServiceTag] }
 
 // tagText writes the tags of a selector for a message.
 func tagText(selector map[string]string) string {

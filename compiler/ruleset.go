@@ -18,6 +18,7 @@ import (
 // how many shapes there are, and not on how many policies. A nil ruleset is
 // empty. It is not changed once made.
 type ruleset struct {
+	family   family
 	policies []*policy // by name
 	shapes   []*selectorShape
 	any      *bucket // policies that select all, or nil
@@ -50,7 +51,7 @@ type bucket struct {
 
 // newRuleset indexes docs, which are of one kind and mesh and sorted by name.
 func newRuleset(docs []*schema.Document, f family) *ruleset {
-	r := &ruleset{}
+	r := &ruleset{family: f}
 	byShape := map[string]*selectorShape{}
 	for _, d := range docs {
 		p := newPolicy(d, f)

@@ -26,7 +26,8 @@ var passagePolicies = []string{"kuma/TrafficRoute", "kuma/Timeout", "kuma/Retry"
 // compareWithLast finds the news of this compile.
 func (b *build) compareWithLast() {
 	n := &news{services: map[serviceKey]bool{}, policies: map[string][]*policy{}, all: map[string]bool{}}
-	symmetric(b.c.lastServices, b.sorted, func(x, y *service) bool { return x == y }, serviceBefore, func(s *service) { n.services[s.serviceKey] = true })
+	changed := func(s *service) { n.services[s.serviceKey] = true }
+	symmetric(b.c.lastServices, b.sorted, func(x, y *service) bool { return x == y }, serviceBefore, changed, changed)
 	b.c.lastServices = b.sorted
 	meshes := map[string]bool{}
 	for k := range b.rulesets {
@@ -42,9 +43,9 @@ func (b *build) compareWithLast() {
 			if before == after {
 				continue
 			}
+			changed := func(p *policy) { n.policies[mesh] = append(n.policies[mesh], p) }
 			symmetric(before.list(), after.list(), func(x, y *policy) bool { return x.doc == y.doc },
-				func(x, y *policy) bool { return x.doc.Name < y.doc.Name },
-				func(p *policy) { n.policies[mesh] = append(n.policies[mesh], p) })
+				func(x, y *policy) bool { return x.doc.Name < y.doc.Name }, changed, changed)
 		}
 		n.all[mesh] = len(n.policies[mesh]) > manyPolicies
 	}
@@ -52,22 +53,26 @@ func (b *build) compareWithLast() {
 	b.news = n
 }
 
-// symmetric calls f for what is in one of two lists alone; both are in the order of less.
-func symmetric[T any](before, after []T, same, less func(x, y T) bool, f func(T)) {
+// symmetric calls gone for what is in before alone, and come for what is in
+// after alone; both lists are in the order of less.
+func symmetric[T any](before, after []T, same, less func(x, y T) bool, gone, come func(T)) {
 	for len(before) > 0 && len(after) > 0 {
 		switch {
 		case same(before[0], after[0]):
 			before, after = before[1:], after[1:]
 		case less(after[0], before[0]):
-			f(after[0])
+			come(after[0])
 			after = after[1:]
 		default:
-			f(before[0])
+			gone(before[0])
 			before = before[1:]
 		}
 	}
-	for _, x := range slices.Concat(before, after) {
-		f(x)
+	for _, x := range before {
+		gone(x)
+	}
+	for _, x := range after {
+		come(x)
 	}
 }
 
