@@ -65,7 +65,7 @@ func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 		a.targets(&out, proxyID, l, l.Targets)
 		return out, nil
 	}
-	host, route, err := proxy.Lookup(l, &a.headers)
+	host, route, err := proxy.Lookup(l, &a.headers, "")
 	if err != nil {
 		return out, err
 	}

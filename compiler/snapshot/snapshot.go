@@ -62,6 +62,9 @@ func (s Snapshot) Sensitive() bool {
 // GatewayID is the ID of the gateway proxy, and its Envoy node id.
 const GatewayID = "gateway"
 
+// GatewayTLS is the name of the gateway's listener for TLS.
+const GatewayTLS = "gateway-tls"
+
 // Proxy is a view of the world with listeners: the gateway, or one dataplane.
 type Proxy struct {
 	// ID is "gateway" or "MESH.NAME"; it is also the Envoy node id.
@@ -117,12 +120,15 @@ const (
 
 // Listener is a socket and what happens to what arrives on it.
 type Listener struct {
-	// Name is "gateway", or DIRECTION:ADDRESS:PORT; of UDP, "/udp" follows.
+	// Name is "gateway", "gateway-tls" or DIRECTION:ADDRESS:PORT; of UDP, "/udp"
+	// follows.
 	Name      string    `json:"name"`
 	Direction Direction `json:"direction"`
 	Protocol  Protocol  `json:"protocol"`
-	// Address is an IP literal and Port 1..65535. Both are zero for the
-	// gateway listener, whose address is a flag of the process that serves it.
+	// Address is an IP literal and Port 1..65535. Both are zero for the two
+	// listeners of the gateway that are named above: their addresses are flags
+	// of the process that serves them. Another one of the gateway without an
+	// Address has that of the first.
 	Address string `json:"address,omitempty"`
 	Port    uint16 `json:"port,omitempty"`
 	// IfLocal opens the listener only where Address is one of the machine's.
@@ -137,6 +143,11 @@ type Listener struct {
 	TLS string `json:"tls,omitempty"`
 	// Access is looked at where TLS is set.
 	Access Access `json:"access,omitzero"`
+	// Chains are those of a listener that looks at the ClientHello of each
+	// connection: the chain that has the server name takes it. A connection that
+	// none takes is closed before anything is said. The other fields are then
+	// for what the chains do not say.
+	Chains List[Chain] `json:"chains,omitzero"`
 	// IdleTimeout ends a TCP connection on which nothing moves; 0 means 1h.
 	IdleTimeout Duration `json:"idleTimeout,omitempty"`
 	// ConnectAttempts is how often a TCP listener tries to connect, each time
@@ -183,6 +194,9 @@ type Route struct {
 	Methods List[string] `json:"methods,omitzero"`
 	// Headers must all match.
 	Headers List[HeaderMatch] `json:"headers,omitzero"`
+	// ServerNames, where there are any, are those of which the client must have
+	// asked for one in its ClientHello, as Chain has them.
+	ServerNames List[string] `json:"serverNames,omitzero"`
 	// Rewrite changes the path that the target gets.
 	Rewrite PathRewrite `json:"rewrite,omitzero"`
 	// Host changes the Host header that the target gets; HostFromEndpoint and
@@ -221,6 +235,11 @@ type Answer struct {
 	// ContentType and Body are those of the response; "" for none.
 	ContentType string `json:"contentType,omitempty"`
 	Body        string `json:"body,omitempty"`
+	// HTTPS sends the client to the same URL over https, where Status is 301,
+	// 302, 307 or 308. The host of that is Host or, where it is empty, the
+	// request's, with 443 in place of its port if it has one.
+	HTTPS bool   `json:"https,omitempty"`
+	Host  string `json:"host,omitempty"`
 }
 
 // HostRewrite replaces the Host header; the zero HostRewrite leaves it alone.

@@ -119,10 +119,8 @@ func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapsho
 		gen: b.gen, name: spec.Name, proxy: proxy, sources: spec.Sources, direction: spec.Direction, protocol: spec.Protocol, service: spec.Service, digest: spec.Digest,
 		idleTimeout: time.Duration(spec.IdleTimeout), connectAttempts: spec.ConnectAttempts,
 	}
-	if spec.Direction == snapshot.Gateway {
-		l.address = b.cfg.Gateway
-	} else {
-		l.address = net.JoinHostPort(spec.Address, strconv.Itoa(int(spec.Port)))
+	if l.address = b.address(spec); l.address == "" {
+		return nil
 	}
 	l.key = l.address
 	if spec.Protocol == snapshot.UDP {
@@ -146,7 +144,12 @@ func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapsho
 	}
 	l.meter = b.meter(l.name, "")
 	l.conns = b.metrics.connections(l.name)
-	if old := b.previous.byKey[l.key]; old != nil && old.digest == spec.Digest {
+	var err error
+	old := b.previous.byKey[l.key]
+	if l.chains, err = b.chains(l, spec, old); err != nil {
+		return l.fault(err, origins)
+	}
+	if old != nil && old.digest == spec.Digest {
 		l.hosts, l.domains, l.split = b.carryHosts(l, old.hosts), old.domains, b.carrySplit(l, old.split)
 	} else {
 		b.changed = true
@@ -157,12 +160,8 @@ func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapsho
 		l.split = b.split(l, spec.Targets)
 		b.former = nil
 	}
-	for _, r := range spec.SourceRanges.All() {
-		prefix, err := netip.ParsePrefix(r)
-		if err != nil {
-			return l.fault(fmt.Errorf("source range %q: %w", r, err), origins)
-		}
-		l.ranges = append(l.ranges, prefix)
+	if l.ranges, err = newRanges(spec.SourceRanges); err != nil {
+		return l.fault(err, origins)
 	}
 	for _, f := range spec.Filters.All() {
 		for _, name := range f.Clusters.All() {
@@ -173,6 +172,22 @@ func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapsho
 	b.gen.listeners = append(b.gen.listeners, l)
 	b.lists = append(b.lists, spec.Filters)
 	return nil
+}
+
+// address returns where the listener binds, "" where this process does not open it.
+func (b *builder) address(spec snapshot.Listener) string {
+	host := spec.Address
+	if spec.Direction == snapshot.Gateway {
+		switch {
+		case spec.Name == snapshot.GatewayTLS:
+			return b.cfg.GatewayTLS
+		case spec.Port == 0:
+			return b.cfg.Gateway
+		case host == "":
+			host, _, _ = net.SplitHostPort(b.cfg.Gateway)
+		}
+	}
+	return net.JoinHostPort(host, strconv.Itoa(int(spec.Port)))
 }
 
 // virtualHosts makes the virtual hosts of a listener that is new or changed.

@@ -16,6 +16,7 @@ type condition struct {
 	regex         *regexp.Regexp // for all of the path, or nil
 	methods       []string       // nil for every method
 	headers       []headerCondition
+	serverNames   []string // patterns, nil for any
 }
 
 type headerCondition struct {
@@ -27,6 +28,7 @@ type headerCondition struct {
 
 func newCondition(spec snapshot.Route) (c condition, err error) {
 	c.prefix, c.exact, c.methods = spec.PathPrefix, spec.PathExact, spec.Methods.Slice()
+	c.serverNames = spec.ServerNames.Slice()
 	if spec.PathRegex != "" {
 		if c.regex, err = snapshot.ParseRegex(spec.PathRegex); err != nil {
 			return c, fmt.Errorf("path: %w", err)
@@ -45,8 +47,9 @@ func newCondition(spec snapshot.Route) (c condition, err error) {
 }
 
 // holds reports whether a request with the headers h, the query cut off its
-// path, meets the condition. Like Envoy it takes paths only: no "*".
-func (c *condition) holds(path string, h *filter.Headers) bool {
+// path, whose client asked for the server name sni, meets the condition. Like
+// Envoy it takes paths only: no "*".
+func (c *condition) holds(path string, h *filter.Headers, sni string) bool {
 	switch {
 	case path == "" || path[0] != '/':
 		return false
@@ -69,7 +72,12 @@ func (c *condition) holds(path string, h *filter.Headers) bool {
 			return false
 		}
 	}
-	return true
+	return c.serverNames == nil || asksFor(sni, c.serverNames)
+}
+
+// asksFor reports whether one of patterns stands for the server name sni.
+func asksFor(sni string, patterns []string) bool {
+	return slices.ContainsFunc(snapshot.ServerNamePatterns(sni), func(p string) bool { return slices.Contains(patterns, p) })
 }
 
 // holds reports whether one of the header's values is as it must be.

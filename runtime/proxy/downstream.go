@@ -36,6 +36,7 @@ type downstream struct {
 	remote netip.AddrPort
 	local  netip.AddrPort
 	client uint64 // what ClientIP balancing knows the client by
+	sni    string // the server name that the client asked for, in lower case
 
 	phase atomic.Uint32
 	since atomic.Int64  // of the phase, or of the last sign of life in it
@@ -54,7 +55,7 @@ func newDownstream(s *socket, nc net.Conn) *downstream {
 		proxy: s.proxy, socket: s, nc: nc, codec: http1.NewServerConn(nc, s.proxy.cfg.Limits),
 		id: s.proxy.lastID.Add(1), remote: addressOf(nc.RemoteAddr()), local: addressOf(nc.LocalAddr()),
 	}
-	d.client = clientHash(d.remote.Addr())
+	d.client, d.sni = clientHash(d.remote.Addr()), serverName(nc)
 	d.since.Store(d.proxy.clock.Load())
 	d.stream.d = d
 	d.stream.pumped = make(chan struct{}, 1)

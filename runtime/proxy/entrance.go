@@ -10,6 +10,8 @@ import (
 	"net"
 	"slices"
 	"sync"
+
+	"github.com/meshc/meshc/compiler/snapshot"
 )
 
 // entrance is an accepted connection while its TLS handshake goes on. Then it
@@ -20,6 +22,9 @@ type entrance struct {
 	l      *listener // with a reference to its generation
 	nc     net.Conn
 	shows  string // who the client says it is; the handshake's goroutine has it
+	// Where the listener has chains: what was read so far, and the chain.
+	preview *preview
+	chain   *chain
 
 	mu     sync.Mutex
 	cancel context.CancelFunc
@@ -37,19 +42,41 @@ func (e *entrance) serve() {
 	defer e.l.gen.release()
 	ctx, cancel := context.WithTimeout(context.Background(), e.socket.proxy.cfg.HandshakeTimeout)
 	defer cancel()
-	c := tls.Server(e.nc, &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		GetConfigForClient: e.config,
-	})
-	err := c.HandshakeContext(ctx)
-	if err == nil {
-		err = e.socket.successor().admit(e.l, c)
+	var err error
+	if e.l.chains != nil {
+		err = e.part(ctx)
+	} else {
+		c := tls.Server(e.nc, &tls.Config{
+			MinVersion:         tls.VersionTLS12,
+			GetConfigForClient: e.config,
+		})
+		if err = c.HandshakeContext(ctx); err == nil {
+			err = e.socket.successor().admit(e.l, c)
+		}
 	}
 	if err != nil {
 		e.l.conns.refused()
 		e.tell(err)
 		e.nc.Close()
 	}
+}
+
+// part gives the connection to the chain that its ClientHello asks for.
+func (e *entrance) part(ctx context.Context) error {
+	e.preview = &preview{Conn: e.nc}
+	c := tls.Server(e.preview, &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: e.choose})
+	err := c.HandshakeContext(ctx)
+	switch s := e.socket.successor(); {
+	case errors.Is(err, errPasses):
+		s.carry(e.l, e.chain, e.nc, e.preview.read)
+	case err != nil:
+		return err
+	case e.chain.protocol == snapshot.HTTP:
+		s.serve(s.acquire(), c)
+	default:
+		s.carry(e.l, e.chain, c, nil)
+	}
+	return nil
 }
 
 // tell says why the client is not let in.

@@ -286,7 +286,7 @@ func (s *stream) reply(r *filter.Reply) {
 func (s *stream) replying(h *filter.Headers) {
 	r := s.route
 	if r == nil {
-		r = s.l.route(&s.request)
+		r = s.l.route(&s.request, s.d.sni)
 	}
 	if r != nil {
 		r.responseHeaders.apply(h)

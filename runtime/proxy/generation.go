@@ -3,7 +3,6 @@ package proxy
 import (
 	"cmp"
 	"iter"
-	"net/netip"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -70,11 +69,12 @@ type listener struct {
 	service   string
 	hosts     []*virtualHost
 	domains   *domains
-	tls       string         // the mesh of both sides' certificates; "" for the clear
-	access    access         // where tls is set
-	alpn      []string       // to choose from, where tls is set
-	split     split          // TCP, UDP
-	ranges    []netip.Prefix // of the clients that may connect; none: all
+	tls       string   // the mesh of both sides' certificates; "" for the clear
+	access    access   // where tls is set
+	alpn      []string // to choose from, where tls is set
+	chains    *chains  // nil where no ClientHello is looked at
+	split     split    // TCP, UDP
+	ranges    ranges   // of the clients that may connect
 	// For TCP: idleTimeout is 0 where it is the usual one.
 	idleTimeout     time.Duration
 	connectAttempts uint32
@@ -91,25 +91,27 @@ type listener struct {
 // continues reports whether what came in for before may go on under l. Who was
 // let in by other rules may not.
 func (l *listener) continues(before *listener) bool {
-	return l.protocol == before.protocol && l.tls == before.tls && l.access.digest == before.access.digest
+	return l.protocol == before.protocol && l.tls == before.tls && l.access.digest == before.access.digest &&
+		(l.chains == nil) == (before.chains == nil)
 }
 
-// filters returns the filters of a stream that arrives with the headers h. The
-// route is not settled by that: the filters may change the request.
-func (l *listener) filters(h *filter.Headers) []filter.Factory {
+// filters returns the filters of a stream that arrives with the headers h from a
+// client that asked for the server name sni. The route is not settled by that:
+// the filters may change the request.
+func (l *listener) filters(h *filter.Headers, sni string) []filter.Factory {
 	if l.byRoute == nil {
 		return l.factories
 	}
-	if r := l.route(h); r != nil && r.filters != "" {
+	if r := l.route(h, sni); r != nil && r.filters != "" {
 		return l.byRoute[r.filters]
 	}
 	return l.factories
 }
 
-// route returns the route of a request with the headers h, or nil.
-func (l *listener) route(h *filter.Headers) *route {
+// route returns the route of a request as filters has it, or nil.
+func (l *listener) route(h *filter.Headers, sni string) *route {
 	if vh := l.host(h.Value(":authority")); vh != nil {
-		return vh.match(h)
+		return vh.match(h, sni)
 	}
 	return nil
 }
@@ -119,6 +121,13 @@ func (l *listener) splits() iter.Seq[*split] {
 	return func(yield func(*split) bool) {
 		if !yield(&l.split) {
 			return
+		}
+		if l.chains != nil {
+			for _, c := range l.chains.all {
+				if !yield(&c.split) {
+					return
+				}
+			}
 		}
 		for _, vh := range l.hosts {
 			for i := range vh.routes {

@@ -70,8 +70,8 @@ func (p *Proxy) sweep(now int64) {
 // closed its side and everything it sent was read, waiting that there are
 // bytes to read.
 func peek(c any) (gone, waiting bool) {
-	if under, ok := c.(interface{ NetConn() net.Conn }); ok { // TLS
-		c = under.NetConn()
+	if nc, ok := c.(net.Conn); ok {
+		c = bare(nc)
 	}
 	sc, ok := c.(syscall.Conn)
 	if !ok {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net"
-	"net/netip"
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/runtime/filter"
@@ -20,21 +19,21 @@ func isLocal(address string) bool {
 	return true
 }
 
-// directResponse is an answer of the snapshot as a reply.
-func directResponse(a snapshot.Answer) filter.Reply {
+// directResponse is an answer of the snapshot to a request as a reply.
+func directResponse(a snapshot.Answer, request *filter.Headers) filter.Reply {
 	r := filter.Reply{Status: int(a.Status), Body: []byte(a.Body), GRPCStatus: -1, Details: "direct_response"}
 	if a.ContentType != "" {
 		r.Headers = []filter.Field{{Name: "content-type", Value: a.ContentType}}
 	}
-	return r
-}
-
-// admits reports whether a client at ip may connect to l.
-func (l *listener) admits(ip netip.Addr) bool {
-	for _, r := range l.ranges {
-		if r.Contains(ip) {
-			return true
+	if a.HTTPS {
+		host := a.Host
+		if host == "" {
+			host = request.Value(":authority")
+			if i := portOf(host); i >= 0 {
+				host = host[:i] + ":443"
+			}
 		}
+		r.Headers = append(r.Headers, filter.Field{Name: "location", Value: "https://" + host + request.Value(":path")})
 	}
-	return len(l.ranges) == 0
+	return r
 }

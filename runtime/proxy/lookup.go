@@ -8,9 +8,10 @@ import (
 )
 
 // Lookup returns the positions, in l's virtual hosts and in the routes of that
-// one, of where a request with these headers goes; -1 for none. It is found by
-// the code that serves. An error is a condition that cannot be read.
-func Lookup(l snapshot.Listener, request *filter.Headers) (host, route int, err error) {
+// one, of where a request with these headers goes whose client asked for the
+// server name sni, "" for none; -1 for nowhere. It is found by the code that
+// serves. An error is a condition that cannot be read.
+func Lookup(l snapshot.Listener, request *filter.Headers, sni string) (host, route int, err error) {
 	running := &listener{}
 	for _, spec := range l.VirtualHosts.All() {
 		vh := &virtualHost{name: spec.Name, domains: spec.Domains, digest: spec.Digest}
@@ -31,7 +32,7 @@ func Lookup(l snapshot.Listener, request *filter.Headers) (host, route int, err 
 			if err != nil {
 				return i, -1, fmt.Errorf("route %q: %w", r.Name, err)
 			}
-			if c.holds(path, request) {
+			if c.holds(path, request, sni) {
 				return i, j, nil
 			}
 		}

@@ -150,11 +150,12 @@ func hasUpper(s string) bool {
 	return false
 }
 
-// match returns the first route that takes the request with headers h, or nil.
-func (vh *virtualHost) match(h *filter.Headers) *route {
+// match returns the first route that takes the request with headers h of a
+// client that asked for the server name sni, or nil.
+func (vh *virtualHost) match(h *filter.Headers, sni string) *route {
 	path, _ := cutQuery(h.Value(":path"))
 	for i := range vh.routes {
-		if r := &vh.routes[i]; r.condition.holds(path, h) {
+		if r := &vh.routes[i]; r.condition.holds(path, h, sni) {
 			return r
 		}
 	}

@@ -119,7 +119,7 @@ func (s *stream) Property(path []string) (filter.Value, bool) {
 func (s *stream) peers() peers {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c := peers{l: s.l, arm: s.arm, endpoint: s.endpoint, id: s.d.id, remote: s.d.remote, local: s.d.local, tries: s.tries}
+	c := peers{l: s.l, arm: s.arm, endpoint: s.endpoint, id: s.d.id, remote: s.d.remote, local: s.d.local, tries: s.tries, sni: s.d.sni}
 	if s.up != nil {
 		c.up = s.up.nc
 	}
@@ -330,6 +330,7 @@ type peers struct {
 	up            net.Conn      // nil without one
 	ready         time.Duration // from the choice of endpoint to its connection
 	tries         int           // of a stream
+	sni           string        // likewise
 }
 
 func (c peers) property(path []string) (filter.Value, bool) {
@@ -367,7 +368,7 @@ func (c peers) property(path []string) (filter.Value, bool) {
 	case "connection.mtls":
 		return c.l.tls != "", true
 	case "connection.requested_server_name":
-		return "", true
+		return c.sni, true
 	case "upstream.address":
 		if c.endpoint != nil {
 			return c.endpoint.pool.text, true

@@ -32,6 +32,9 @@ type Config struct {
 	// Gateway is the address of the gateway listener, "host:port"; with ""
 	// the gateway is not served.
 	Gateway string
+	// GatewayTLS is the address of the gateway's listener for TLS; with "" it is
+	// not opened.
+	GatewayTLS string
 	// Serve says which other proxies of a snapshot, by ID, this process runs;
 	// nil means none.
 	Serve func(proxyID string) bool

@@ -61,7 +61,7 @@ func (s *stream) settle(o *filter.Output) error {
 		return &errLocal{filter.Reply{Status: 404, GRPCStatus: -1, Details: "route_not_found"}, "NR"}
 	}
 	if a := s.route.answer; a.Status != 0 {
-		return &errLocal{directResponse(a), ""}
+		return &errLocal{directResponse(a, &s.request), ""}
 	}
 	s.limit(s.route)
 	if o.End {
@@ -178,7 +178,7 @@ func (s *stream) resolve() {
 	if s.vhost == nil || s.request.Value(":method") == "CONNECT" {
 		return
 	}
-	if s.route = s.vhost.match(&s.request); s.route != nil {
+	if s.route = s.vhost.match(&s.request, s.d.sni); s.route != nil {
 		s.arm = s.route.split.pick()
 	}
 }

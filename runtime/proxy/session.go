@@ -66,7 +66,7 @@ func (m *http2Session) begin(s *http2.Stream) {
 	c := m.d
 	d.session, d.codec = m, s
 	d.proxy, d.socket, d.nc, d.id = c.proxy, c.socket, c.nc, c.id
-	d.remote, d.local, d.client = c.remote, c.local, c.client
+	d.remote, d.local, d.client, d.sni = c.remote, c.local, c.client, c.sni
 	d.enter(phaseBusy)
 	s.Attach(d, d.seq.Add(1))
 	m.serving.Add(1)

@@ -135,13 +135,13 @@ func (d *door) accept() {
 
 func (s *socket) start(nc net.Conn) {
 	l := s.acquire()
-	if !l.admits(addressOf(nc.RemoteAddr()).Addr()) {
+	if !l.ranges.admit(addressOf(nc.RemoteAddr()).Addr()) {
 		l.gen.release()
 		l.conns.refused()
 		nc.Close()
 		return
 	}
-	if l.tls != "" {
+	if l.tls != "" || l.chains != nil {
 		s.run(newEntrance(s, l, nc), nil)
 		return
 	}

@@ -24,6 +24,7 @@ type tunnel struct {
 	remote netip.AddrPort
 	local  netip.AddrPort
 	start  time.Time
+	first  []byte // what was read of nc before
 
 	arm      *arm
 	endpoint *endpoint
@@ -144,7 +145,7 @@ func (t *tunnel) serve() {
 		}
 	}
 	if t.connect() {
-		t.received, t.sent = splice(t.nc, t.up, nil, nil, &t.watch)
+		t.received, t.sent = splice(t.nc, t.up, t.first, nil, &t.watch)
 	}
 }
 

@@ -105,9 +105,15 @@ func (a *access) check(mesh string, uris []string) error {
 
 // hangUp closes a connection at once, from any goroutine: over TLS, a goodbye
 // could wait for a peer that reads nothing.
-func hangUp(nc net.Conn) {
-	if under, ok := nc.(interface{ NetConn() net.Conn }); ok {
+func hangUp(nc net.Conn) { bare(nc).Close() }
+
+// bare returns the socket below TLS.
+func bare(nc net.Conn) net.Conn {
+	for {
+		under, ok := nc.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nc
+		}
 		nc = under.NetConn()
 	}
-	nc.Close()
 }

@@ -1,0 +1,123 @@
+package proxy
+
+import (
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+)
+
+// chains are those of a listener that looks at the ClientHello. Generations
+// share them while nothing of them changes.
+type chains struct {
+	all    []*chain
+	byName map[string]*chain // by pattern
+}
+
+// chain is what becomes of the connections with some server names.
+type chain struct {
+	name     string
+	ranges   ranges
+	shown    *shown // nil where TLS does not end here
+	protocol snapshot.Protocol
+	split    split // TCP
+}
+
+// find returns the chain that takes a client that asks for the server name sni,
+// in lower case, or nil.
+func (c *chains) find(sni string) *chain {
+	for _, pattern := range snapshot.ServerNamePatterns(sni) {
+		if found := c.byName[pattern]; found != nil {
+			return found
+		}
+	}
+	return nil
+}
+
+// chains makes those of l; old is the listener before, or nil.
+func (b *builder) chains(l *listener, spec snapshot.Listener, old *listener) (*chains, error) {
+	if spec.Chains.Len() == 0 {
+		return nil, nil
+	}
+	var before map[string]*chain // by name
+	if old != nil && old.chains != nil {
+		before = make(map[string]*chain, len(old.chains.all))
+		for _, c := range old.chains.all {
+			before[c.name] = c
+		}
+	}
+	same := old != nil && old.digest == spec.Digest
+	out := &chains{byName: map[string]*chain{}}
+	for i, s := range spec.Chains.All() {
+		c := &chain{name: s.Name, protocol: s.Protocol, shown: newShown(s, before[s.Name])}
+		if same {
+			c.split = b.carrySplit(l, old.chains.all[i].split)
+		} else {
+			c.split = b.split(l, s.Targets)
+		}
+		var err error
+		if c.ranges, err = newRanges(s.SourceRanges); err == nil && c.shown != nil {
+			err = c.shown.check(b.gen.identities)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("chain %q: %w", s.Name, err)
+		}
+		out.all = append(out.all, c)
+		for _, pattern := range s.ServerNames.All() {
+			if other := out.byName[pattern]; other != nil {
+				return nil, fmt.Errorf("chain %q: server name %q is also that of chain %q", s.Name, pattern, other.name)
+			}
+			out.byName[pattern] = c
+		}
+	}
+	return out, nil
+}
+
+// carry serves nc, of which first was read, by c, a chain of l to whose
+// generation there is a reference: its bytes go to the chain's own targets.
+func (s *socket) carry(l *listener, c *chain, nc net.Conn, first []byte) {
+	own := *l
+	own.split, own.factories, own.byRoute = c.split, nil, nil
+	l.gen.acquire()
+	t := newTunnel(s, &own, nc)
+	t.first = first
+	l.conns.opened()
+	s.run(t, l.conns)
+}
+
+// ranges are addresses of clients that may connect; none: all.
+type ranges []netip.Prefix
+
+func newRanges(specs snapshot.List[string]) (ranges, error) {
+	var out ranges
+	for _, r := range specs.All() {
+		prefix, err := netip.ParsePrefix(r)
+		if err != nil {
+			return nil, fmt.Errorf("source range %q: %w", r, err)
+		}
+		out = append(out, prefix)
+	}
+	return out, nil
+}
+
+// admit reports whether a client at ip may connect.
+func (r ranges) admit(ip netip.Addr) bool {
+	for _, prefix := range r {
+		if prefix.Contains(ip) {
+			return true
+		}
+	}
+	return len(r) == 0
+}
+
+// serverName returns the server name that the client of nc asked for, in lower
+// case, or "".
+func serverName(nc net.Conn) string {
+	if c, ok := nc.(interface{ ConnectionState() tls.ConnectionState }); ok {
+		return strings.ToLower(c.ConnectionState().ServerName)
+	}
+	return ""
+}
