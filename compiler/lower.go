@@ -352,7 +352,7 @@ func lowerCluster(u clusterUse, p peers) *lowered {
 		l.cluster.Protocol = snapshot.UDP
 	}
 	u.treatment.lower(&l.cluster, protocol)
-	endpoint, transports := u.transports(p, l.cluster.HTTP2)
+	endpoint, transports := u.transports(p, l.cluster)
 	l.cluster.Transports = transports
 	l.endpoints = snapshot.EndpointSet{Name: u.endpointsName(), Endpoints: snapshot.ListOf(u.endpoints(endpoint)...), Sources: sources(nil, s.docs...)}
 	return l.sealed()

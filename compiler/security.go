@@ -197,9 +197,10 @@ func externalTransport(d *schema.Document, e *kuma.ExternalService, host string)
 	return t
 }
 
-// transports gives each endpoint of a cluster the name of its transport and
-// returns the transports, sorted by name.
-func (u clusterUse) transports(p peers, http2 bool) (func(endpoint) snapshot.Endpoint, snapshot.List[snapshot.Transport]) {
+// transports gives each endpoint of the cluster c the name of its transport and
+// returns the transports, sorted by name. What is spoken over them is offered by
+// ALPN (RFC 7301), as Envoy does unasked: some servers want to hear it.
+func (u clusterUse) transports(p peers, c snapshot.Cluster) (func(endpoint) snapshot.Endpoint, snapshot.List[snapshot.Transport]) {
 	all, peer := map[string]snapshot.Transport{}, p.of(u.service)
 	for _, e := range u.service.endpoints {
 		if !hasTags(e.tags, u.tags) {
@@ -215,8 +216,11 @@ func (u clusterUse) transports(p peers, http2 bool) (func(endpoint) snapshot.End
 	names := slices.Sorted(maps.Keys(all))
 	list := snapshot.ListOfFunc(len(names), func(i int) snapshot.Transport {
 		t := all[names[i]]
-		if http2 {
+		switch {
+		case c.HTTP2:
 			t.ALPN = snapshot.ListOf("h2")
+		case c.Protocol == snapshot.HTTP:
+			t.ALPN = snapshot.ListOf("http/1.1")
 		}
 		return t
 	})

@@ -84,6 +84,7 @@ func filterChain(l snapshot.Listener, a Attached) (*listenerv3.FilterChain, erro
 		if out.TransportSocket, err = downstreamSocket(l); err != nil {
 			return nil, err
 		}
+		out.TransportSocketConnectTimeout = durationpb.New(handshakeTimeout)
 		if l.Access.Enforced {
 			access, err := accessFilter(l)
 			if err != nil {

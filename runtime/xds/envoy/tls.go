@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"strings"
+	"time"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	corev3 "github.com/envoyproxy/go-control-plane/envoy/config/core/v3"
@@ -41,6 +42,10 @@ func transportSockets(c snapshot.Cluster) ([]*clusterv3.Cluster_TransportSocketM
 	}
 	return out, nil
 }
+
+// handshakeTimeout is how long a client may take to its end: that of the
+// built-in proxy, where Envoy would wait for ever.
+const handshakeTimeout = 10 * time.Second
 
 func upstreamTLS(t snapshot.Transport) (*tlsv3.UpstreamTlsContext, error) {
 	common := &tlsv3.CommonTlsContext{TlsParams: tlsVersions(), AlpnProtocols: t.ALPN.Slice()}
