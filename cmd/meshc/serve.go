@@ -58,7 +58,7 @@ Exit code: 0 stopped by a signal, 1 the input has errors and there is no last go
 			&cli.BoolFlag{Name: "watch", Value: true, Usage: "reload when the input changes"},
 			&cli.DurationFlag{Name: "poll", Usage: "look for changes at this interval, where file events do not arrive"},
 			&cli.BoolFlag{Name: "allow-empty", Usage: "an input that falls to no documents at all is meant"},
-			&cli.DurationFlag{Name: "drain-timeout", Value: 10 * time.Second, Usage: "how long requests in flight may take to end at shutdown"},
+			&cli.DurationFlag{Name: "drain-timeout", Value: 10 * time.Second, Usage: "how long what is in flight may take to end: at shutdown, or when its client is not admitted any more"},
 			&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json"},
 			&cli.StringFlag{Name: "log-level", Value: "info", Usage: "debug, info, warn or error"},
 			nodePortsFlag(), nodeFlag(), nodeLabelFlag(),

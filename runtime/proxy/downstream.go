@@ -39,8 +39,11 @@ type downstream struct {
 	sni    string // the server name that the client asked for, in lower case
 
 	phase atomic.Uint32
-	since atomic.Int64  // of the phase, or of the last sign of life in it
-	seq   atomic.Uint64 // of the stream, so that nobody ends the one after it
+	// leaving says that the connection takes no other request, as all of a socket
+	// that drains.
+	leaving atomic.Bool
+	since   atomic.Int64  // of the phase, or of the last sign of life in it
+	seq     atomic.Uint64 // of the stream, so that nobody ends the one after it
 
 	tunnel  watch         // of what it was upgraded to
 	session *http2Session // of HTTP/2 that this is one stream of, or nil
@@ -78,7 +81,7 @@ func (d *downstream) serve() {
 	for first := true; ; first = false {
 		d.enter(phaseIdle)
 		// Either this sees draining, or drain sees the idle connection.
-		if d.socket.draining.Load() && d.codec.Buffered() == 0 {
+		if d.ending() && d.codec.Buffered() == 0 {
 			if _, waiting := peek(d.nc); !waiting {
 				return
 			}
@@ -130,7 +133,14 @@ func (d *downstream) refuse(err error) {
 // past is a deadline that has always gone by.
 var past = time.Unix(1, 0)
 
+// ending reports whether the connection takes no other request than what has
+// begun to arrive.
+func (d *downstream) ending() bool { return d.leaving.Load() || d.socket.draining.Load() }
+
+func (d *downstream) from() net.Conn { return d.nc }
+
 func (d *downstream) drain() {
+	d.leaving.Store(true)
 	if m := d.multiplexed.Load(); m != nil {
 		m.conn.Drain()
 		return

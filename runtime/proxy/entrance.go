@@ -3,13 +3,12 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"slices"
-	"sync"
+	"time"
 
 	"github.com/meshc/meshc/compiler/snapshot"
 )
@@ -21,13 +20,13 @@ type entrance struct {
 	socket *socket
 	l      *listener // with a reference to its generation
 	nc     net.Conn
-	shows  string // who the client says it is; the handshake's goroutine has it
+	// Who the client says it is, and until when that is vouched for; the
+	// handshake's goroutine has both.
+	shows string
+	until time.Time
 	// Where the listener has chains: what was read so far, and the chain.
 	preview *preview
 	chain   *chain
-
-	mu     sync.Mutex
-	cancel context.CancelFunc
 }
 
 func newEntrance(s *socket, l *listener, nc net.Conn) *entrance {
@@ -37,6 +36,8 @@ func newEntrance(s *socket, l *listener, nc net.Conn) *entrance {
 func (e *entrance) drain()      {} // it is not known yet what it will ask for
 func (e *entrance) check(int64) {}
 func (e *entrance) kill()       { e.nc.Close() }
+
+func (e *entrance) from() net.Conn { return nil }
 
 func (e *entrance) serve() {
 	defer e.l.gen.release()
@@ -51,7 +52,7 @@ func (e *entrance) serve() {
 			GetConfigForClient: e.config,
 		})
 		if err = c.HandshakeContext(ctx); err == nil {
-			err = e.socket.successor().admit(e.l, c)
+			err = e.socket.successor().admit(e.l, &guest{c, e.until})
 		}
 	}
 	if err != nil {
@@ -121,11 +122,8 @@ func (e *entrance) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		SessionTicketsDisabled: true,
 		VerifyConnection: func(s tls.ConnectionState) error {
 			e.shows = claimed(s)
-			uris, err := peerURIs(s, b.Roots, x509.ExtKeyUsageClientAuth)
-			if err != nil {
-				return err
-			}
-			return e.l.access.check(e.l.tls, uris)
+			e.until, err = e.l.admit(s, b.Roots, time.Now())
+			return err
 		},
 	}
 	// A client that offers nothing of ours is served without, as Envoy does.
@@ -147,22 +145,18 @@ func (s *socket) successor() *socket {
 
 // admit serves a connection that has made its handshake for the listener shaken.
 // The one that serves by now may be another, and not for that client.
-func (s *socket) admit(shaken *listener, c *tls.Conn) error {
+func (s *socket) admit(shaken *listener, g *guest) error {
 	l := s.acquire()
 	if l != shaken {
-		state := c.ConnectionState()
 		b, err := bundle(l.gen.identities, l.proxy, l.tls)
 		if err == nil {
-			var uris []string
-			if uris, err = peerURIs(state, b.Roots, x509.ExtKeyUsageClientAuth); err == nil {
-				err = l.access.check(l.tls, uris)
-			}
+			g.until, err = l.admit(g.ConnectionState(), b.Roots, time.Now())
 		}
 		if err != nil {
 			l.gen.release()
 			return err
 		}
 	}
-	s.serve(l, c)
+	s.serve(l, g)
 	return nil
 }

@@ -45,8 +45,12 @@ func (p *Proxy) sweep(now int64) {
 		clusters = p.current.clusters
 	}
 	p.mu.Unlock()
+	p.readmit()
 	for _, s := range sockets {
 		s.each(func(c connection) { c.check(now) })
+		for _, c := range s.overdue(now) {
+			c.kill()
+		}
 	}
 	var pools []*pool
 	for _, c := range clusters {

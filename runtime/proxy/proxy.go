@@ -140,6 +140,8 @@ type Proxy struct {
 	upstreams sync.WaitGroup
 	checks    sync.WaitGroup // of endpoints, under way
 
+	readmitting sync.Mutex // held by readmit
+
 	// Where calls of filters find their clusters: what serves, and what is
 	// being prepared, whose filters may call already.
 	serving, preparing atomic.Pointer[generation]
@@ -275,6 +277,9 @@ func (p *Proxy) install(gen *generation, opened []*socket) (old *generation, ok 
 	}
 	for _, s := range opened {
 		p.workers.Go(s.door.accept)
+	}
+	if old := p.current; old != nil { // else nobody is inside
+		p.workers.Go(p.readmit)
 	}
 	old = p.current
 	p.current = gen

@@ -156,7 +156,7 @@ func (s *stream) complement(h *filter.Headers) {
 	h.Remove("transfer-encoding") // the codec's matter; the filters' Log does not see it
 	s.status, _ = strconv.Atoi(h.Value(":status"))
 	_, late := s.aborted().(*overdue)
-	if s.d.socket.draining.Load() || late && !s.requestRead.Load() {
+	if s.d.ending() || late && !s.requestRead.Load() {
 		s.d.codec.CloseAfter()
 	}
 }

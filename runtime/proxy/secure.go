@@ -129,7 +129,7 @@ func (s *secured) meshConfig(b *identity.Bundle) *tls.Config {
 	c.Certificates = []tls.Certificate{b.Certificate}
 	peers := s.spec.Peers.Slice()
 	c.VerifyConnection = func(state tls.ConnectionState) error {
-		uris, err := peerURIs(state, b.Roots, x509.ExtKeyUsageServerAuth)
+		uris, _, err := peerURIs(state, b.Roots, x509.ExtKeyUsageServerAuth, time.Now())
 		if err == nil && !slices.ContainsFunc(peers, func(p string) bool { return slices.Contains(uris, p) }) {
 			err = &verifyError{fmt.Errorf("the server is none of %q", peers)}
 		}

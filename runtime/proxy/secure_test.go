@@ -299,8 +299,8 @@ func TestTunnelOverTLS(t *testing.T) {
 	}
 }
 
-// A connection of before lives on, new ones show another certificate; nobody
-// who goes on trusting loses a request.
+// A connection of before lives on for as long as its authority is trusted, new
+// ones show another certificate; nobody who goes on trusting loses a request.
 func TestAuthoritiesTakeOver(t *testing.T) {
 	m := pairOf(t, snapshot.HTTP, named(t, "api"), "web")
 	address := m.address("in")
@@ -338,10 +338,11 @@ func TestAuthoritiesTakeOver(t *testing.T) {
 	if fresh.ConnectionState().PeerCertificates[0].SerialNumber.Cmp(serial) == 0 {
 		t.Error("a new connection sees the old certificate")
 	}
-	step("the first is removed", func() { m.authorities = m.authorities[1:] })
 	if err := ask(old); err != nil {
 		t.Errorf("the connection of before was cut: %v", err)
 	}
+	step("the first is removed", func() { m.authorities = m.authorities[1:] })
+	until(t, "the connection of before ends", func() bool { return ask(old) != nil })
 	removed := tls.Client(dial(t, address).Conn, &tls.Config{Certificates: []tls.Certificate{before}, InsecureSkipVerify: true})
 	if err := ask(removed); err == nil {
 		t.Error("who shows a certificate of the removed one is served")

@@ -34,7 +34,7 @@ func (d *downstream) multiplex() {
 	m.conn = http2.NewServerConn(nc, received, http2Limits(d.proxy.cfg.Limits), m.begin)
 	d.multiplexed.Store(m)
 	d.phase.Store(phaseMultiplexed)
-	if d.socket.draining.Load() {
+	if d.ending() {
 		m.conn.Drain()
 	}
 	m.conn.Serve()

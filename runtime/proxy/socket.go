@@ -18,6 +18,10 @@ type door struct {
 	ln net.Listener
 	mu sync.Mutex // held while a connection is given away
 	to *socket
+
+	// by is what those inside were last admitted by; Proxy.readmit has both.
+	by     admission
+	unsure bool // somebody may have been let in by what was before
 }
 
 // socket is what came in at one door while the protocol there stayed the same.
@@ -31,9 +35,12 @@ type socket struct {
 	draining atomic.Bool
 	accepted chan struct{} // closed when no more will be given to it
 
-	mu    sync.Mutex
-	live  map[connection]struct{}
-	conns sync.WaitGroup // of live
+	mu sync.Mutex
+	// live are the connections, and when one is to be cut off, in nanoseconds of the
+	// clock; 0 for never.
+	live    map[connection]int64
+	leaving int            // how many of them are to be
+	conns   sync.WaitGroup // of live
 }
 
 // connection is what a socket knows of what it has accepted.
@@ -45,6 +52,8 @@ type connection interface {
 	kill()
 	// check is called at every tick of the janitor, now in nanoseconds.
 	check(now int64)
+	// from returns the connection to who has come; nil before they are let in.
+	from() net.Conn
 }
 
 // listen opens a socket for l, in place of those in leaving.
@@ -65,7 +74,7 @@ func (p *Proxy) listen(ctx context.Context, l *listener, leaving []*socket) (*so
 }
 
 func (p *Proxy) newSocket(d *door, l *listener) *socket {
-	s := &socket{proxy: p, key: l.key, door: d, accepted: make(chan struct{}), live: map[connection]struct{}{}}
+	s := &socket{proxy: p, key: l.key, door: d, accepted: make(chan struct{}), live: map[connection]int64{}}
 	s.serving.Store(l)
 	return s
 }
@@ -167,11 +176,14 @@ func (s *socket) serve(l *listener, nc net.Conn) {
 // run serves c in a goroutine; then it is closed in meter, which may be nil.
 func (s *socket) run(c connection, meter *connMeter) {
 	s.mu.Lock()
-	s.live[c] = struct{}{}
+	s.live[c] = 0
 	s.mu.Unlock()
 	s.conns.Go(func() {
 		defer func() {
 			s.mu.Lock()
+			if s.live[c] != 0 {
+				s.leaving--
+			}
 			delete(s.live, c)
 			s.mu.Unlock()
 			if meter != nil {

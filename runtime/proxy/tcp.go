@@ -63,6 +63,8 @@ func (t *tunnel) drain() {} // a TCP connection ends when its ends do
 
 func (t *tunnel) check(int64) {}
 
+func (t *tunnel) from() net.Conn { return t.nc }
+
 // look ends the connection if nothing has moved on it for too long, and is
 // called again when that may be.
 func (t *tunnel) look() {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/runtime/identity"
@@ -44,20 +45,20 @@ type verifyError struct{ error }
 func (e *verifyError) Unwrap() error { return e.error }
 
 // peerURIs verifies that the peer's certificate leads to roots and may be used
-// for usage, and returns the URIs in it.
-func peerURIs(s tls.ConnectionState, roots *x509.CertPool, usage x509.ExtKeyUsage) ([]string, error) {
-	leaf, err := verifyChain(s, x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{usage}})
+// for usage, by the time at. It returns the URIs in it, and the end of the root.
+func peerURIs(s tls.ConnectionState, roots *x509.CertPool, usage x509.ExtKeyUsage, at time.Time) (uris []string, until time.Time, err error) {
+	chain, err := verifyChain(s, x509.VerifyOptions{Roots: roots, KeyUsages: []x509.ExtKeyUsage{usage}, CurrentTime: at})
 	if err != nil {
-		return nil, err
+		return nil, time.Time{}, err
 	}
-	uris := make([]string, len(leaf.URIs))
-	for i, u := range leaf.URIs {
-		uris[i] = u.String()
+	for _, u := range chain[0].URIs {
+		uris = append(uris, u.String())
 	}
-	return uris, nil
+	return uris, chain[len(chain)-1].NotAfter, nil
 }
 
-func verifyChain(s tls.ConnectionState, o x509.VerifyOptions) (*x509.Certificate, error) {
+// verifyChain returns the peer's certificate with what vouches for it, the root last.
+func verifyChain(s tls.ConnectionState, o x509.VerifyOptions) ([]*x509.Certificate, error) {
 	if len(s.PeerCertificates) == 0 {
 		return nil, &verifyError{errors.New("the peer shows no certificate")}
 	}
@@ -65,10 +66,11 @@ func verifyChain(s tls.ConnectionState, o x509.VerifyOptions) (*x509.Certificate
 	for _, c := range s.PeerCertificates[1:] {
 		o.Intermediates.AddCert(c)
 	}
-	if _, err := s.PeerCertificates[0].Verify(o); err != nil {
+	chains, err := s.PeerCertificates[0].Verify(o)
+	if err != nil {
 		return nil, &verifyError{err}
 	}
-	return s.PeerCertificates[0], nil
+	return chains[0], nil
 }
 
 // access says who may use a listener that speaks TLS.

@@ -344,6 +344,8 @@ func (x *relay) carrier(dst net.Conn, bytes *atomic.Uint64) func(datagram []byte
 
 func (x *relay) drain() {} // it ends when nothing comes any more, or with its listener
 
+func (x *relay) from() net.Conn { return nil }
+
 func (x *relay) kill() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
