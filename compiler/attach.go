@@ -25,13 +25,22 @@ type gatewayHost struct {
 }
 
 // view is a dataplane as a proxy: its document and what it listens on. It is kept
-// over compiles; filters are attached to its listeners in each.
+// over compiles; plugins are attached to its listeners in each.
 type view struct {
+	id        string // MESH.NAME
 	doc       *schema.Document
 	tags      []map[string]string // of its inbounds, or as a gateway
 	listeners []listener
 	// found says that something is wrong with it.
 	found bool
+	// matched says that its listeners have their uses, for which mesh counted,
+	// and wrong is what is wrong with these together.
+	matched bool
+	mesh    *schema.Document
+	wrong   []diag.Diagnostic
+	// admitted are the permissions of each inbound; nil where they are to be
+	// looked up.
+	admitted [][]*schema.Document
 }
 
 // listener is an inbound or outbound before it is lowered.
@@ -81,7 +90,7 @@ func (b *build) attachGateway() {
 // attachDataplane makes the view of a dataplane, with its listeners in order.
 func (b *build) attachDataplane(d *schema.Document) *view {
 	dp := d.Body.(*kuma.Dataplane)
-	v, before := &view{doc: d}, len(b.diags)
+	v, before := &view{id: d.Mesh + "." + d.Name, doc: d}, len(b.diags)
 	for i, in := range dp.Networking.Inbound {
 		v.tags = append(v.tags, in.Tags)
 		if dp.Networking.Ingress != nil {

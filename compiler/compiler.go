@@ -30,8 +30,7 @@ type Compiler struct {
 	Kinds []Kind
 
 	plugins      memo[*schema.Document, *plugin]
-	uses         memo[useKey, *use]
-	viewUses     memo[*schema.Document, *viewUses] // of a dataplane
+	uses         memo[useKey, *use] // of the gateway
 	targets      memo[targetKey, *targeted]
 	callClusters memo[string, *lowered]        // by name
 	selected     memo[*schema.Document, []int] // of a dataplane, among the plugins of its mesh
@@ -44,7 +43,6 @@ type Compiler struct {
 	routeHosts   memo[string, snapshot.VirtualHost] // by host
 	kongRoutes   memo[*schema.Document, *kongRouted]
 	proxies      memo[string, snapshot.Proxy]
-	admitted     memo[*schema.Document, [][]*schema.Document] // the permissions of a dataplane's inbounds
 	secrets      memo[string, snapshot.Secret]
 	authorities  memo[string, snapshot.Authority]
 	worlds       worlds                                    // where there are policies
@@ -115,12 +113,10 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	c.routeHosts.endCompile()
 	c.kongRoutes.endCompile()
 	c.proxies.endCompile()
-	c.admitted.endCompile()
 	c.secrets.endCompile()
 	c.authorities.endCompile()
 	c.plugins.endCompile()
 	c.uses.endCompile()
-	c.viewUses.endCompile()
 	c.targets.endCompile()
 	c.callClusters.endCompile()
 	c.selected.endCompile()

@@ -81,7 +81,7 @@ func appendChoice(out []Choice, kind string, all []contender, united bool) []Cho
 func (x *Explainer) faults(mesh string, tags []map[string]string, u clusterUse) []Choice {
 	c := Choice{Kind: "FaultInjection"}
 	rules := x.b.rules("kuma/FaultInjection", mesh)
-	x.b.matchTargets(rules, tags, []arm{{clusterUse: u}}, &viewUses{}, func(d *schema.Document, _ string) {
+	x.b.matchTargets(rules, tags, []arm{{clusterUse: u}}, func(d *schema.Document, _ string) {
 		c.Applied = append(c.Applied, d)
 	})
 	for _, e := range u.service.endpoints {

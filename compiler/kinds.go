@@ -29,23 +29,16 @@ type useKey struct {
 	at           Attachment
 }
 
-// viewUses are the uses of a dataplane's listeners, in their order.
-type viewUses struct {
-	uses  [][]*use
-	found []diag.Diagnostic
-}
-
 // runKinds gives listeners the filters of the kinds whose documents select
 // them, and the routes of the gateway likewise.
 func runKinds(b *build) {
-	for i := range b.views {
-		v := b.views[i]
-		own := b.c.viewUses.get(v.doc, b.viewInputs(v), func() *viewUses { return b.usesOf(v) })
-		b.addOnce(own.found)
-		for j := range v.listeners {
-			l := &v.listeners[j]
-			l.uses = own.uses[j]
-			b.note(l.uses)
+	for _, v := range b.views {
+		if b.staleUses(v) {
+			b.matchUses(v)
+		}
+		b.addOnce(v.wrong)
+		for i := range v.listeners {
+			b.note(v.listeners[i].uses)
 		}
 	}
 	b.attachGatewayUses()
@@ -63,22 +56,19 @@ func (b *build) eachPolicy(mesh string, f func(kind, policy int, p *Policy, r *r
 	}
 }
 
-// viewInputs is all that the uses of v depend on, for a memo.
-func (b *build) viewInputs(v *view) []any {
-	inputs := []any{b.meshes[v.doc.Mesh], v}
-	b.eachPolicy(v.doc.Mesh, func(_, _ int, _ *Policy, r *ruleset) { inputs = append(inputs, r) })
-	return inputs
-}
-
-// usesOf matches the policies with the listeners of v.
-func (b *build) usesOf(v *view) *viewUses {
-	out := &viewUses{uses: make([][]*use, len(v.listeners))}
+// matchUses matches the policies with the listeners of v.
+func (b *build) matchUses(v *view) {
+	v.matched, v.mesh, v.wrong = true, b.meshes[v.doc.Mesh], nil
+	for i := range v.listeners {
+		v.listeners[i].uses = nil
+	}
 	dp := v.doc.Body.(*kuma.Dataplane)
-	at := Attachment{Proxy: v.doc.Mesh + "." + v.doc.Name, MeshName: v.doc.Mesh, Address: dp.Networking.Address}
+	at := Attachment{Proxy: v.id, MeshName: v.doc.Mesh, Address: dp.Networking.Address}
 	if len(v.tags) > 0 {
 		at.Service = v.tags[0][kuma.ServiceTag]
 	}
 	b.eachPolicy(v.doc.Mesh, func(kind, policy int, p *Policy, r *ruleset) {
+		o := r.of(v.tags...)
 		for i := range v.listeners {
 			l := &v.listeners[i]
 			if !p.actsOn(l.direction, l.protocol) {
@@ -86,15 +76,15 @@ func (b *build) usesOf(v *view) *viewUses {
 			}
 			at := at
 			at.Direction, at.TCP, at.Destination = string(l.direction), l.protocol == snapshot.TCP, l.service
-			b.match(p, r, v.tags, l.service, l.targets(), out, func(doc *schema.Document, cluster string) {
+			wrong := b.match(p, r, o, v.tags, l.service, l.targets, func(doc *schema.Document, cluster string) {
 				at.Cluster = cluster
-				if u := b.use(kind, policy, doc, at); u.filter.Config != "" || len(u.found) > 0 {
-					out.uses[i] = append(out.uses[i], u)
+				if u := b.makeUse(useKey{kind, policy, doc, v.mesh, at}); u.filter.Config != "" || len(u.found) > 0 {
+					l.uses = append(l.uses, u)
 				}
 			})
+			v.wrong = append(v.wrong, wrong...)
 		}
 	})
-	return out
 }
 
 // actsOn reports whether p is for such listeners of a dataplane.
@@ -106,30 +96,28 @@ func (p *Policy) actsOn(d snapshot.Direction, protocol snapshot.Protocol) bool {
 }
 
 // match calls f for each policy of r that applies to traffic of whoever has
-// tags to service over arms, and with the cluster where it is for one alone.
-func (b *build) match(p *Policy, r *ruleset, tags []map[string]string, service string, arms []arm, out *viewUses, f func(*schema.Document, string)) {
+// tags, and so the outlook o, to service over targets, and with the cluster where
+// it is for one alone. It returns what is wrong.
+func (b *build) match(p *Policy, r *ruleset, o outlook, tags []map[string]string, service string, targets func() []arm, f func(*schema.Document, string)) []diag.Diagnostic {
 	var doc *schema.Document
 	switch p.Side {
 	case PerTarget:
-		b.matchTargets(r, tags, arms, out, f)
-		return
+		return b.matchTargets(r, tags, targets(), f)
 	case PerService:
-		doc = r.of(tags...).winner(service)
+		doc = o.winner(service)
 	case PerProxy:
-		doc = r.of(tags...).winner("")
+		doc = o.winner("")
 	}
 	if doc != nil {
 		f(doc, "")
 	}
+	return nil
 }
 
-// use returns what a policy means at a place.
-func (b *build) use(kind, policy int, doc *schema.Document, at Attachment) *use {
-	key := useKey{kind, policy, doc, b.meshes[doc.Mesh], at}
-	return b.c.uses.get(key, nil, func() *use { return makeUse(b.c.Kinds[kind].Name, &b.c.Kinds[kind].Policies[policy], key, b.c.Check) })
-}
-
-func makeUse(kind string, p *Policy, k useKey, check Check) *use {
+// makeUse finds out what a policy means at a place.
+func (b *build) makeUse(k useKey) *use {
+	kind := &b.c.Kinds[k.kind]
+	p := &kind.Policies[k.policy]
 	k.at.Policy = k.doc.JSON
 	if k.mesh != nil {
 		k.at.Mesh = k.mesh.JSON
@@ -153,7 +141,7 @@ func makeUse(kind string, p *Policy, k useKey, check Check) *use {
 	if k.mesh != nil {
 		from = append(from, k.mesh)
 	}
-	u.filter = snapshot.Filter{Name: k.doc.Mesh + "/" + k.doc.Name, Kind: kind, Config: r.Config, Sources: sources(nil, from...)}
+	u.filter = snapshot.Filter{Name: k.doc.Mesh + "/" + k.doc.Name, Kind: kind.Name, Config: r.Config, Sources: sources(nil, from...)}
 	if k.at.Cluster != "" {
 		u.filter.Name += "@" + k.at.Cluster
 	}
@@ -163,7 +151,7 @@ func makeUse(kind string, p *Policy, k useKey, check Check) *use {
 	}
 	slices.Sort(clusters)
 	u.filter.Clusters = snapshot.ListOf(slices.Compact(clusters)...)
-	if check != nil {
+	if check := b.c.Check; check != nil {
 		for _, wrong := range check(u.filter, k.at.TCP, "") {
 			u.found = append(u.found, finding(diag.CodeInvalid, diag.Error, k.doc, nil, fmt.Sprintf("%s cannot work: %s", describe(k.doc), wrong), ""))
 		}

@@ -12,7 +12,10 @@ import (
 // attachGatewayUses gives the routes of the gateway the filters of the kinds,
 // and its listener those that all routes have.
 func (b *build) attachGatewayUses() {
-	g := gatewayUses{b: b, of: map[*gatewayHost][]*use{}, known: map[*use]int{}, proxy: map[*Policy]*schema.Document{}}
+	g := gatewayUses{
+		b: b, of: map[*gatewayHost][]*use{}, known: map[*use]int{}, proxy: map[*Policy]*schema.Document{},
+		outlooks: map[*ruleset]outlook{}, made: map[gatewayUse]*use{},
+	}
 	if !g.wanted() {
 		return
 	}
@@ -57,6 +60,9 @@ type gatewayUses struct {
 	// proxy is the document of each policy of the gateway as a proxy, which
 	// takes one, whichever mesh it serves.
 	proxy map[*Policy]*schema.Document
+	// What has been looked up.
+	outlooks map[*ruleset]outlook // of the gateway
+	made     map[gatewayUse]*use
 }
 
 // wanted reports whether there may be any.
@@ -85,13 +91,17 @@ func (g *gatewayUses) uses(h *gatewayHost) []*use {
 
 func (g *gatewayUses) find(h *gatewayHost) []*use {
 	var own []*use
-	found := &viewUses{}
-	at := Attachment{Proxy: snapshot.GatewayID, MeshName: h.service.mesh, Service: snapshot.GatewayID, Direction: string(snapshot.Gateway)}
+	tags := []map[string]string{gatewayTags}
 	g.b.eachPolicy(h.service.mesh, func(kind, policy int, p *Policy, r *ruleset) {
 		if !p.Gateway || !p.HTTP {
 			return
 		}
-		g.b.match(p, r, []map[string]string{gatewayTags}, h.service.name, h.targets(), found, func(doc *schema.Document, cluster string) {
+		o, known := g.outlooks[r]
+		if !known {
+			o = r.of(tags...)
+			g.outlooks[r] = o
+		}
+		wrong := g.b.match(p, r, o, tags, h.service.name, h.targets, func(doc *schema.Document, cluster string) {
 			if first := g.proxy[p]; p.Side == PerProxy && first != nil && first != doc {
 				g.b.addOnce([]diag.Diagnostic{finding(diag.CodeNotApplied, diag.Warning, doc, []any{"type"},
 					describe(doc)+" does not act at the gateway, which has one for all meshes", "select other proxies, or leave the other one out",
@@ -100,17 +110,37 @@ func (g *gatewayUses) find(h *gatewayHost) []*use {
 			} else if p.Side == PerProxy {
 				g.proxy[p] = doc
 			}
-			at.Cluster = cluster
-			u := g.b.use(kind, policy, doc, at)
+			u := g.use(gatewayUse{kind, policy, doc, cluster})
 			if u.filter.Config == "" {
 				g.b.note([]*use{u})
 				return
 			}
 			own = append(own, u)
 		})
+		g.b.addOnce(wrong)
 	})
-	g.b.addOnce(found.found)
 	return own
+}
+
+// gatewayUse is a policy and the cluster that it is for alone.
+type gatewayUse struct {
+	kind, policy int
+	doc          *schema.Document
+	cluster      string
+}
+
+// use returns what k means at the gateway.
+func (g *gatewayUses) use(k gatewayUse) *use {
+	u := g.made[k]
+	if u == nil {
+		mesh := k.doc.Mesh
+		key := useKey{k.kind, k.policy, k.doc, g.b.meshes[mesh], Attachment{
+			Proxy: snapshot.GatewayID, MeshName: mesh, Service: snapshot.GatewayID, Direction: string(snapshot.Gateway), Cluster: k.cluster,
+		}}
+		u = g.b.c.uses.get(key, nil, func() *use { return g.b.makeUse(key) })
+		g.made[k] = u
+	}
+	return u
 }
 
 // with returns r and, besides, the filters of uses, which are to know the

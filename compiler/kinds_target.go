@@ -33,7 +33,7 @@ type part struct {
 }
 
 // matchTargets is match for policies that are chosen by the target.
-func (b *build) matchTargets(r *ruleset, tags []map[string]string, arms []arm, out *viewUses, f func(*schema.Document, string)) {
+func (b *build) matchTargets(r *ruleset, tags []map[string]string, arms []arm, f func(*schema.Document, string)) (wrong []diag.Diagnostic) {
 	count := map[*schema.Document]int{}
 	each := make([][]*schema.Document, len(arms))
 	for i, a := range arms {
@@ -47,7 +47,7 @@ func (b *build) matchTargets(r *ruleset, tags []map[string]string, arms []arm, o
 		}
 		for _, p := range t.parts {
 			if sends(p.doc, tags) {
-				out.found = append(out.found, partly(p, a.clusterUse))
+				wrong = append(wrong, partly(p, a.clusterUse))
 			}
 		}
 	}
@@ -63,6 +63,7 @@ func (b *build) matchTargets(r *ruleset, tags []map[string]string, arms []arm, o
 			}
 		}
 	}
+	return wrong
 }
 
 // targets returns the clusters that p leads to, each once.

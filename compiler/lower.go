@@ -99,8 +99,10 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 	template := b.template(v)
 	inputs := []any{v, mtls, template}
 	var permissions [][]*schema.Document // by inbound
-	if mtls {
-		permissions = b.permissions(v.doc)
+	if !mtls {
+		v.admitted = nil // what changes meanwhile is not followed
+	} else {
+		permissions = b.permissions(v)
 		for _, of := range permissions {
 			inputs = append(inputs, len(of))
 			for _, d := range of {
@@ -120,8 +122,7 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 			inputs = append(inputs, u)
 		}
 	}
-	id := v.doc.Mesh + "." + v.doc.Name
-	return b.c.proxies.get(id, inputs, func() snapshot.Proxy {
+	return b.c.proxies.get(v.id, inputs, func() snapshot.Proxy {
 		listeners := make([]snapshot.Listener, len(v.listeners))
 		for i := range v.listeners {
 			l := &v.listeners[i]
@@ -131,7 +132,7 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 			}
 			listeners[i].Digest = listeners[i].Sum()
 		}
-		p := snapshot.Proxy{ID: id, Mesh: v.doc.Mesh, Listeners: snapshot.ListOf(listeners...)}
+		p := snapshot.Proxy{ID: v.id, Mesh: v.doc.Mesh, Listeners: snapshot.ListOf(listeners...)}
 		if mtls {
 			p.Identities = snapshot.ListOf(identity(v.doc.Mesh, v.tags...))
 		}

@@ -271,19 +271,19 @@ func tagURI(tag, value string) (uri string, ok bool) {
 	return uri, err == nil
 }
 
-// permissions returns, for each inbound of d, the permissions that apply there.
-func (b *build) permissions(d *schema.Document) [][]*schema.Document {
-	rules := b.rules("kuma/TrafficPermission", d.Mesh)
-	return b.c.admitted.get(d, []any{rules}, func() [][]*schema.Document {
-		inbounds := d.Body.(*kuma.Dataplane).Networking.Inbound
-		out := make([][]*schema.Document, len(inbounds))
+// permissions returns, for each inbound of v, the permissions that apply there.
+func (b *build) permissions(v *view) [][]*schema.Document {
+	if v.admitted == nil || b.news.permissions[v.doc.Mesh].selects(v.tags) {
+		rules := b.rules("kuma/TrafficPermission", v.doc.Mesh)
+		inbounds := v.doc.Body.(*kuma.Dataplane).Networking.Inbound
+		v.admitted = make([][]*schema.Document, len(inbounds))
 		for i, in := range inbounds {
 			if o := rules.of(in.Tags); len(o) > 0 {
-				out[i] = o.united()
+				v.admitted[i] = o.united()
 			}
 		}
-		return out
-	})
+	}
+	return v.admitted
 }
 
 // access admits the sources of permissions. Of a selector, "*" asks for nothing

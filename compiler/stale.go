@@ -1,19 +1,31 @@
 package compiler
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/meshc/meshc/schema/kuma"
 )
 
-// news is what differs from the last compile, as far as passages depend on it.
+// news is what differs from the last compile, as far as passages and views
+// depend on it.
 type news struct {
 	// services are those that came, went or changed.
 	services map[serviceKey]bool
-	// policies are those that came, went or changed, by mesh.
-	policies map[string][]*policy
-	// all are the meshes where so much changed that everything is made anew.
-	all map[string]bool
+	// Policies that came, went or changed, by mesh: those that passages depend
+	// on, those that become filters, and TrafficPermissions.
+	passages, uses, permissions map[string]*policyNews
+}
+
+// policyNews are the policies of one mesh that came, went or changed; nil for none.
+type policyNews struct {
+	changed []changedPolicy
+	all     bool // so much changed that everything is made anew
+}
+
+type changedPolicy struct {
+	*policy
+	family family
 }
 
 // manyPolicies is how many changed policies are compared with each proxy; above
@@ -25,32 +37,60 @@ var passagePolicies = []string{"kuma/TrafficRoute", "kuma/Timeout", "kuma/Retry"
 
 // compareWithLast finds the news of this compile.
 func (b *build) compareWithLast() {
-	n := &news{services: map[serviceKey]bool{}, policies: map[string][]*policy{}, all: map[string]bool{}}
+	n := &news{services: map[serviceKey]bool{}}
 	changed := func(s *service) { n.services[s.serviceKey] = true }
 	symmetric(b.c.lastServices, b.sorted, func(x, y *service) bool { return x == y }, serviceBefore, changed, changed)
 	b.c.lastServices = b.sorted
-	meshes := map[string]bool{}
-	for k := range b.rulesets {
-		meshes[k.mesh] = true
-	}
-	for k := range b.c.lastRulesets {
-		meshes[k.mesh] = true
-	}
-	for mesh := range meshes {
-		for _, kind := range passagePolicies {
-			k := rulesetKey{kind, mesh}
-			before, after := b.c.lastRulesets[k], b.rulesets[k]
-			if before == after {
-				continue
-			}
-			changed := func(p *policy) { n.policies[mesh] = append(n.policies[mesh], p) }
-			symmetric(before.list(), after.list(), func(x, y *policy) bool { return x.doc == y.doc },
-				func(x, y *policy) bool { return x.doc.Name < y.doc.Name }, changed, changed)
+	n.passages = b.changedPolicies(passagePolicies)
+	n.permissions = b.changedPolicies([]string{"kuma/TrafficPermission"})
+	var kinds []string
+	for _, k := range b.c.Kinds {
+		for _, p := range k.Policies {
+			kinds = append(kinds, p.Document)
 		}
-		n.all[mesh] = len(n.policies[mesh]) > manyPolicies
 	}
+	n.uses = b.changedPolicies(kinds)
 	b.c.lastRulesets = b.rulesets
 	b.news = n
+}
+
+// changedPolicies returns the news of policies of some kinds, by mesh.
+func (b *build) changedPolicies(kinds []string) map[string]*policyNews {
+	out := map[string]*policyNews{}
+	compare := func(k rulesetKey) {
+		before, after := b.c.lastRulesets[k], b.rulesets[k]
+		if before == after || !slices.Contains(kinds, k.kind) {
+			return
+		}
+		n := out[k.mesh]
+		if n == nil {
+			n = &policyNews{}
+			out[k.mesh] = n
+		}
+		family := cmp.Or(after, before).family
+		changed := func(p *policy) { n.changed = append(n.changed, changedPolicy{p, family}) }
+		symmetric(before.list(), after.list(), func(x, y *policy) bool { return x.doc == y.doc },
+			func(x, y *policy) bool { return x.doc.Name < y.doc.Name }, changed, changed)
+		n.all = len(n.changed) > manyPolicies
+	}
+	for k := range b.rulesets {
+		compare(k)
+	}
+	for k := range b.c.lastRulesets {
+		if b.rulesets[k] == nil {
+			compare(k)
+		}
+	}
+	return out
+}
+
+// selects reports whether one of the policies selects a proxy, or for policies
+// chosen by the tags of a destination, an inbound, with these tag sets.
+func (n *policyNews) selects(tags []map[string]string) bool {
+	return n != nil && (n.all || slices.ContainsFunc(n.changed, func(p changedPolicy) bool {
+		_, ok := best(p.selectors, tags)
+		return ok
+	}))
 }
 
 // symmetric calls gone for what is in before alone, and come for what is in
@@ -79,17 +119,20 @@ func symmetric[T any](before, after []T, same, less func(x, y T) bool, gone, com
 // staleFor returns a function that reports whether a passage of a proxy of mesh
 // with these tag sets must be made anew; nil where none must.
 func (n *news) staleFor(mesh string, tags ...map[string]string) func(*passage) bool {
-	if n.all[mesh] {
-		return func(*passage) bool { return true }
-	}
+	policies := n.passages[mesh]
 	var names map[string]bool
-	for _, p := range n.policies[mesh] {
-		if _, ok := best(p.selectors, tags); ok {
-			if names == nil {
-				names = map[string]bool{}
-			}
-			for _, name := range p.services {
-				names[name] = true
+	if policies != nil {
+		if policies.all {
+			return func(*passage) bool { return true }
+		}
+		for _, p := range policies.changed {
+			if _, ok := best(p.selectors, tags); ok {
+				if names == nil {
+					names = map[string]bool{}
+				}
+				for _, name := range p.services {
+					names[name] = true
+				}
 			}
 		}
 	}
@@ -115,7 +158,7 @@ func (b *build) keepViews() {
 		}
 		v := old[0]
 		for i := range v.listeners {
-			v.listeners[i].plugins, v.listeners[i].uses = nil, nil
+			v.listeners[i].plugins = nil
 		}
 		b.views = append(b.views, v)
 	}
@@ -128,6 +171,33 @@ func (b *build) stale(v *view) bool {
 	}
 	stale := b.news.staleFor(v.doc.Mesh, v.tags...)
 	return stale != nil && slices.ContainsFunc(v.listeners, func(l listener) bool { return l.passage != nowhere && stale(l.passage) })
+}
+
+// staleUses reports whether the uses of v's listeners must be found anew.
+func (b *build) staleUses(v *view) bool {
+	policies := b.news.uses[v.doc.Mesh]
+	switch {
+	case !v.matched || v.mesh != b.meshes[v.doc.Mesh]:
+		return true
+	case policies == nil || policies.all:
+		return policies != nil
+	}
+	return slices.ContainsFunc(policies.changed, func(p changedPolicy) bool {
+		if p.family != inbound {
+			_, ok := best(p.selectors, v.tags)
+			return ok
+		}
+		// It is for targets, and may keep others from acting there.
+		names := destinations(p.selectors)
+		return slices.ContainsFunc(v.listeners, func(l listener) bool {
+			for a := range l.everywhere() {
+				if slices.ContainsFunc(names, func(name string) bool { return name == "" || name == "*" || name == a.service.name }) {
+					return true
+				}
+			}
+			return false
+		})
+	})
 }
 
 // gatewayPassages returns the passages of the gateway to the services that it
