@@ -170,6 +170,7 @@ type upstream struct {
 	// interim gets the interim responses of the exchange at hand.
 	interim func(*filter.Headers)
 	closed  atomic.Bool
+	left    bool // the exchange counts no more
 
 	// For a stream on a shared connection.
 	shared bool
@@ -214,7 +215,8 @@ func (p *pool) get(c *cluster, alive bool) (*upstream, error) {
 // end on both sides, and the connection may serve another.
 func (u *upstream) release(reuse bool) {
 	p := u.pool
-	p.leave()
+	u.leave()
+	u.left = false
 	if u.shared {
 		u.end(reuse && !u.closed.Load())
 		return
@@ -225,6 +227,14 @@ func (u *upstream) release(reuse bool) {
 	}
 	u.since = p.proxy.clock.Load()
 	p.put(u)
+}
+
+// leave ends the counting of the exchange, before the release of u or with it.
+func (u *upstream) leave() {
+	if !u.left {
+		u.left = true
+		u.pool.leave()
+	}
 }
 
 // put hands u to whoever waits for a connection, or keeps it.

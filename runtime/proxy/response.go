@@ -21,6 +21,9 @@ func (s *stream) deliver(end bool) {
 	defer func() { b.release() }()
 	if end || u.codec.Buffered() == 0 {
 		// There is no body, or it is not here: the headers do not wait for it.
+		if end {
+			s.uncount(u)
+		}
 		if s.put(o, end) != nil || end {
 			return
 		}
@@ -61,12 +64,24 @@ func (s *stream) deliver(end bool) {
 		if last && s.unjudged {
 			s.judgeAnswer(&s.responseTrailers)
 		}
+		if last {
+			s.uncount(u)
+		}
 		if n > 0 || last {
 			if s.put(o, false) != nil {
 				return
 			}
 			o.Headers = nil
 		}
+	}
+}
+
+// uncount is called when all of the response is here. If the request has left
+// too, the exchange counts no more, and that before the client sees its end: a
+// client that then sends its next request does not meet the bound of its last.
+func (s *stream) uncount(u *upstream) {
+	if s.requestSent.Load() || s.ended && s.spool == nil {
+		u.leave()
 	}
 }
 

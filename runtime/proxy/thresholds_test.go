@@ -78,6 +78,19 @@ func TestMaxRequests(t *testing.T) {
 	}
 }
 
+// Who has all of an answer may at once send the next request, on any connection.
+func TestMaxRequestsAnswered(t *testing.T) {
+	p := run(t, limited(snapshot.Thresholds{MaxRequests: 1}, named(t, "a")))
+	clients := []*client{dial(t, p.address(t, "gateway")), dial(t, p.address(t, "gateway"))}
+	for i := range 500 {
+		c := clients[i%2]
+		c.send("GET / HTTP/1.1\nHost: x\n\n")
+		if r, _ := c.response("GET"); r.StatusCode != 200 {
+			t.Fatalf("%d: %d", i, r.StatusCode)
+		}
+	}
+}
+
 func TestMaxConnectionsQueues(t *testing.T) {
 	h := hold(t)
 	p := run(t, limited(snapshot.Thresholds{MaxConnections: 1, MaxPendingRequests: 1}, h.address))
