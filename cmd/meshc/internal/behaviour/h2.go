@@ -21,7 +21,8 @@ import (
 // only what a peer must do: it answers SETTINGS and PING, keeps to the windows
 // it is given and gives them back at once. What came is kept as it was.
 type h2conn struct {
-	c net.Conn
+	c      net.Conn
+	client bool
 	// happened is told of the streams in the order of the frames. It may be nil.
 	happened func(*h2stream, event)
 
@@ -34,6 +35,8 @@ type h2conn struct {
 	changed  chan struct{} // closed and made anew with each change
 	streams  map[uint32]*h2stream
 	next     uint32 // identifier of the next stream of a client
+	active   int    // streams of a client that have not ended
+	most     int    // how many there may be, 0 for any number
 	window   int64  // what may be sent on the connection
 	initial  int64  // what may be sent on a new stream
 	goneAway bool   // the peer takes no more streams
@@ -73,7 +76,7 @@ const firstWindow = 65535 // RFC 9113, 6.9.2
 // on it is read by serve.
 func newH2(c net.Conn, client bool, happened func(*h2stream, event)) (*h2conn, error) {
 	h := &h2conn{
-		c: c, happened: happened, changed: make(chan struct{}), streams: map[uint32]*h2stream{},
+		c: c, client: client, happened: happened, changed: make(chan struct{}), streams: map[uint32]*h2stream{},
 		next: 1, window: firstWindow, initial: firstWindow,
 	}
 	h.fields = hpack.NewEncoder(&h.encoded)
@@ -143,6 +146,7 @@ func (h *h2conn) serve() {
 				for id, s := range h.streams {
 					if id > f.LastStreamID && !s.ended {
 						s.ended, s.refused, s.reset = true, true, "refused by GOAWAY"
+						h.active--
 						s.m.Reset = s.reset
 					}
 				}
@@ -159,6 +163,9 @@ func (h *h2conn) settings(f *http2.SettingsFrame) {
 			}
 			h.initial = int64(size)
 		})
+	}
+	if most, ok := f.Value(http2.SettingMaxConcurrentStreams); ok {
+		h.change(func() { h.most = int(most) })
 	}
 	h.write(h.framer.WriteSettingsAck)
 }
@@ -255,6 +262,9 @@ func (h *h2conn) end(s *h2stream, reset string) {
 		if over {
 			return
 		}
+		if !s.ended {
+			h.active--
+		}
 		if s.ended, s.reset = true, reset; reset == "" {
 			s.whole = true
 		} else if !s.whole {
@@ -308,11 +318,27 @@ func (h *h2conn) write(f func() error) error {
 	return f()
 }
 
-// open begins a stream of a client.
-func (h *h2conn) open() *h2stream {
+// open begins a stream of a client, once the server lets it have one more. It
+// gets its identifier with its head, for they must come in order.
+func (h *h2conn) open() (*h2stream, error) {
+	s := &h2stream{conn: h}
+	err := h.await(func() bool {
+		if h.most > 0 && h.active >= h.most {
+			return false
+		}
+		h.active++
+		return true
+	})
+	return s, err
+}
+
+// register gives s an identifier if it has none.
+func (h *h2conn) register(s *h2stream) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	s := h.stream(h.next)
-	h.next += 2
-	return s
+	if s.id == 0 {
+		s.id, s.window = h.next, h.initial
+		h.streams[s.id] = s
+		h.next += 2
+	}
 }

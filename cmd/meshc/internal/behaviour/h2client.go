@@ -33,7 +33,10 @@ func (s *h2stream) wait() (*Message, error) {
 
 // once sends a request on a stream of its own and returns the whole answer.
 func (h *h2conn) once(ops []operation) (*Message, error) {
-	s := h.open()
+	s, err := h.open()
+	if err != nil {
+		return nil, err
+	}
 	if err := s.play(ops, nil); err != nil {
 		return nil, err
 	}
@@ -70,7 +73,9 @@ func (t *transcript) sendHTTP2(s step) error {
 		return err
 	}
 	if ops[0].line {
-		t.latest = t.h2.open()
+		if t.latest, err = t.h2.open(); err != nil {
+			return err
+		}
 		t.unanswered = append(t.unanswered, t.latest)
 	} else if t.latest == nil {
 		return errors.New("no stream is open")

@@ -23,6 +23,7 @@ func (s *h2stream) sendHead(first string, fields []Field, end bool) error {
 	h := s.conn
 	s.speak(end)
 	return h.write(func() error {
+		h.register(s)
 		h.encoded.Reset()
 		put := func(name, value string) { h.fields.WriteField(hpack.HeaderField{Name: name, Value: value}) }
 		if method, rest, ok := strings.Cut(first, " "); ok && method == "HTTP/2" {
@@ -149,5 +150,11 @@ func (s *h2stream) cancel(name string) error {
 		}
 	}
 	s.speak(true)
+	s.conn.change(func() {
+		if s.conn.client && !s.ended { // nothing more is told to who does not listen
+			s.ended, s.reset = true, "reset here"
+			s.conn.active--
+		}
+	})
 	return s.conn.write(func() error { return s.conn.framer.WriteRSTStream(s.id, code) })
 }
