@@ -40,12 +40,16 @@ func TestCallPausesAndResumes(t *testing.T) {
 	r := newRig(t, 1)
 	f := r.factory(scripted(t, ""))
 	x := r.stream(0, f)
+	x.props["xds.node.id"] = "default.web"
 	if h := x.request("x-script", "n|request_headers:http=backend;/auth;1000;POST;ask,ret=1 http_call_response:answer,effective,add=0;x-user;me,continue=0"); h != nil {
 		t.Fatalf("the request was not held: %+v", h)
 	}
 	call := r.caller.called(t)
 	if call.cluster != "backend" || call.request.Headers.Value(":path") != "/auth" || string(call.request.Body) != "ask" || call.request.Headers.Value("content-length") != "3" {
 		t.Errorf("%+v", call)
+	}
+	if call.request.Proxy != "default.web" {
+		t.Errorf("the call is made for %q", call.request.Proxy)
 	}
 	// The answer comes from elsewhere.
 	go call.done(filter.CallResponse{Headers: headers(":status", "200", "x-answer", "yes"), Body: []byte("go on")})

@@ -30,6 +30,9 @@ type CallRequest struct {
 	Trailers *Headers
 	// Timeout bounds the whole call; 0 means none.
 	Timeout time.Duration
+	// Proxy is the ID of the proxy on whose stream the call is made, whose
+	// certificate it shows where the cluster asks for one; "" for no stream.
+	Proxy string
 }
 
 // CallResponse is what came of a Call. A cluster without an endpoint that
@@ -47,6 +50,7 @@ type GRPCRequest struct {
 	Metadata        *Headers
 	// Timeout bounds the stream; 0 means none.
 	Timeout time.Duration
+	Proxy   string // as in CallRequest
 }
 
 // GRPCEvents is who listens to a gRPC stream.

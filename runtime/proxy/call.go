@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -65,11 +66,11 @@ func (c *calls) stop() {
 	c.running.Wait()
 }
 
-// callable returns the cluster that filters know by name: as it serves, or as
-// it is going to; nil where there is none. A call does not say which proxy it is
-// made for; where several have a cluster of that name, each for its own
-// certificate, it can be made for none of them.
-func (p *Proxy) callable(name string) *cluster {
+// callable returns the cluster that the filters of a proxy know by name: as it
+// serves, or as it is going to; nil where there is none. A call that no stream is
+// behind does not say for which proxy it is made; where several have the cluster,
+// each for its own certificate, it can be made for none of them.
+func (p *Proxy) callable(name, proxy string) *cluster {
 	for _, g := range []*generation{p.serving.Load(), p.preparing.Load()} {
 		if g == nil {
 			continue
@@ -78,14 +79,23 @@ func (p *Proxy) callable(name string) *cluster {
 		if ok {
 			return g.clusters[i]
 		}
-		if i == len(g.clusters) || g.clusters[i].name != name {
-			continue
+		several := g.clusters[i:]
+		if end := slices.IndexFunc(several, func(c *cluster) bool { return c.name != name }); end >= 0 {
+			several = several[:end]
 		}
-		if i+1 < len(g.clusters) && g.clusters[i+1].name == name {
-			p.log.Error("a filter's call is refused: several proxies of this process use the cluster, each with a certificate of its own; run them in processes of their own", "cluster", name)
+		for _, c := range several {
+			if c.owner == proxy {
+				return c
+			}
+		}
+		switch {
+		case len(several) == 0 || proxy != "":
+		case len(several) == 1:
+			return several[0]
+		default:
+			p.log.Error("a filter's call outside of a stream is refused: several proxies of this process use the cluster, each with a certificate of its own; run them in processes of their own, or have the filter call for a request", "cluster", name)
 			return nil
 		}
-		return g.clusters[i]
 	}
 	return nil
 }
@@ -104,7 +114,7 @@ type call struct {
 
 // Call is part of filter.Caller.
 func (p *Proxy) Call(cluster string, r filter.CallRequest, done func(filter.CallResponse)) (cancel func(), err error) {
-	c := &call{proxy: p, cluster: p.callable(cluster), CallRequest: r}
+	c := &call{proxy: p, cluster: p.callable(cluster, r.Proxy), CallRequest: r}
 	if c.cluster == nil {
 		return nil, filter.ErrNoCluster
 	}

@@ -36,7 +36,7 @@ type grpcStream struct {
 
 // OpenGRPC is part of filter.Caller.
 func (p *Proxy) OpenGRPC(cluster string, r filter.GRPCRequest, events filter.GRPCEvents) (filter.GRPCStream, error) {
-	s := &grpcStream{proxy: p, cluster: p.callable(cluster), request: r, events: events}
+	s := &grpcStream{proxy: p, cluster: p.callable(cluster, r.Proxy), request: r, events: events}
 	if s.cluster == nil {
 		return nil, filter.ErrNoCluster
 	}

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/filter"
 	"github.com/meshc/meshc/runtime/identity"
 )
 
@@ -444,5 +445,22 @@ func TestClientCertificate(t *testing.T) {
 	m.mustPublish()
 	if status, body := m.get("out"); status != 200 || body != "spiffe://default/client" {
 		t.Errorf("%d %q", status, body)
+	}
+}
+
+// A filter's call shows the certificate of the proxy on whose stream it is made.
+func TestCallsOfSeveralProxies(t *testing.T) {
+	m := pairOf(t, snapshot.HTTP, named(t, "api"), "web")
+	for proxy, status := range map[string]string{"default.web": "200", "default.zoo": "503"} {
+		r := m.proxy.call(t, "api", filter.CallRequest{Headers: callHeaders("GET"), Proxy: proxy})
+		if got := r.Headers.Value(":status"); got != status {
+			t.Errorf("%s gets %s, want %s", proxy, got, status)
+		}
+	}
+	for _, proxy := range []string{"default.api", ""} {
+		request := filter.CallRequest{Headers: callHeaders("GET"), Proxy: proxy}
+		if _, err := m.proxy.Call("api", request, func(filter.CallResponse) {}); err != filter.ErrNoCluster {
+			t.Errorf("for %q: %v", proxy, err)
+		}
 	}
 }

@@ -103,6 +103,19 @@ func (i *Instance) granted(r *Root, cluster string) bool {
 	return false
 }
 
+// proxy returns the ID of the proxy whose stream or connection c is of, "" for a root.
+func (c *Context) proxy() string {
+	var id filter.Value
+	switch {
+	case c.stream != nil:
+		id, _ = c.stream.Property("xds", "node", "id")
+	case c.conn != nil:
+		id, _ = c.conn.Property("xds", "node", "id")
+	}
+	text, _ := id.(string)
+	return text
+}
+
 func httpCall(i *Instance, p []uint64) abi.Status {
 	cluster, ok := i.text(p[0], p[1])
 	pairs, ok2 := i.bytes(p[2], p[3])
@@ -120,7 +133,7 @@ func httpCall(i *Instance, p []uint64) abi.Status {
 	if r == nil || int32(p[8]) < 0 || !i.granted(r, cluster) {
 		return abi.BadArgument
 	}
-	request := filter.CallRequest{Headers: i.headersOf(pairs), Timeout: time.Duration(uint32(p[8])) * time.Millisecond}
+	request := filter.CallRequest{Headers: i.headersOf(pairs), Timeout: time.Duration(uint32(p[8])) * time.Millisecond, Proxy: i.current.proxy()}
 	for _, name := range []string{":path", ":method", ":authority"} {
 		if _, ok := request.Headers.Get(name); !ok {
 			return abi.BadArgument

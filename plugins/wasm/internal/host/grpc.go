@@ -113,7 +113,7 @@ func (i *Instance) openGRPC(p []uint64, events *grpcEvents, result uint64) abi.S
 	events.instance, events.cluster = i, cluster
 	events.open = filter.GRPCRequest{
 		Service: string([]byte(name)), Method: string([]byte(method)),
-		Metadata: fields, Timeout: events.timeout,
+		Metadata: fields, Timeout: events.timeout, Proxy: i.current.proxy(),
 	}
 	if events.unary {
 		events.token = i.token(&i.lastGRPC, 1)
