@@ -79,9 +79,12 @@ func (w *kongWorld) tlsOf(d *schema.Document, up *kongUpstream) *kongTLS {
 		if !d.Wrote(path...) {
 			path = []any{"url"}
 		}
+		why, hint := "tls_verify is not true", "set tls_verify: true, and ca_certificates to those of its CA"
+		if k.Protocol == "grpcs" { // of which Kong takes neither
+			why, hint = "Kong verifies none over grpcs", ""
+		}
 		w.b.report(diag.CodeUnprotected, diag.Warning, d, path,
-			"the server is not verified, for tls_verify is not true: whoever answers at this address is taken for it",
-			"set tls_verify: true, and ca_certificates to those of its CA")
+			"the server is not verified, for "+why+": whoever answers at this address is taken for it", hint)
 	}
 	return t
 }

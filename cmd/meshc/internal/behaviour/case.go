@@ -27,6 +27,7 @@ type Case struct {
 	flags    []string // of meshc serve
 	backends []declaration
 	certs    []declaredCertificate
+	env      string // of meshc serve, as it is written
 	steps    []step
 	only     string // the data plane of the steps that come next, "" for both
 }
@@ -49,7 +50,7 @@ type step struct {
 var arguments = map[string][2]int{
 	"reply": {1, 1}, "connect": {1, 6}, "send": {0, 0}, "half-close": {0, 0}, "receive": {1, 2},
 	"silent": {1, 1}, "release": {1, 1}, "answer": {0, 1}, "body": {0, 0}, "read": {0, 0},
-	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0}, "until": {1, 9}, "peer": {0, 0}, "edit": {1, 1}, "certify": {1, 1}, "diagnostics": {0, 0}, "metric": {1, 1}, "datagram": {2, 2}, "logged": {1, 1},
+	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0}, "until": {1, 9}, "peer": {0, 0}, "edit": {1, 1}, "certify": {1, 1}, "diagnostics": {0, 0}, "refused": {1, 1}, "snapshots": {0, 0}, "metric": {1, 1}, "datagram": {2, 2}, "logged": {1, 1},
 }
 
 var backendKinds = []string{"http", "http2", "grpc", "tcp", "udp", "lines"}
@@ -153,6 +154,9 @@ func (c *Case) section(i int, name, text string) error {
 			}
 			c.certs = append(c.certs, d)
 		}
+		return nil
+	case "environment":
+		c.env = text
 		return nil
 	case "only":
 		if len(args) != 1 || !slices.Contains([]string{"proxy", "envoy", "both"}, args[0]) {

@@ -171,6 +171,21 @@ func (c *certificates) expand(text string) (string, error) {
 	return strings.ReplaceAll(text, "$CERTS", c.dir), failed
 }
 
+// assignments returns the environment of a case: NAME VALUE, one a line.
+func (c *Case) assignments(certs *certificates) (out []string, err error) {
+	for line := range strings.Lines(c.env) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if value, err = certs.expand(value); err != nil {
+			return nil, err
+		}
+		if text, err := strconv.Unquote(value); err == nil {
+			value = text
+		}
+		out = append(out, name+"="+value)
+	}
+	return out, nil
+}
+
 // replaceFile has a file hold data from one moment to the next.
 func replaceFile(path string, data []byte) error {
 	beside := filepath.Join(filepath.Dir(path), ".new-"+filepath.Base(path))

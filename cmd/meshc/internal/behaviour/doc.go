@@ -15,6 +15,7 @@
 //	                     line that document lies there as well
 //	nodes                the proxies to run, one a line; "gateway" when left out
 //	flags                more flags of meshc serve
+//	environment          NAME VALUE, one a line, for meshc serve
 //	backends             NAME ADDRESS:PORT KIND, one a line, where KIND is http, http2,
 //	                     grpc, tcp, udp or lines; over TLS with tls=CERTIFICATE, and
 //	                     clients=CA where it wants certificates of these; requests=1
@@ -58,6 +59,8 @@
 //	edit PATH            write a file of the input tree
 //	certify NAME         make a certificate anew, as this line or else its first says;
 //	                     its subject then has OU=2, 3, …
+//	snapshots            how many different snapshots have served
+//	refused TARGET       nobody listens there
 //	diagnostics          the findings at /meshc/diagnostics: CODE SEVERITY FILE:LINE
 //	only PLANE           the steps from here on are for the data plane "proxy" or "envoy"
 //	                     alone, until "only both": for a kind that one of them cannot have

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
+	"syscall"
 )
 
 // edit writes a file of the input tree while it is served.
@@ -46,14 +48,44 @@ func (t *transcript) diagnostics(s step) error {
 			Line                 int
 		}
 	}
-	body := t.network.Get("http://" + t.metrics.rest + "/meshc/diagnostics")
-	if err := json.Unmarshal([]byte(body), &shown); err != nil {
+	if err := t.rest("/meshc/diagnostics", &shown); err != nil {
 		return err
 	}
 	var b strings.Builder
 	for _, d := range shown.Diagnostics {
-		fmt.Fprintf(&b, "%s %s %s:%d\n", d.Code, d.Severity, d.File, d.Line)
+		fmt.Fprintf(&b, "%s %s %s:%d\n", d.Code, d.Severity, strings.TrimPrefix(d.File, t.dir+"/"), d.Line)
 	}
 	t.compare(s, b.String())
+	return nil
+}
+
+// snapshots compares how many different snapshots have served.
+func (t *transcript) snapshots(s step) error {
+	var shown []struct{ Version string }
+	if err := t.rest("/meshc/reloads", &shown); err != nil {
+		return err
+	}
+	versions := map[string]bool{}
+	for _, r := range shown {
+		versions[r.Version] = true
+	}
+	t.compare(s, strconv.Itoa(len(versions)))
+	return nil
+}
+
+// rest decodes one of meshc's own views.
+func (t *transcript) rest(path string, into any) error {
+	return json.Unmarshal([]byte(t.network.Get("http://"+t.metrics.rest+path)), into)
+}
+
+// refused wants nobody to listen at an address.
+func (t *transcript) refused(s step) error {
+	c, err := t.network.Dial(t.target(s.args[0]))
+	if err == nil {
+		c.Close()
+		t.report(s, "somebody listens")
+	} else if !errors.Is(err, syscall.ECONNREFUSED) {
+		return err
+	}
 	return nil
 }

@@ -21,9 +21,10 @@ const firstAdmin = 9901
 type Plane struct {
 	// Name is "proxy" or "envoy", as allowed.txt has it.
 	Name string
-	// Start serves dir for the nodes in a network, with flags of meshc serve,
-	// returns once traffic can come, and says where their metrics are.
-	Start func(t testing.TB, n *Network, dir string, nodes, flags []string) metrics
+	// Start serves dir for the nodes in a network, with flags of meshc serve and
+	// assignments in its environment, returns once traffic can come, and says
+	// where their metrics are.
+	Start func(t testing.TB, n *Network, dir string, nodes, flags []string, env ...string) metrics
 }
 
 // metrics is where the metrics of Wasm plugins are shown.
@@ -50,22 +51,22 @@ func (m metrics) sum(name string) (total float64, there bool) {
 
 // Proxy is the built-in proxy.
 func Proxy() Plane {
-	return Plane{"proxy", func(t testing.TB, n *Network, dir string, nodes, flags []string) metrics {
+	return Plane{"proxy", func(t testing.TB, n *Network, dir string, nodes, flags []string, env ...string) metrics {
 		t.Helper()
 		flags = append([]string{"--proxy-addr", GatewayAddress}, flags...)
 		for _, node := range nodes {
 			flags = append(flags, "--dataplane", node)
 		}
-		m := n.Serve(t, dir, nil, flags...)
+		m := n.Serve(t, dir, env, flags...)
 		return metrics{n, []string{"http://" + m.REST + "/metrics"}, "wasmcustom_", m.REST}
 	}}
 }
 
 // RealEnvoy is Envoy configured by meshc serve; api as in StartEnvoy.
 func RealEnvoy(api string) Plane {
-	return Plane{"envoy", func(t testing.TB, n *Network, dir string, nodes, flags []string) metrics {
+	return Plane{"envoy", func(t testing.TB, n *Network, dir string, nodes, flags []string, env ...string) metrics {
 		t.Helper()
-		m := n.Serve(t, dir, nil, append([]string{"--no-proxy", "--proxy-addr", GatewayAddress}, flags...)...)
+		m := n.Serve(t, dir, env, append([]string{"--no-proxy", "--proxy-addr", GatewayAddress}, flags...)...)
 		shown := metrics{network: n, rest: m.REST} // Envoy leaves out the prefix in this format
 		for i, node := range nodes {
 			e := n.StartEnvoy(t, node, m.XDS, api, firstAdmin+i)
@@ -97,12 +98,16 @@ func (c *Case) Run(t *testing.T, plane Plane) {
 	}
 	dir := t.TempDir()
 	logs := t.TempDir()
+	env, err := c.assignments(certs)
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := c.writeTree(dir, logs, certs); err != nil {
 		t.Fatal(err)
 	}
 	run := transcript{
 		c: c, plane: plane.Name, dir: dir, certs: certs, logs: logs, network: network, gateway: GatewayAddress, backends: backends, rules: rules,
-		metrics: plane.Start(t, network, dir, c.Nodes, c.flags),
+		metrics: plane.Start(t, network, dir, c.Nodes, c.flags, env...),
 		report:  func(s step, problem string) { t.Errorf("%s: %s", c.where(s), problem) },
 	}
 	if os.Getenv("MESHC_UPDATE") == plane.Name {

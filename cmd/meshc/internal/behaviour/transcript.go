@@ -132,6 +132,10 @@ func (t *transcript) step(s step) error {
 		return t.certify(s)
 	case "diagnostics":
 		return t.diagnostics(s)
+	case "snapshots":
+		return t.snapshots(s)
+	case "refused":
+		return t.refused(s)
 	case "metric":
 		return t.metric(s)
 	case "datagram":
