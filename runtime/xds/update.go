@@ -114,9 +114,25 @@ func (s *stream) advance() error {
 	}
 }
 
+// viewOf returns what g has for this client, nil for nothing.
+func (s *stream) viewOf(g *generation) *view {
+	if !isProxyless(s.agent) {
+		return g.views[s.nodeID]
+	}
+	v, err := g.proxyless(s.nodeID, s.view)
+	if err != nil {
+		s.log.Error("a gRPC client cannot be served what changed", "problem", err)
+		return s.view
+	}
+	if v != nil && v != s.view && len(v.unusable) > 0 {
+		s.log.Warn("a gRPC client cannot use these clusters: they want TLS, or have several host names", "clusters", v.unusable)
+	}
+	return v
+}
+
 // begin starts the way to g.
 func (s *stream) begin(g *generation) {
-	v := g.views[s.nodeID]
+	v := s.viewOf(g)
 	follows := s.done() && v == s.view
 	for k := range s.dirty {
 		s.dirty[k] = names{}

@@ -19,6 +19,8 @@ import (
 // content belongs to the generation, and changes far more often.
 type view struct {
 	digest     snapshot.Digest
+	proxyless  bool        // for a gRPC client, which has no proxy
+	unusable   []string    // clusters that such a client cannot use, sorted
 	parts      []*part     // one a listener, sorted by name
 	extensions []*resource // sorted by name
 	listeners  []*resource // sorted by name
