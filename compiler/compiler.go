@@ -60,6 +60,7 @@ type Compiler struct {
 	// What passages depend on, and the passages themselves.
 	lastServices []*service
 	lastRulesets map[rulesetKey]*ruleset
+	lastAware    map[string]bool // the meshes that balance by locality
 	gateway      []*passage // by service, nil for what the gateway does not serve
 	views        []*view
 	// claims are the hosts of the gateway in the last compile, if no host was
@@ -150,6 +151,7 @@ type build struct {
 	sorted      []*service // the same by mesh and name, their order everywhere
 	dataplanes  []*schema.Document
 	routes      []*schema.Document // TrafficRoutes
+	zones       zones
 	rulesets    map[rulesetKey]*ruleset
 	kongSecrets []snapshot.Secret // that Kong's services need for TLS
 	datagrams   []*service        // of UDP, which is no service of a mesh

@@ -84,10 +84,7 @@ func (x *Explainer) faults(mesh string, tags []map[string]string, u clusterUse) 
 	x.b.matchTargets(rules, tags, []arm{{clusterUse: u}}, func(d *schema.Document, _ string) {
 		c.Applied = append(c.Applied, d)
 	})
-	for _, e := range u.service.endpoints {
-		if !hasTags(e.tags, u.tags) {
-			continue
-		}
+	for e := range u.visible() {
 		all := rules.of(u.service.tagsOf(e)).contenders("")
 		for _, o := range all {
 			if o.rank == all[0].rank || !sends(o.doc, tags) || slices.ContainsFunc(c.Lost, func(l Loser) bool { return l.Policy == o.doc }) {

@@ -86,12 +86,10 @@ func sends(doc *schema.Document, tags []map[string]string) bool {
 func newTargeted(u clusterUse, r *ruleset) *targeted {
 	out := &targeted{}
 	var sets []map[string]string
-	for _, e := range u.service.endpoints {
-		if hasTags(e.tags, u.tags) {
-			set := u.service.tagsOf(e)
-			if !slices.ContainsFunc(sets, func(s map[string]string) bool { return maps.Equal(s, set) }) {
-				sets = append(sets, set)
-			}
+	for e := range u.visible() {
+		set := u.service.tagsOf(e)
+		if !slices.ContainsFunc(sets, func(s map[string]string) bool { return maps.Equal(s, set) }) {
+			sets = append(sets, set)
 		}
 	}
 	chosen := make([][]*schema.Document, len(sets))

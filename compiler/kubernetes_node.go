@@ -258,7 +258,7 @@ func (b *build) nodeUse(l *nodeListener) (u clusterUse, ok bool) {
 	if l.local {
 		tags = map[string]string{hostTag: b.c.Node.Name}
 	}
-	return newUse(l.service, tags, treatment{}), true
+	return newUse(l.service, tags, place{}, treatment{}), true
 }
 
 // lowerNode makes the listeners of the node, in order.

@@ -2,6 +2,7 @@ package compiler
 
 import (
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,6 +26,9 @@ func (b *build) kumaServices(dataplanes, externals []*schema.Document) {
 		}
 	}
 	for _, d := range dataplanes {
+		if ingressOf(d) != nil {
+			continue // it takes what is for others
+		}
 		for _, in := range d.Body.(*kuma.Dataplane).Networking.Inbound {
 			offer(serviceKey{d.Mesh, in.Tags[kuma.ServiceTag]}, d)
 		}
@@ -32,24 +36,40 @@ func (b *build) kumaServices(dataplanes, externals []*schema.Document) {
 	for _, d := range externals {
 		offer(serviceKey{d.Mesh, d.Body.(*kuma.ExternalService).Tags[kuma.ServiceTag]}, d)
 	}
+	for _, in := range b.zones.ingresses {
+		for _, a := range in.available {
+			if _, known := offers[a.serviceKey]; !known && in.host != "" {
+				offers[a.serviceKey] = nil
+				keys = append(keys, a.serviceKey)
+			}
+		}
+	}
 	for _, k := range keys {
 		docs := offers[k]
 		inputs := make([]any, len(docs))
 		for i := range docs {
 			inputs[i] = docs[i]
 		}
-		b.define(b.c.kumaServices.get(k, inputs, func() *service { return kumaService(k, docs) }))
+		walls := b.zones.walls[k.mesh]
+		remote, ingresses, more := b.ingressEndpoints(k)
+		if inputs = append(inputs, more...); len(walls) > 0 {
+			inputs = append(inputs, b.zones.wallText(k.mesh))
+		}
+		b.define(b.c.kumaServices.get(k, inputs, func() *service { return kumaService(k, docs, walls, remote, ingresses) }))
 	}
 }
 
-func kumaService(k serviceKey, docs []*schema.Document) *service {
+// kumaService makes a service of what docs offer, and of what is behind the
+// ingresses of zones. walls are the zones that others do not enter directly.
+func kumaService(k serviceKey, docs []*schema.Document, walls map[string]bool, remote []endpoint, ingresses []*schema.Document) *service {
+	all := slices.Concat(docs, ingresses)
 	s := &service{
 		serviceKey:     k,
 		dialect:        schema.Kuma,
 		discovery:      snapshot.Static,
 		balancing:      snapshot.RoundRobin,
 		connectTimeout: defaultConnectTimeout,
-		doc:            docs[0], docs: docs,
+		doc:            all[0], docs: all,
 		whole: k.whole(),
 	}
 	first := true
@@ -60,7 +80,10 @@ func kumaService(k serviceKey, docs []*schema.Document) *service {
 		s.protocol = commonProtocol(s.protocol, tags[kuma.ProtocolTag], first)
 		first = false
 		if ready {
-			e.tags = tags
+			e.tags, e.location = tags, locationOf(tags)
+			if e.inbound && walls[e.zone] {
+				e.walled, s.zoned = true, true
+			}
 			s.endpoints = append(s.endpoints, e)
 		}
 	}
@@ -76,7 +99,7 @@ func kumaService(k serviceKey, docs []*schema.Document) *service {
 					s.discovery = snapshot.DNS
 				}
 				add([]any{"networking", "inbound", i, "tags", kuma.ServiceTag}, in.Tags,
-					endpoint{Endpoint: snapshot.Endpoint{Address: address, Port: uint16(in.Port)}, inbound: true}, in.Health == nil || in.Health.Ready)
+					endpoint{Endpoint: snapshot.Endpoint{Address: address, Port: uint16(in.Port)}, inbound: true}, ready(in))
 			}
 		case *kuma.ExternalService:
 			host, port := splitHostPort(r.Networking.Address)
@@ -91,6 +114,20 @@ func kumaService(k serviceKey, docs []*schema.Document) *service {
 			}
 			add([]any{"tags", kuma.ServiceTag}, r.Tags, e, true)
 		}
+	}
+	for i, e := range remote {
+		if len(docs) == 0 && i == 0 {
+			s.path = []any{"networking", "ingress"}
+		}
+		// An ingress that does not say what its instances speak has them speak what the others do.
+		if p := e.tags[kuma.ProtocolTag]; p != "" || len(docs) == 0 {
+			s.protocol = commonProtocol(s.protocol, p, first)
+			first = false
+		}
+		if net.ParseIP(e.Address) == nil {
+			s.discovery = snapshot.DNS
+		}
+		s.endpoints, s.zoned = append(s.endpoints, e), true
 	}
 	if s.http(false) {
 		s.domains = kumaDomains(k)

@@ -257,7 +257,7 @@ func (b *build) lowerClusters() []*lowered {
 	for _, p := range b.plugins {
 		for _, name := range p.body.Conf.Services {
 			if s := b.services[serviceKey{p.doc.Mesh, name}]; s != nil { // else reported
-				names, uses = append(names, s.whole), append(uses, newUse(s, nil, treatment{}))
+				names, uses = append(names, s.whole), append(uses, newUse(s, nil, place{}, treatment{}))
 			}
 		}
 	}
@@ -323,10 +323,10 @@ func (b *build) oneOfEachSet(clusters []*lowered) []*lowered {
 
 // inputs are what a memo of the cluster depends on beside its key.
 func (u clusterUse) inputs(p peers) []any {
-	if u.treatment == (treatment{}) && p == noPeers {
+	if u.treatment == (treatment{}) && u.from == (place{}) && p == noPeers {
 		return nil
 	}
-	return []any{u.treatment, p}
+	return []any{u.treatment, u.from, p}
 }
 
 func lowerCluster(u clusterUse, p peers) *lowered {

@@ -14,13 +14,14 @@ import (
 // caller is what the policies of the caller's side are to one proxy in one mesh.
 type caller struct {
 	mesh                                        string
+	at                                          place
 	routes, timeouts, retries, checks, breakers outlook
 }
 
 // callerOf returns the caller that a proxy with these tag sets is.
 func (b *build) callerOf(mesh string, sets ...map[string]string) *caller {
 	look := func(kind string) outlook { return b.rules("kuma/"+kind, mesh).of(sets...) }
-	return &caller{mesh, look("TrafficRoute"), look("Timeout"), look("Retry"), look("HealthCheck"), look("CircuitBreaker")}
+	return &caller{mesh, b.placeOf(mesh, sets), look("TrafficRoute"), look("Timeout"), look("Retry"), look("HealthCheck"), look("CircuitBreaker")}
 }
 
 // passage is how traffic to a service goes on from one caller: where it leads,
@@ -120,14 +121,14 @@ func (b *build) passage(c *caller, tags map[string]string) *passage {
 // armsOf returns where the traffic of p to a destination with tags goes by
 // shares, with what c's policies do to each part.
 func (b *build) armsOf(c *caller, p *passage, tags map[string]string, shares *kuma.Shares) []arm {
-	arms := b.split(p, tags, shares)
+	arms := b.split(p, tags, c.at, shares)
 	for i := range arms {
 		a := &arms[i]
 		t := treatment{breaker: c.breakers.winner(a.service.name), check: c.checks.winner(a.service.name), timeout: p.timeout}
 		if balances(p.route) {
 			t.route = p.route
 		}
-		a.clusterUse = newUse(a.service, a.tags, t)
+		a.clusterUse = newUse(a.service, a.tags, c.at, t)
 	}
 	return arms
 }
@@ -153,10 +154,10 @@ func leadsTo(route *schema.Document, name string) bool {
 // what tags has and the route's destination does not name is added (Kuma's rule);
 // without shares all goes to the destination itself. Arms of weight 0 and arms
 // whose service nobody defines are left out.
-func (b *build) split(p *passage, tags map[string]string, shares *kuma.Shares) []arm {
+func (b *build) split(p *passage, tags map[string]string, at place, shares *kuma.Shares) []arm {
 	if shares == nil && len(tags) == 1 { // nearly all, and quickly done
 		if p.own != nil {
-			return []arm{{newUse(p.own, b.near(p.own), treatment{}), 1}}
+			return []arm{{newUse(p.own, b.near(p.own), at, treatment{}), 1}}
 		}
 		return nil
 	}
@@ -170,7 +171,7 @@ func (b *build) split(p *passage, tags map[string]string, shares *kuma.Shares) [
 		if s == nil || weight == 0 {
 			return
 		}
-		a := arm{newUse(s, b.subset(s, destination), treatment{}), weight}
+		a := arm{newUse(s, b.subset(s, destination), at, treatment{}), weight}
 		for i := range arms {
 			if arms[i].name == a.name {
 				arms[i].weight += weight
@@ -227,7 +228,7 @@ func listens(protocol string) snapshot.Protocol {
 
 // plain reports that nothing applies to p, and all of it goes to its own service.
 func (p *passage) plain() bool {
-	return p.route == nil && p.timeout == nil && p.retry == nil && len(p.arms) == 1 && p.arms[0].treatment == (treatment{})
+	return p.route == nil && p.timeout == nil && p.retry == nil && len(p.arms) == 1 && p.arms[0].treatment == (treatment{}) && p.arms[0].from == (place{})
 }
 
 // policies returns the documents that p rests on, for its Sources.
@@ -243,6 +244,9 @@ func (p *passage) appendInputs(inputs []any) []any {
 		inputs = append(inputs, a.service)
 		if a.treatment != (treatment{}) {
 			inputs = append(inputs, a.treatment)
+		}
+		if a.from != (place{}) {
+			inputs = append(inputs, a.from)
 		}
 	}
 	return inputs

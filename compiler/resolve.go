@@ -36,6 +36,7 @@ func resolve(b *build) {
 
 	b.kubernetesServices(byKind)
 	b.kong(byKind)
+	b.findZones()
 	b.kumaServices(b.dataplanes, byKind["kuma/ExternalService"])
 
 	keys := make([]serviceKey, len(b.defined))

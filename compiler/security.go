@@ -96,7 +96,7 @@ func (b *build) inboundAt(mesh string, e snapshot.Endpoint) string {
 	if m.inbounds == nil {
 		m.inbounds = map[string]string{}
 		for _, d := range b.dataplanes {
-			if d.Mesh != mesh {
+			if d.Mesh != mesh || ingressOf(d) != nil {
 				continue
 			}
 			dp := d.Body.(*kuma.Dataplane)
@@ -202,10 +202,7 @@ func externalTransport(d *schema.Document, e *kuma.ExternalService, host string)
 // ALPN (RFC 7301), as Envoy does unasked: some servers want to hear it.
 func (u clusterUse) transports(p peers, c snapshot.Cluster) (func(endpoint) snapshot.Endpoint, snapshot.List[snapshot.Transport]) {
 	all, peer := map[string]snapshot.Transport{}, p.of(u.service)
-	for _, e := range u.service.endpoints {
-		if !hasTags(e.tags, u.tags) {
-			continue
-		}
+	for e := range u.visible() {
 		if name := peer(e); name != "" {
 			t := meshTransport(u.service.mesh, name, u.tags)
 			all[t.Name] = t

@@ -39,6 +39,8 @@ type service struct {
 	path []any
 	// whole is the name of the cluster of all its endpoints.
 	whole string
+	// zoned says that some of its endpoints are not for callers of every zone.
+	zoned bool
 }
 
 // endpoint is where a service answers, with the tags that subsets select by.
@@ -47,6 +49,12 @@ type endpoint struct {
 	tags map[string]string
 	// inbound says that a dataplane listens there.
 	inbound bool
+	location
+	// ingress says that it is that of its zone, for callers of the others, and
+	// disabled that nobody gets it.
+	ingress, disabled bool
+	// walled says that callers of other zones do not get it.
+	walled bool
 	// transport is what the document asks for; Endpoint.Transport names it.
 	transport *snapshot.Transport
 }
@@ -70,15 +78,17 @@ func (s *service) http(unstated bool) bool {
 type clusterUse struct {
 	service   *service
 	tags      map[string]string
+	from      place // of the caller, as far as it matters
 	treatment treatment
 	name      string // of the cluster
 }
 
 // newUse names a use: the service's name, in braces the tags of the subset, in
-// front the mesh unless it is default, behind the policies of the caller. No
-// slash, brace or tilde can be in the name of a service, so no two uses share a name.
-func newUse(s *service, tags map[string]string, t treatment) clusterUse {
-	u := clusterUse{service: s, tags: tags, treatment: t}
+// front the mesh unless it is default, behind the place and the policies of the
+// caller. No slash, brace, tilde or @ can be in the name of a service, so no two
+// uses share a name.
+func newUse(s *service, tags map[string]string, from place, t treatment) clusterUse {
+	u := clusterUse{service: s, tags: tags, from: s.seenFrom(from), treatment: t}
 	u.name = u.endpointsName() + t.suffix()
 	return u
 }
@@ -87,13 +97,13 @@ func newUse(s *service, tags map[string]string, t treatment) clusterUse {
 func (u clusterUse) endpointsName() string {
 	name := u.service.whole
 	if len(u.tags) == 0 {
-		return name
+		return name + u.from.suffix()
 	}
 	pairs := make([]string, 0, len(u.tags))
 	for _, k := range slices.Sorted(maps.Keys(u.tags)) {
 		pairs = append(pairs, k+"="+u.tags[k])
 	}
-	return name + "{" + strings.Join(pairs, ",") + "}"
+	return name + "{" + strings.Join(pairs, ",") + "}" + u.from.suffix()
 }
 
 // clusterKey identifies a use: uses of one service differ by their name.
@@ -106,15 +116,15 @@ type clusterKey struct {
 // without duplicates.
 func (u clusterUse) endpoints(lower func(endpoint) snapshot.Endpoint) []snapshot.Endpoint {
 	var out []snapshot.Endpoint
-	for _, e := range u.service.endpoints {
-		if hasTags(e.tags, u.tags) {
-			out = append(out, lower(e))
-		}
+	for e := range u.visible() {
+		made := lower(e)
+		made.Priority = u.from.distance(e.location)
+		out = append(out, made)
 	}
 	slices.SortFunc(out, func(a, b snapshot.Endpoint) int {
 		return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Hostname, b.Hostname))
 	})
-	return slices.Compact(out)
+	return closeGaps(uniteIngress(slices.Compact(out)))
 }
 
 func hasTags(tags, want map[string]string) bool {

@@ -50,6 +50,19 @@ func (b *build) compareWithLast() {
 		}
 	}
 	n.uses = b.changedPolicies(kinds)
+	aware := map[string]bool{}
+	for mesh := range b.meshes {
+		if b.localityAware(mesh) {
+			aware[mesh] = true
+		}
+		if aware[mesh] != b.c.lastAware[mesh] {
+			if n.passages[mesh] == nil {
+				n.passages[mesh] = &policyNews{}
+			}
+			n.passages[mesh].all = true
+		}
+	}
+	b.c.lastAware = aware
 	b.c.lastRulesets = b.rulesets
 	b.news = n
 }

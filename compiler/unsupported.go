@@ -105,7 +105,7 @@ func (w *wishes) kubernetesService(svc *kubernetes.Service) {
 
 func (w *wishes) mesh(m *kuma.Mesh) {
 	w.written("has no effect in this build",
-		[]any{"metrics"}, []any{"networking"}, []any{"routing"})
+		[]any{"metrics"}, []any{"networking"})
 }
 
 func (w *wishes) dataplane(dp *kuma.Dataplane) {
@@ -122,11 +122,8 @@ func (w *wishes) dataplane(dp *kuma.Dataplane) {
 
 // wholeKind tells of documents of kinds that this build does not act on.
 func (w *wishes) wholeKind() {
-	what := describe(w.doc)
 	switch w.doc.Kind {
 	case "ProxyTemplate":
 		w.proxyTemplate()
-	case "Zone":
-		w.notApplied([]any{"type"}, what+" has no effect in this build", "")
 	}
 }

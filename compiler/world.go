@@ -112,6 +112,11 @@ func ofService(s *service) dweller {
 	if s.dialect != schema.Kuma {
 		out.inbounds = []*member{newMember(map[string]string{kuma.ServiceTag: s.name, kuma.ProtocolTag: cmp.Or(s.protocol, "http")})}
 	}
+	for _, e := range s.endpoints {
+		if e.ingress { // that of a zone, whose dataplanes need not be here
+			out.inbounds = append(out.inbounds, newMember(e.tags))
+		}
+	}
 	return out
 }
 

@@ -438,6 +438,10 @@ type Endpoint struct {
 	// Weight is its share of the cluster's traffic, relative to its siblings';
 	// 0 means 1. Each address of a host name has it.
 	Weight uint32 `json:"weight,omitempty"`
+	// Priority is 0 for those that come first. The next ones get traffic as far
+	// as too few of those before are healthy (Envoy's priority levels). No
+	// number is left out.
+	Priority uint32 `json:"priority,omitempty"`
 	// Transport names one of the cluster's; "" for the clear.
 	Transport string `json:"transport,omitempty"`
 }

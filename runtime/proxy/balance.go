@@ -93,12 +93,13 @@ type endpoint struct {
 	hostname string
 	hash     uint64
 	weight   uint32
+	priority uint32
 }
 
 func newEndpoint(p *pool, spec snapshot.Endpoint) *endpoint {
 	h := fnv.New64a()
 	h.Write([]byte(p.text))
-	return &endpoint{pool: p, standing: p.standing, hostname: spec.Hostname, hash: h.Sum64(), weight: max(spec.Weight, 1)}
+	return &endpoint{pool: p, standing: p.standing, hostname: spec.Hostname, hash: h.Sum64(), weight: max(spec.Weight, 1), priority: spec.Priority}
 }
 
 // discard ends the idle connections that c does not share with what serves.
@@ -150,6 +151,9 @@ func (c *cluster) pick(ctx context.Context, client uint64) *endpoint {
 	v := m.view(c)
 	if c.mayWait() {
 		v = c.await(ctx, m, v)
+	}
+	if v.levels != nil {
+		v = v.levels.choose(c.balancing.hashes(), client)
 	}
 	switch len(v.endpoints) {
 	case 0:

@@ -25,6 +25,7 @@ type view struct {
 	below     []uint64 // sums of the weights up to and with each; nil where all are equal
 	ring      ring
 	maglev    maglev
+	levels    *levels // to choose from in place of them; nil where all have one priority
 }
 
 // view returns what c chooses from now. Tables are made by the first who needs
@@ -50,7 +51,15 @@ func (m *members) view(c *cluster) *view {
 
 // newView makes the view of version; old may be nil.
 func newView(c *cluster, old *view, all []*endpoint, version uint64) *view {
-	v := &view{version: version, endpoints: c.balancing.eligible(all)}
+	if prioritised(all) {
+		return newLevels(c, old, all, version)
+	}
+	return newLevel(c, old, c.balancing.eligible(all), version)
+}
+
+// newLevel makes a view of endpoints that are all to be chosen from; old may be nil.
+func newLevel(c *cluster, old *view, endpoints []*endpoint, version uint64) *view {
+	v := &view{version: version, endpoints: endpoints}
 	if old != nil && slices.Equal(old.endpoints, v.endpoints) {
 		v.below, v.ring, v.maglev = old.below, old.ring, old.maglev
 		return v

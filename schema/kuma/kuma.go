@@ -7,6 +7,8 @@ package kuma
 const (
 	ServiceTag  = "kuma.io/service"
 	ProtocolTag = "kuma.io/protocol"
+	ZoneTag     = "kuma.io/zone"
+	RegionTag   = "kuma.io/region"
 )
 
 // Dataplane is a Kuma Dataplane.
@@ -21,8 +23,24 @@ type Dataplane struct {
 		Gateway *struct {
 			Tags map[string]string `json:"tags"`
 		} `json:"gateway"`
-		Ingress *struct{} `json:"ingress"`
+		Ingress *Ingress `json:"ingress"`
 	} `json:"networking"`
+}
+
+// Ingress is where a zone takes traffic from other zones.
+type Ingress struct {
+	// PublicAddress and PublicPort are where others reach it; "" and 0 where
+	// nobody said.
+	PublicAddress     string      `json:"publicAddress"`
+	PublicPort        int32       `json:"publicPort"`
+	AvailableServices []Available `json:"availableServices"`
+}
+
+// Available is the instances of a service of a zone that have the same tags.
+type Available struct {
+	Mesh      string            `json:"mesh"` // "": that of the ingress
+	Tags      map[string]string `json:"tags"`
+	Instances uint32            `json:"instances"`
 }
 
 // Inbound is a listener that takes traffic for the service beside the proxy.

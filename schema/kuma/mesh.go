@@ -21,6 +21,9 @@ type Mesh struct {
 		DefaultBackend string           `json:"defaultBackend"`
 		Backends       []LoggingBackend `json:"backends"`
 	} `json:"logging"`
+	Routing struct {
+		LocalityAwareLoadBalancing bool `json:"localityAwareLoadBalancing"`
+	} `json:"routing"`
 	Metrics struct {
 		EnabledBackend string           `json:"enabledBackend"`
 		Backends       []MetricsBackend `json:"backends"`

@@ -26,11 +26,7 @@ func transportLabels(transport string) *structpb.Struct {
 // ClusterLoadAssignment returns the EDS resource of e, the endpoints of
 // clusters with the given discovery. It keeps e's order, which is sorted.
 func ClusterLoadAssignment(e snapshot.EndpointSet, d snapshot.Discovery) (*endpointv3.ClusterLoadAssignment, error) {
-	// gRPC clients pass over a locality that is not set or weighs nothing.
-	locality := &endpointv3.LocalityLbEndpoints{
-		Locality:            &corev3.Locality{},
-		LoadBalancingWeight: wrapperspb.UInt32(1),
-	}
+	var levels []*endpointv3.LocalityLbEndpoints // by priority
 	weights := uint64(0)
 	for _, ep := range e.Endpoints.All() {
 		if _, err := netip.ParseAddr(ep.Address); err != nil && d != snapshot.DNS {
@@ -55,13 +51,31 @@ func ClusterLoadAssignment(e snapshot.EndpointSet, d snapshot.Discovery) (*endpo
 			lb.LoadBalancingWeight = wrapperspb.UInt32(ep.Weight)
 		}
 		weights += uint64(max(ep.Weight, 1))
-		locality.LbEndpoints = append(locality.LbEndpoints, lb)
+		if int64(ep.Priority) >= int64(e.Endpoints.Len()) {
+			return nil, fmt.Errorf("endpoint %s has priority %d, and there are %d endpoints", ep.Address, ep.Priority, e.Endpoints.Len())
+		}
+		for uint32(len(levels)) <= ep.Priority {
+			levels = append(levels, newLevel(uint32(len(levels))))
+		}
+		level := levels[ep.Priority]
+		level.LbEndpoints = append(level.LbEndpoints, lb)
+	}
+	if len(levels) == 0 {
+		levels = append(levels, newLevel(0))
 	}
 	if weights > math.MaxUint32 {
 		return nil, fmt.Errorf("the weights of the endpoints add up to %d; Envoy takes %d at most", weights, uint32(math.MaxUint32))
 	}
 	return checked(&endpointv3.ClusterLoadAssignment{
 		ClusterName: e.Name,
-		Endpoints:   []*endpointv3.LocalityLbEndpoints{locality},
+		Endpoints:   levels,
 	})
+}
+
+// newLevel returns the endpoints of one priority, none yet. gRPC clients pass
+// over a locality that is not set or weighs nothing.
+func newLevel(priority uint32) *endpointv3.LocalityLbEndpoints {
+	return &endpointv3.LocalityLbEndpoints{
+		Locality: &corev3.Locality{}, LoadBalancingWeight: wrapperspb.UInt32(1), Priority: priority,
+	}
 }

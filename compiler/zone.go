@@ -1,0 +1,229 @@
+package compiler
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
+	"github.com/meshc/meshc/schema/kuma"
+)
+
+// zones is what the documents say of the networks that the mesh spans, each of
+// which others enter by its ingress alone.
+type zones struct {
+	documents map[string]*schema.Document // the Zones, by name
+	ingresses []*zoneIngress
+	walls     map[string]map[string]bool // by mesh, the zones that others do not enter directly
+}
+
+// zoneIngress is a Dataplane that takes what comes from other zones.
+type zoneIngress struct {
+	doc *schema.Document
+	location
+	// host and port are where other zones reach it; "" and 0 where they cannot.
+	host      string
+	port      uint16
+	available []available // of meshes with mTLS
+}
+
+// available is the instances of a service behind an ingress that have the same tags.
+type available struct {
+	serviceKey
+	tags      map[string]string
+	instances uint32
+}
+
+// ingressOf returns the ingress that d is, or nil.
+func ingressOf(d *schema.Document) *kuma.Ingress { return d.Body.(*kuma.Dataplane).Networking.Ingress }
+
+// findZones finds the ingresses, and what they make available.
+func (b *build) findZones() {
+	z := &b.zones
+	z.documents, z.walls = map[string]*schema.Document{}, map[string]map[string]bool{}
+	for _, d := range b.byKind["kuma/Zone"] {
+		z.documents[d.Name] = d
+		if !zoneEnabled(d) {
+			for mesh := range b.meshes {
+				z.wall(mesh, d.Name)
+			}
+		}
+	}
+	used := map[string]bool{}
+	for _, d := range b.dataplanes {
+		if ingressOf(d) == nil {
+			continue
+		}
+		in := b.newIngress(d)
+		used[in.zone] = true
+		z.ingresses = append(z.ingresses, in)
+		if in.host == "" {
+			b.tell(d, []any{"networking", "ingress"}, "no other zone reaches this ingress, for nobody says at which address",
+				"set publicAddress and publicPort, or add a Zone "+cmp.Or(in.zone, "with its name in kuma.io/zone")+" with ingress.address")
+			continue
+		}
+		for _, a := range in.available {
+			z.wall(a.mesh, in.zone)
+		}
+	}
+	for name, d := range z.documents {
+		if d.Body.(*kuma.Zone).Ingress.Address != "" && !used[name] {
+			b.tell(d, []any{"ingress", "address"}, fmt.Sprintf("it has no effect, for no Dataplane with networking.ingress has kuma.io/zone: %s", name),
+				"add the Dataplane of the zone's ingress, whose availableServices say what is behind it")
+		}
+	}
+}
+
+// tell warns of what d asks for in vain.
+func (b *build) tell(d *schema.Document, path []any, message, hint string) {
+	b.unsupported = append(b.unsupported, finding(diag.CodeNotApplied, diag.Warning, d, path, message, hint))
+}
+
+func (z *zones) wall(mesh, zone string) {
+	if z.walls[mesh] == nil {
+		z.walls[mesh] = map[string]bool{}
+	}
+	z.walls[mesh][zone] = true
+}
+
+func zoneEnabled(d *schema.Document) bool {
+	enabled := d.Body.(*kuma.Zone).Enabled
+	return enabled == nil || *enabled
+}
+
+// newIngress makes the ingress that d is. Traffic is told apart by the server
+// name of mTLS, so a mesh without it has none.
+func (b *build) newIngress(d *schema.Document) *zoneIngress {
+	dp, spec := d.Body.(*kuma.Dataplane), ingressOf(d)
+	in := &zoneIngress{doc: d}
+	if len(dp.Networking.Inbound) > 0 {
+		in.location = locationOf(dp.Networking.Inbound[0].Tags)
+	}
+	zone := b.zones.documents[in.zone]
+	if zone != nil && zone.Body.(*kuma.Zone).Ingress.Address != "" {
+		in.host, in.port = splitHostPort(zone.Body.(*kuma.Zone).Ingress.Address)
+	} else if spec.PublicAddress != "" {
+		in.host, in.port = spec.PublicAddress, uint16(spec.PublicPort)
+	}
+	in.host = canonicalIP(in.host)
+	told := map[string]bool{}
+	add := func(a available) {
+		if b.hasMTLS(a.mesh) {
+			in.available = append(in.available, a)
+		} else if !told[a.mesh] {
+			told[a.mesh] = true
+			b.tell(d, []any{"networking", "ingress"},
+				fmt.Sprintf("the services of mesh %s are not reached by this ingress, for the mesh has no mTLS: what they are is told by the server name of TLS", a.mesh),
+				"enable mTLS in the Mesh")
+		}
+	}
+	for _, a := range spec.AvailableServices {
+		add(available{serviceKey{cmp.Or(a.Mesh, d.Mesh), a.Tags[kuma.ServiceTag]}, a.Tags, max(a.Instances, 1)})
+	}
+	if len(spec.AvailableServices) == 0 {
+		b.allOf(in, add)
+	}
+	return in
+}
+
+// allOf calls add for what dataplanes of in's zone take, in order: what Kuma
+// itself writes into an ingress.
+func (b *build) allOf(in *zoneIngress, add func(available)) {
+	all := map[string]*available{}
+	for _, d := range b.dataplanes {
+		for _, inbound := range d.Body.(*kuma.Dataplane).Networking.Inbound {
+			if ingressOf(d) != nil || locationOf(inbound.Tags).zone != in.zone || !ready(inbound) {
+				continue
+			}
+			key := d.Mesh + "\x00" + tagText(inbound.Tags)
+			if all[key] == nil {
+				all[key] = &available{serviceKey{d.Mesh, inbound.Tags[kuma.ServiceTag]}, inbound.Tags, 0}
+			}
+			all[key].instances++
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(all)) {
+		add(*all[key])
+	}
+}
+
+func ready(in kuma.Inbound) bool { return in.Health == nil || in.Health.Ready }
+
+// ingressOffer is an endpoint that an ingress is for a service, as an input of a memo.
+type ingressOffer struct {
+	doc *schema.Document
+	location
+	host      string
+	port      uint16
+	tags      string
+	instances uint32
+	disabled  bool
+}
+
+// ingressEndpoints returns the endpoints that ingresses are for a service, with
+// what they depend on. Of several behind one balancer of connections, which
+// have one address, one is enough (Kuma's rule).
+func (b *build) ingressEndpoints(k serviceKey) (out []endpoint, docs []*schema.Document, inputs []any) {
+	type coordinates struct {
+		host string
+		port uint16
+	}
+	owners := map[coordinates]*zoneIngress{}
+	for _, in := range b.zones.ingresses {
+		if in.host == "" {
+			continue
+		}
+		disabled := b.zones.disabled(in.zone)
+		at := coordinates{in.host, in.port}
+		if owners[at] == nil {
+			owners[at] = in
+		}
+		if owners[at] != in {
+			continue
+		}
+		for _, a := range in.available {
+			if a.serviceKey != k {
+				continue
+			}
+			out = append(out, endpoint{
+				Endpoint: snapshot.Endpoint{Address: in.host, Port: in.port, Weight: a.instances},
+				tags:     a.tags, inbound: true, location: in.location, ingress: true, disabled: disabled,
+			})
+			docs = append(docs, in.doc)
+			inputs = append(inputs, ingressOffer{in.doc, in.location, in.host, in.port, tagText(a.tags), a.instances, disabled})
+		}
+	}
+	return out, slices.Compact(docs), inputs
+}
+
+func (z *zones) disabled(zone string) bool {
+	d := z.documents[zone]
+	return d != nil && !zoneEnabled(d)
+}
+
+// wallText is the zones of a mesh that others do not enter directly, as an input of a memo.
+func (z *zones) wallText(mesh string) string {
+	return strings.Join(slices.Sorted(maps.Keys(z.walls[mesh])), " ")
+}
+
+// uniteIngress makes one endpoint of those that are the same but for their
+// weights: one ingress, for instances with different tags.
+func uniteIngress(endpoints []snapshot.Endpoint) []snapshot.Endpoint {
+	out := endpoints[:0]
+	for _, e := range endpoints {
+		if n := len(out); n > 0 {
+			same := out[n-1]
+			same.Weight = e.Weight
+			if same == e {
+				out[n-1].Weight += e.Weight
+				continue
+			}
+		}
+		out = append(out, e)
+	}
+	return out
+}
