@@ -13,7 +13,7 @@ import (
 // How often TestFaultSwap exchanges a plugin, when it looks first, and what
 // may have been added at the end: less than one of each sort in each exchange.
 const (
-	faultSwaps       = 60
+	faultSwaps       = 200 // half of them of the module
 	faultSwapsBefore = 10
 	spareGoroutines  = 45
 	spareMemory      = 60 << 20 // bytes; each instance here has more than 2 MiB
