@@ -3,6 +3,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -16,13 +17,16 @@ import (
 	"github.com/meshc/meshc/cmd/meshc/internal/behaviour"
 )
 
-// abiBackend answers HTTP/1, and gRPC over HTTP/2 without TLS, by the path:
+// abiBackend answers HTTP/1, over TLS at abiTLSAddr, and HTTP/2 and gRPC without
+// TLS, by the path:
 //
 //	/ok        200 with a body and a repeated header
 //	/none      204
 //	/trailers  a body and a trailer
 //	/two       a body of ten bytes in two pieces, the second once the guest has seen the first
 //	/echo      method, path, headers, body and trailers of the request as the body
+//	/gone      an end of the connection, or of the stream, without an answer
+//	/cut       the same after a first piece of the body
 //	/slow      nothing, until the client gives up
 //	/abi.Test/ the gRPC methods Unary, Error, Late, Echo and Wait
 //
@@ -67,6 +71,18 @@ func abiBackend(t *testing.T, network *behaviour.Network, address string, awaitL
 		w.Header().Set("Content-Length", strconv.Itoa(len(text)))
 		io.WriteString(w, text)
 	})
+	mux.HandleFunc("/gone", func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		panic(http.ErrAbortHandler)
+	})
+	mux.HandleFunc("/cut", func(w http.ResponseWriter, r *http.Request) {
+		io.Copy(io.Discard, r.Body)
+		plain(w)
+		io.WriteString(w, "01234")
+		w.(http.Flusher).Flush()
+		awaitLog(r.Header.Get("X-Name"), "response_body#1 returns")
+		panic(http.ErrAbortHandler)
+	})
 	mux.HandleFunc("/slow", func(w http.ResponseWriter, r *http.Request) {
 		io.Copy(io.Discard, r.Body)
 		<-r.Context().Done()
@@ -75,6 +91,9 @@ func abiBackend(t *testing.T, network *behaviour.Network, address string, awaitL
 	server := &http.Server{Handler: mux, Protocols: new(http.Protocols)}
 	server.Protocols.SetHTTP1(true)
 	server.Protocols.SetUnencryptedHTTP2(true)
+	if address == abiTLSAddr {
+		listener = tls.NewListener(listener, &tls.Config{Certificates: []tls.Certificate{abiCertificates().server.pair()}, ClientAuth: tls.RequireAnyClientCert})
+	}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

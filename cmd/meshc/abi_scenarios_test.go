@@ -281,6 +281,7 @@ func abiEveryScenario() []abiScenario {
 	all[len(all)-1].after = []string{"upstream_data#1 returns", "upstream_data#2 returns"} // or both may come back as one
 	all[len(all)-1].after = []string{"upstream_data#1 returns", "upstream_data#2 returns"}
 	connection("tcp-http", "downstream_data#1:ret=1,http={http};/ok;1000 http_call_response:answer,effective,continue=2")
+	all = append(all, abiOtherScenarios()...)
 	for i, s := range all {
 		all[i].newer = s.connection && (strings.Contains(s.script, "continue=2") || strings.Contains(s.script, "#1:close=")) || s.name == "pause-continue-response_trailers"
 	}

@@ -4,7 +4,7 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"maps"
@@ -29,7 +29,10 @@ const (
 	abiBackendAddr = "10.9.1.1:8080"
 	abiTCPAddr     = "10.9.1.2:9000"
 	abiDeadAddr    = "10.9.1.3:1"
-	abiHTTPAddr    = "127.0.0.1:10001"
+	abiTLSHost     = "10.9.1.4"
+	abiTLSAddr     = abiTLSHost + ":8443"
+	abiInboundAddr = "10.9.2.1:8001"
+	abiAppAddr     = "10.9.2.2:9001"
 	abiNode        = "default.abi"
 	abiAdmin       = 9901
 )
@@ -128,7 +131,9 @@ func abiText(all map[string][]string) string {
 func runABI(t *testing.T, abi, plane string, trace *abiTrace) map[string][]string {
 	t.Helper()
 	network := behaviour.NewNetwork(t)
-	abiBackend(t, network, abiBackendAddr, func(scenario, event string) { trace.await(scenario, event, nil) }) //nolint:errcheck // the scenario tells
+	for _, address := range []string{abiBackendAddr, abiAppAddr, abiTLSAddr} {
+		abiBackend(t, network, address, func(scenario, event string) { trace.await(scenario, event, nil) }) //nolint:errcheck // the scenario tells
+	}
 	abiTCP(t, network, abiTCPAddr)
 	server := startABI(t, network, abi, plane, trace)
 	clients := map[string][]string{}
@@ -151,7 +156,7 @@ func runABI(t *testing.T, abi, plane string, trace *abiTrace) map[string][]strin
 // abiServer is a data plane that runs the guest.
 type abiServer struct {
 	network *behaviour.Network
-	tcp     map[string]string // where connections go, by scenario
+	address map[string]string // of outbounds, by service
 	trace   *abiTrace
 	ended   <-chan struct{} // closed when the process is gone
 }
@@ -172,7 +177,12 @@ type abiScenario struct {
 	until []string
 	// hang means that no response is wanted: the client closes after until.
 	hang bool
-	// connection means that it is for TCP: send are the pieces.
+	// to is the service that is called, "backend" where it is empty; "inbound"
+	// is the data plane's own, over TLS.
+	to string
+	// http2 means that the client speaks it; abiFrames says what send is then.
+	http2 bool
+	// connection means that it is for TCP, to a service of its own: send are the pieces.
 	connection bool
 	// newer means that ABI 0.1.0 has no call for it, or that Envoy crashes there.
 	newer bool
@@ -183,11 +193,7 @@ func (s abiScenario) text() string { return s.name + "|" + abiCluster.Replace(s.
 
 // run does it once and returns what the client saw, a line each.
 func (s abiScenario) run(server *abiServer) ([]string, error) {
-	address := abiHTTPAddr
-	if s.connection {
-		address = server.tcp[s.name]
-	}
-	c, err := server.network.Dial(address)
+	c, err := s.dial(server)
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +207,11 @@ func (s abiScenario) run(server *abiServer) ([]string, error) {
 		line, rest, _ := strings.Cut(send[0], "\r\n")
 		send = slices.Clone(send)
 		send[0] = line + "\r\nHost: abi.test\r\nX-Name: " + s.name + "\r\nX-Script: " + s.text() + "\r\nX-Two: one\r\nX-Two: two\r\n" + rest
+	}
+	if s.http2 {
+		if send = abiFrames(send); len(s.after) == 0 {
+			send = []string{strings.Join(send, "")}
+		}
 	}
 	failed, over := make(chan error, 1), make(chan struct{})
 	go func() {
@@ -233,6 +244,8 @@ func (s abiScenario) run(server *abiServer) ([]string, error) {
 	case s.connection:
 		b, err := io.ReadAll(c)
 		client = append(client, fmt.Sprintf("%q %s", b, abiEnd(err)))
+	case s.http2:
+		client = slices.DeleteFunc(abiStream(c), func(l string) bool { return l == "" })
 	default:
 		client = abiResponse(c, send[0])
 	}
@@ -247,6 +260,24 @@ func (s abiScenario) run(server *abiServer) ([]string, error) {
 		}
 	}
 	return client, nil
+}
+
+// dial connects to the service.
+func (s abiScenario) dial(server *abiServer) (net.Conn, error) {
+	switch to := s.to; {
+	case s.to == "inbound":
+		c, err := server.network.Dial(abiInboundAddr)
+		if err != nil {
+			return nil, err
+		}
+		return tls.Client(c, abiTLSClient()), nil
+	case s.connection:
+		return server.network.Dial(server.address[s.name])
+	case to == "":
+		return server.network.Dial(server.address["backend"])
+	default:
+		return server.network.Dial(server.address[to])
+	}
 }
 
 // abiEnd says how reading ended.
@@ -272,9 +303,7 @@ func abiResponse(c net.Conn, request string) []string {
 	body, err := io.ReadAll(resp.Body)
 	lines := []string{fmt.Sprintf("%d length %d %v", resp.StatusCode, resp.ContentLength, resp.TransferEncoding)}
 	lines = append(lines, strings.Split(abiHeaders(resp.Header), "\n")...)
-	for l := range strings.Lines(string(body)) {
-		lines = append(lines, fmt.Sprintf("body %q", l))
-	}
+	lines = append(lines, abiBody(body)...)
 	if err != nil {
 		lines = append(lines, "body: "+abiEnd(err))
 	}
@@ -283,72 +312,4 @@ func abiResponse(c net.Conn, request string) []string {
 		lines[i] = abiNormal(lines[i])
 	}
 	return slices.DeleteFunc(lines, func(l string) bool { return l == "" })
-}
-
-// startABI serves the guest of one ABI by meshc: by its own proxy, or by Envoy
-// that meshc configures.
-func startABI(t *testing.T, network *behaviour.Network, abi, plane string, trace *abiTrace) *abiServer {
-	t.Helper()
-	server := &abiServer{network: network, tcp: map[string]string{}, trace: trace}
-	dir := t.TempDir()
-	wasm, err := os.ReadFile(filepath.Join(abiGuests, "abi"+abi+".wasm"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, "guest.wasm"), wasm, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	var documents, outbounds strings.Builder
-	service := func(name, address, protocol string) {
-		fmt.Fprintf(&documents, "---\n{type: ExternalService, name: %s, tags: {kuma.io/service: %s, kuma.io/protocol: %s}, networking: {address: '%s'}}\n", name, name, protocol, address)
-	}
-	port := 10000
-	outbound := func(service string) string {
-		port++
-		fmt.Fprintf(&outbounds, "  - {port: %d, tags: {kuma.io/service: %s}}\n", port, service)
-		return fmt.Sprintf("127.0.0.1:%d", port)
-	}
-	plugin := func(name, service, protocol, script string) {
-		conf, err := json.Marshal(map[string]any{
-			"module": map[string]any{"path": "guest.wasm"}, "listeners": []string{"outbound"}, "protocol": protocol,
-			"configuration": "plugin configuration", "vmConfiguration": script, "env": map[string]string{"ABI": "value"},
-			"rootId": "myroot", "vmId": "vm-" + name, "services": []string{"backend", "grpc", "dead"},
-			"limits": map[string]string{"callTimeout": "5s"},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		fmt.Fprintf(&documents, "---\n{type: WasmPlugin, name: %s, destinations: [{match: {kuma.io/service: %s}}], conf: %s}\n", name, service, conf)
-	}
-	service("backend", abiBackendAddr, "http")
-	service("life", abiBackendAddr, "http")
-	service("grpc", abiBackendAddr, "grpc")
-	service("dead", abiDeadAddr, "http")
-	outbound("backend")
-	plugin("http", "backend", "http", abiScenario{name: "root", script: abiRootScript}.text())
-	outbound("life")
-	plugin("life", "life", "http", abiScenario{name: "life", script: abiLifeScript}.text())
-	for _, s := range abiScenarios(abi) {
-		if s.connection {
-			service(s.name, abiTCPAddr, "tcp")
-			server.tcp[s.name] = outbound(s.name)
-			plugin(s.name, s.name, "tcp", s.text())
-		}
-	}
-	dataplane := "{type: Mesh, name: default}\n---\ntype: Dataplane\nname: abi\nnetworking:\n  address: 10.9.2.1\n  inbound: [{port: 8001, servicePort: 9001, tags: {kuma.io/service: abi, kuma.io/protocol: http}}]\n  outbound:\n"
-	if err := os.WriteFile(filepath.Join(dir, "abi.yaml"), []byte(dataplane+outbounds.String()+documents.String()), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if plane == "proxy" {
-		// One processor, so that there is one instance, as Envoy has one.
-		m := network.Serve(t, dir, []string{"GOMAXPROCS=1"}, "--proxy-addr", behaviour.GatewayAddress, "--dataplane", abiNode)
-		m.Follow(trace.addMeshc)
-		server.ended = m.Ended()
-		return server
-	}
-	m := network.Serve(t, dir, nil, "--no-proxy", "--proxy-addr", behaviour.GatewayAddress)
-	e := network.StartEnvoy(t, abiNode, m.XDS, "DELTA_GRPC", abiAdmin, "--component-log-level", "wasm:info")
-	e.Follow(trace.addEnvoy)
-	server.ended = e.Ended()
-	return server
 }

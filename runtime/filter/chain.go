@@ -173,6 +173,14 @@ func (c *Chain) Data(d Direction, p []byte, end bool) {
 	w.leave(c, d)
 }
 
+// LastData feeds the last piece of body and the end as one, as HTTP/2 may have
+// them; the filters of a stream are shown them so.
+func (c *Chain) LastData(d Direction, p []byte) {
+	c.worker.mu.Lock()
+	c.feedData(d, p, true)
+	c.worker.leave(c, d)
+}
+
 func (c *Chain) feedData(d Direction, p []byte, end bool) {
 	if c.deaf() {
 		return

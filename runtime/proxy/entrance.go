@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"io"
 	"log/slog"
@@ -20,10 +21,11 @@ type entrance struct {
 	socket *socket
 	l      *listener // with a reference to its generation
 	nc     net.Conn
-	// Who the client says it is, and until when that is vouched for; the
-	// handshake's goroutine has both.
+	// Who the client says it is, until when that is vouched for, and the
+	// certificate that is shown to it; the handshake's goroutine has them.
 	shows string
 	until time.Time
+	own   *x509.Certificate
 	// Where the listener has chains: what was read so far, and the chain.
 	preview *preview
 	chain   *chain
@@ -52,7 +54,7 @@ func (e *entrance) serve() {
 			GetConfigForClient: e.config,
 		})
 		if err = c.HandshakeContext(ctx); err == nil {
-			err = e.socket.successor().admit(e.l, &guest{c, e.until})
+			err = e.socket.successor().admit(e.l, &guest{&servedConn{c, e.own}, e.until})
 		}
 	}
 	if err != nil {
@@ -73,9 +75,9 @@ func (e *entrance) part(ctx context.Context) error {
 	case err != nil:
 		return err
 	case e.chain.protocol == snapshot.HTTP:
-		s.serve(s.acquire(), c)
+		s.serve(s.acquire(), &servedConn{c, e.own})
 	default:
-		s.carry(e.l, e.chain, c, nil)
+		s.carry(e.l, e.chain, &servedConn{c, e.own}, nil)
 	}
 	return nil
 }
@@ -113,6 +115,7 @@ func (e *entrance) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.own = b.Certificate.Leaf
 	c := &tls.Config{
 		MinVersion:   tls.VersionTLS12,
 		Certificates: []tls.Certificate{b.Certificate},

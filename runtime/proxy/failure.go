@@ -24,18 +24,22 @@ type connectError struct{ err error }
 func (e *connectError) Error() string { return e.err.Error() }
 func (e *connectError) Unwrap() error { return e.err }
 
-// abort gives the stream up, from any goroutine, if seq still names it. One
+// abort gives the stream up, from any goroutine, if seq still names it. A client
+// may leave as soon as it has been sent the end of the response. A stream
 // that is overdue ends with an answer, and when it is so again, without.
 func (s *stream) abort(seq uint64, cause error) {
 	late, _ := cause.(*overdue)
 	s.mu.Lock()
 	again := s.cause != nil && s.cause != errReplied
-	if s.d.seq.Load() != seq || again && late == nil {
+	if s.d.seq.Load() != seq || again && late == nil || cause == errClientGone && s.ending.Load() {
 		s.mu.Unlock()
 		return
 	}
 	if !again {
 		s.cause = cause
+		if late != nil {
+			s.flagged.Or(flagBits[late.flag])
+		}
 	}
 	chain := s.chain
 	s.letGo()
@@ -184,6 +188,9 @@ func (s *stream) failure(err error) *filter.Reply {
 	}
 	why := resetOf(err)
 	s.flag(why.flag)
+	if s.f != nil && why.connect != nil {
+		s.sync(func() { s.unconnected, s.connectedAt = why.transport(), time.Now() })
+	}
 	return &filter.Reply{Status: why.status(), Body: []byte(why.text(s.tries > 1)), GRPCStatus: -1, Details: why.details()}
 }
 
@@ -223,6 +230,24 @@ func (r reset) status() int {
 	return 503
 }
 
+// transport is why there is no connection, in Envoy's words.
+func (r reset) transport() string {
+	var secure *tlsError
+	switch {
+	case r.connect == nil:
+		return ""
+	case errors.As(r.connect, &secure):
+		return secure.reason()
+	}
+	text := "delayed connect error"
+	var errno syscall.Errno
+	if errors.As(r.connect, &errno) {
+		why := errno.Error()
+		text += ": " + strings.ToUpper(why[:1]) + why[1:]
+	}
+	return text
+}
+
 // text is what the client is told.
 func (r reset) text(retried bool) string {
 	text := "upstream connect error or disconnect/reset before headers. "
@@ -235,28 +260,10 @@ func (r reset) text(retried bool) string {
 // details are for the access log.
 func (r reset) details() string {
 	text := "upstream_reset_before_response_started{" + r.reason
-	var secure *tlsError
-	if errors.As(r.connect, &secure) {
-		text += "|" + secure.reason()
-	} else if r.connect != nil {
-		text += "|delayed connect error"
-		var errno syscall.Errno
-		if errors.As(r.connect, &errno) {
-			why := errno.Error()
-			text += ": " + strings.ToUpper(why[:1]) + why[1:]
-		}
+	if why := r.transport(); why != "" {
+		text += "|" + why
 	}
 	return strings.ReplaceAll(text, " ", "_") + "}"
-}
-
-// flag adds one of Envoy's response flags.
-func (s *stream) flag(name string) {
-	switch {
-	case s.flags == "":
-		s.flags = name
-	case name != "" && !strings.Contains(s.flags, name):
-		s.flags += "," + name
-	}
 }
 
 func isTimeout(err error) bool {

@@ -79,6 +79,7 @@ func (e *entrance) choose(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
+	e.own = presented(hello, configs.no.Certificates)
 	// A client that offers nothing of ours is served without, as Envoy does.
 	if c.protocol == snapshot.HTTP && slices.ContainsFunc(hello.SupportedProtos, func(p string) bool { return slices.Contains(configs.http.NextProtos, p) }) {
 		return configs.http, nil

@@ -40,11 +40,13 @@ type stream struct {
 	arm      *arm
 	endpoint *endpoint
 
-	status   int // of the response that was begun downstream, else 0
-	details  string
-	received atomic.Uint64
-	sent     atomic.Uint64
-	complete bool // the response was written to its end
+	status  int // of the response that was begun downstream, else 0
+	details string
+	// unconnected is why there is no connection to the endpoint, once that is known.
+	unconnected string
+	received    atomic.Uint64
+	sent        atomic.Uint64
+	complete    bool // the response was written to its end
 
 	// For the filters' properties: when the request began to be sent, when the
 	// last of the response came, and how long it all took.
@@ -59,15 +61,18 @@ type stream struct {
 	spool     *spool        // the body of a request that may be sent again; nil where it need not be
 	uploading chan struct{} // closed when the upload of the try ends
 	flags     string        // Envoy's response flags, separated by commas
+	flagged   atomic.Uint64 // the same as bits
 	unjudged  bool          // the outcome of the try is known at the end of its response
 
 	pumping     bool
+	together    bool          // body came with its end, in HTTP/2
 	pumped      chan struct{} // the pump's last act
 	requestRead atomic.Bool   // the request has been read to its end
 	requestSent atomic.Bool   // and sent it
 
-	moved atomic.Int64 // when anything moved last, by now
-	begun atomic.Bool  // the response has begun to be written
+	moved  atomic.Int64 // when anything moved last, by now
+	begun  atomic.Bool  // the response has begun to be written
+	ending atomic.Bool  // its end is being written, or is
 
 	mu     sync.Mutex // of what abort, called from anywhere, needs
 	up     *upstream
@@ -101,6 +106,9 @@ func (s *stream) serve(end bool) (keep bool) {
 		s.filter(factories)
 	}
 	if s.f == nil {
+		if s.body != nil {
+			s.received.Store(uint64(s.body.n))
+		}
 		s.forward(filter.Output{Headers: &s.request, Data: s.body.bytes(), End: s.requestEnd || s.body != nil})
 	}
 	return s.complete
@@ -165,10 +173,15 @@ func (s *stream) finish(keep *bool) {
 	if s.arm != nil {
 		meter = s.arm.meter
 	}
-	meter.done(s.status, took, s.received.Load(), s.sent.Load())
+	received := s.received.Load()
+	if s.body != nil {
+		received = uint64(s.body.n) // the filters may not have been shown it
+	}
+	meter.done(s.status, took, received, s.sent.Load())
 	if s.f != nil {
-		s.sync(func() { s.took = took })
-		s.f.finish(s.record(took))
+		r := s.record(took)
+		s.sync(func() { s.took, s.details = took, r.Details })
+		s.f.finish(r)
 	}
 	if u := s.detach(); u != nil {
 		u.release(s.complete)
@@ -181,15 +194,16 @@ func (s *stream) finish(keep *bool) {
 func (s *stream) reset() {
 	s.body.release()
 	s.l, s.body, s.f, s.vhost, s.route, s.arm, s.endpoint = nil, nil, nil, nil, nil, nil, nil
-	s.status, s.details = 0, ""
+	s.status, s.details, s.unconnected = 0, "", ""
 	s.received.Store(0)
 	s.sent.Store(0)
 	s.sentAt, s.answeredAt, s.connectedAt, s.took = time.Time{}, time.Time{}, time.Time{}, 0
-	s.complete, s.pumping, s.fed = false, false, false
+	s.complete, s.pumping, s.fed, s.together = false, false, false, false
 	s.tries, s.retrying, s.opened, s.ended, s.spool, s.uploading, s.flags, s.unjudged = 0, false, false, false, nil, nil, "", false
 	s.requestRead.Store(false)
 	s.requestSent.Store(false)
 	s.begun.Store(false)
+	s.ending.Store(false)
 	s.request.Reset()
 	s.response.Reset()
 	s.requestTrailers.Reset()
@@ -202,6 +216,7 @@ func (s *stream) reset() {
 		s.d.codec.SetWriteDeadline(time.Time{})
 	}
 	s.d.seq.Add(1) // what still means this stream comes too late
+	s.flagged.Store(0)
 	s.mu.Unlock()
 }
 
@@ -239,10 +254,15 @@ func (s *stream) filter(factories []filter.Factory) {
 // the headers go yet.
 func (s *stream) feedRequest() {
 	switch {
-	case s.requestEnd || s.fed:
+	case s.requestEnd || s.fed || s.f.chain.Replied():
 	case s.body != nil:
-		s.f.chain.Data(filter.Request, s.body.bytes(), true)
-	case !s.f.chain.Replied():
+		s.received.Store(uint64(s.body.n))
+		if s.together {
+			s.f.chain.LastData(filter.Request, s.body.bytes())
+		} else {
+			s.f.chain.Data(filter.Request, s.body.bytes(), true)
+		}
+	default:
 		s.startPump(nil)
 	}
 	s.fed = true

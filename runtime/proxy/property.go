@@ -120,6 +120,7 @@ func (s *stream) peers() peers {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := peers{l: s.l, arm: s.arm, endpoint: s.endpoint, id: s.d.id, remote: s.d.remote, local: s.d.local, tries: s.tries, sni: s.d.sni}
+	c.down, c.unconnected = s.d.nc, s.unconnected
 	if s.up != nil {
 		c.up = s.up.nc
 	}
@@ -214,7 +215,15 @@ func (s *stream) responseProperty(path []string) (filter.Value, bool) {
 	h, trailers := s.f.chain.Seen(filter.Response)
 	switch path[0] {
 	case "flags":
-		return int64(0), true
+		return int64(s.flagged.Load()), true
+	case "code_details":
+		if d := s.f.chain.Details(); d != "" {
+			return d, true
+		}
+		if s.took > 0 { // it is over, and how is known
+			return s.details, s.details != ""
+		}
+		return "via_upstream", h != nil
 	case "size", "total_size", "headers_bytes":
 		headers, trailers := s.f.chain.Shown(filter.Response)
 		return sizes(path[0], s.f.chain.Passed(filter.Response), headers, trailers)
@@ -236,11 +245,6 @@ func (s *stream) responseProperty(path []string) (filter.Value, bool) {
 	case "code":
 		code, err := strconv.ParseInt(h.Value(":status"), 10, 64)
 		return code, err == nil
-	case "code_details":
-		if d := s.f.chain.Details(); d != "" {
-			return d, true
-		}
-		return "via_upstream", true
 	case "grpc_status":
 		v, ok := h.Get("grpc-status")
 		if !ok && trailers != nil {
@@ -313,7 +317,7 @@ func (t *tunnel) Property(path []string) (filter.Value, bool) {
 			return sizes(path[1], t.f.chain.Passed(filter.Response), nil, nil)
 		}
 	}
-	c := peers{l: t.l, endpoint: t.endpoint, id: t.id, remote: t.remote, local: t.local, up: t.up, ready: t.ready}
+	c := peers{l: t.l, endpoint: t.endpoint, id: t.id, remote: t.remote, local: t.local, down: t.nc, up: t.up, ready: t.ready}
 	if t.endpoint != nil {
 		c.arm = t.arm
 	}
@@ -327,8 +331,10 @@ type peers struct {
 	endpoint      *endpoint
 	id            uint64
 	remote, local netip.AddrPort
+	down          net.Conn
 	up            net.Conn      // nil without one
-	ready         time.Duration // from the choice of endpoint to its connection
+	ready         time.Duration // from the choice of endpoint to its connection, or to knowing that there is none
+	unconnected   string        // why there is none
 	tries         int           // of a stream
 	sni           string        // likewise
 }
@@ -344,7 +350,7 @@ func (c peers) property(path []string) (filter.Value, bool) {
 		case "metadata": // no filter here sets any
 			return []byte{}, true
 		case "upstream_filter_state":
-			return filter.Object{}, c.endpoint != nil
+			return filter.Object{}, c.up != nil
 		}
 		return nil, false
 	}
@@ -366,8 +372,12 @@ func (c peers) property(path []string) (filter.Value, bool) {
 	case "connection.id":
 		return c.id, true
 	case "connection.mtls":
-		return c.l.tls != "", true
+		_, ok := tlsProperty(c.down, "sha256_peer_certificate_digest")
+		return ok, true
 	case "connection.requested_server_name":
+		if c.l.chains == nil {
+			return "", true // Envoy knows it from its inspector, which only those listeners have
+		}
 		return c.sni, true
 	case "upstream.address":
 		if c.endpoint != nil {
@@ -381,7 +391,9 @@ func (c peers) property(path []string) (filter.Value, bool) {
 		if c.up != nil {
 			return addressOf(c.up.LocalAddr()).String(), true
 		}
-	case "upstream.transport_failure_reason", "upstream.locality":
+	case "upstream.transport_failure_reason":
+		return c.unconnected, c.endpoint != nil
+	case "upstream.locality":
 		return "", c.endpoint != nil
 	case "upstream.num_endpoints":
 		if c.arm != nil {
@@ -393,7 +405,7 @@ func (c peers) property(path []string) (filter.Value, bool) {
 		}
 		return uint64(max(c.tries, 1)), true
 	case "upstream.cx_pool_ready_duration":
-		return c.ready, c.up != nil
+		return c.ready, c.up != nil || c.ready > 0
 	case "xds.node":
 		if len(path) == 3 && path[2] == "id" {
 			return c.l.proxy, true
@@ -419,6 +431,13 @@ func (c peers) property(path []string) (filter.Value, bool) {
 			return int64(2), true
 		}
 		return int64(0), true
+	}
+	switch {
+	case len(path) > 2:
+	case path[0] == "connection":
+		return tlsProperty(c.down, path[1])
+	case path[0] == "upstream":
+		return tlsProperty(c.up, path[1])
 	}
 	return nil, false
 }

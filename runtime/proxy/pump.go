@@ -57,9 +57,9 @@ func (s *stream) readSmallBody() error {
 			return err
 		}
 		b.n += n
+		s.together = n > 0 && s.d.session != nil
 	}
 	s.body = b
-	s.received.Store(uint64(b.n))
 	s.requestRead.Store(true)
 	s.d.enter(phaseWaiting)
 	return nil
@@ -128,7 +128,10 @@ func (s *stream) pass(u *upstream, o filter.Output) bool {
 		return true
 	}
 	c := s.f.chain
-	if len(o.Data) > 0 || o.Trailers == nil {
+	switch {
+	case o.End && o.Trailers == nil && len(o.Data) > 0 && s.d.session != nil:
+		c.LastData(filter.Request, o.Data)
+	case len(o.Data) > 0 || o.Trailers == nil:
 		c.Data(filter.Request, o.Data, o.End && o.Trailers == nil)
 	}
 	if o.Trailers != nil {

@@ -12,7 +12,7 @@ import (
 
 // guest is the connection of a client that has shown who it is.
 type guest struct {
-	*tls.Conn
+	*servedConn
 	until time.Time // the end of the authority that vouched for it
 }
 

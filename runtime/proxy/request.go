@@ -114,15 +114,6 @@ func (s *stream) choose() error {
 	} else {
 		s.f.chain.Sync(func() { s.endpoint, s.sentAt = e, time.Now() })
 	}
-	if s.route.hostFromEndpoint && e.hostname != "" {
-		s.sync(s.setHost)
-	}
-	if _, ok := s.request.Get(":method"); !ok { // a filter has taken it out
-		return &errLocal{filter.Reply{
-			Status: 503, Body: []byte("missing required header: :method"), GRPCStatus: -1,
-			Details: "filter_removed_required_request_headers",
-		}, ""}
-	}
 	return nil
 }
 
@@ -207,6 +198,15 @@ func (s *stream) connect(o *filter.Output, fresh bool) error {
 	}
 	if err := s.attach(u); err != nil {
 		return err
+	}
+	if s.route.hostFromEndpoint && s.endpoint.hostname != "" {
+		s.sync(s.setHost)
+	}
+	if _, ok := s.request.Get(":method"); !ok { // a filter has taken it out
+		return &errLocal{filter.Reply{
+			Status: 503, Body: []byte("missing required header: :method"), GRPCStatus: -1,
+			Details: "filter_removed_required_request_headers",
+		}, ""}
 	}
 	if s.f != nil && !s.fed {
 		s.feedRequest()

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
+	"github.com/meshc/meshc/runtime/proxy/http1"
+	"github.com/meshc/meshc/runtime/proxy/http2"
 )
 
 // deliver sends the response, whose headers are in s.response, downstream.
@@ -49,6 +51,10 @@ func (s *stream) deliver(end bool) {
 				s.flag(err.(*overdue).flag)
 			} else if s.aborted() == nil {
 				why := resetOf(err)
+				var broken *http1.Error
+				if errors.As(err, &broken) { // its end, too, comes against the protocol by then
+					why = reset{reason: "protocol error", flag: "UPE"}
+				}
 				s.details = "upstream_reset_after_response_started{" + strings.ReplaceAll(why.reason, " ", "_") + "}"
 				s.flag(why.flag)
 			}
@@ -106,15 +112,20 @@ func (s *stream) put(o filter.Output, whole bool) error {
 		c.Headers(filter.Response, o.Headers, whole)
 	}
 	if !whole {
-		if len(o.Data) > 0 {
+		_, multiplexed := s.up.codec.(*http2.Stream)
+		last := o.End && o.Trailers == nil && len(o.Data) > 0 && multiplexed
+		if len(o.Data) > 0 && !last {
 			c.Data(filter.Response, o.Data, false)
 		}
 		if o.End {
 			c.Sync(answered)
 		}
-		if o.Trailers != nil {
+		switch {
+		case last:
+			c.LastData(filter.Response, o.Data)
+		case o.Trailers != nil:
 			c.Trailers(filter.Response, o.Trailers)
-		} else if o.End {
+		case o.End:
 			c.Data(filter.Response, nil, true)
 		}
 	}
@@ -154,10 +165,12 @@ func (s *stream) write(d filter.Direction, o filter.Output) error {
 		s.sync(func() { s.complement(o.Headers) })
 		hold = false
 	}
+	s.ending.Store(o.End)
 	err := write(s.d.codec, o, hold)
 	s.sent.Add(uint64(len(o.Data)))
 	s.alive()
 	if err != nil {
+		s.ending.Store(false)
 		s.abort(s.d.seq.Load(), errClientGone)
 	}
 	return err

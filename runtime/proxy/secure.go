@@ -39,7 +39,8 @@ type terms struct {
 type credentials struct {
 	terms
 	config *tls.Config
-	bundle *identity.Bundle // that config was made of, or nil
+	own    *x509.Certificate // that config shows, or nil
+	bundle *identity.Bundle  // that config was made of, or nil
 }
 
 // same reports whether s and o, either of which may be nil, make the same of a
@@ -80,7 +81,7 @@ func (s *secured) credentials(v *identity.View) (*credentials, error) {
 			return nil, err
 		}
 		if last == nil || last.bundle != b {
-			last = &credentials{terms{spec: s.digest, trust: b.Trust}, s.meshConfig(b), b}
+			last = &credentials{terms{spec: s.digest, trust: b.Trust}, s.meshConfig(b), b.Certificate.Leaf, b}
 			s.last.Store(last)
 		}
 		return last, nil
@@ -103,15 +104,15 @@ func (s *secured) credentials(v *identity.View) (*credentials, error) {
 	if last != nil && last.terms == e {
 		return last, nil
 	}
-	config, err := s.externalConfig(values[0], values[1], values[2])
+	config, own, err := s.externalConfig(values[0], values[1], values[2])
 	if err != nil {
 		if last == nil {
 			return nil, err
 		}
 		s.proxy.log.Error("a secret cannot be used; what it was before stays in use", "host", s.spec.Host, "error", err)
-		config = last.config
+		config, own = last.config, last.own
 	}
-	last = &credentials{terms: e, config: config}
+	last = &credentials{terms: e, config: config, own: own}
 	s.last.Store(last)
 	return last, nil
 }
@@ -138,14 +139,14 @@ func (s *secured) meshConfig(b *identity.Bundle) *tls.Config {
 	return c
 }
 
-// externalConfig is for a server outside the mesh. Without ca, anybody is taken
-// for it, as Envoy does.
-func (s *secured) externalConfig(ca, cert, key *identity.Value) (*tls.Config, error) {
+// externalConfig is for a server outside the mesh, with the certificate that it
+// shows, or nil. Without ca, anybody is taken for it, as Envoy does.
+func (s *secured) externalConfig(ca, cert, key *identity.Value) (_ *tls.Config, own *x509.Certificate, err error) {
 	c := s.config()
 	if ca != nil {
 		roots := x509.NewCertPool()
 		if !roots.AppendCertsFromPEM(ca.Bytes) {
-			return nil, fmt.Errorf("secret %s holds no certificate in PEM", s.spec.CA)
+			return nil, nil, fmt.Errorf("secret %s holds no certificate in PEM", s.spec.CA)
 		}
 		host := s.spec.Host
 		c.VerifyConnection = func(state tls.ConnectionState) error {
@@ -157,19 +158,24 @@ func (s *secured) externalConfig(ca, cert, key *identity.Value) (*tls.Config, er
 		pair, err := tls.X509KeyPair(cert.Bytes, key.Bytes)
 		if err != nil {
 			// Its text is of the form of the secrets, and quotes nothing of them.
-			return nil, fmt.Errorf("secrets %s and %s: %w", s.spec.Cert, s.spec.Key, err)
+			return nil, nil, fmt.Errorf("secrets %s and %s: %w", s.spec.Cert, s.spec.Key, err)
 		}
+		own = pair.Leaf
 		// Which the server may not have asked for by the name of its authority.
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	}
-	return c, nil
+	return c, own, nil
 }
 
 // securedConn is a connection after its handshake as a client.
 type securedConn struct {
 	*tls.Conn
 	terms terms
+	own   *x509.Certificate
 }
+
+// certificate returns the certificate that is shown to servers that ask for one.
+func (c *securedConn) certificate() *x509.Certificate { return c.own }
 
 // termsOf returns those that nc was made on.
 func termsOf(nc net.Conn) terms {
@@ -204,7 +210,7 @@ func (s *secured) shake(ctx context.Context, nc net.Conn) (net.Conn, error) {
 		}
 		return nil, &tlsError{err}
 	}
-	return &securedConn{out, c.terms}, nil
+	return &securedConn{out, c.terms, c.own}, nil
 }
 
 // tlsError is a handshake that failed.

@@ -189,8 +189,10 @@ func (b *block) special(name, value string) bool {
 	case "expect":
 		b.expect = value
 	case "cookie":
-		b.crumbs = append(b.crumbs, value)
-		return len(b.crumbs) == 1
+		if b.kind == blockRequest {
+			b.crumbs = append(b.crumbs, value)
+			return false
+		}
 	}
 	return true
 }
@@ -222,8 +224,8 @@ func (b *block) request() string {
 	if b.end && b.length > 0 {
 		return "content-length without a body"
 	}
-	if len(b.crumbs) > 1 {
-		b.h.Set("cookie", strings.Join(b.crumbs, "; "))
+	if len(b.crumbs) > 0 { // as one field, after all others, as in Envoy
+		b.h.Add("cookie", strings.Join(b.crumbs, "; "))
 	}
 	return ""
 }

@@ -37,6 +37,7 @@ type Stream struct {
 	interim     []filter.Headers
 	begun       bool // headers are there
 	ended       bool // END_STREAM has come
+	apart       bool // in a frame without data, after others with data
 	buf         []byte
 	r           int   // of buf
 	left        int64 // of the content-length, -1 where there is none
@@ -135,7 +136,7 @@ func (s *Stream) recycle() {
 	s.id = 0
 	s.headers.Reset()
 	s.trailers.Reset()
-	s.interim, s.begun, s.ended = nil, false, false
+	s.interim, s.begun, s.ended, s.apart = nil, false, false, false
 	s.r, s.total, s.owed = 0, 0, 0
 	if s.buf = s.buf[:0]; cap(s.buf) > 64<<10 {
 		s.buf = nil
@@ -179,7 +180,7 @@ func (s *Stream) take(id uint32, data []byte, size int, end bool) (code ErrCode,
 	}
 	s.window -= size
 	s.owed += size - len(data)
-	s.ended = end
+	s.ended, s.apart = end, end && len(data) == 0
 	if limit := s.c.limits.BodyBytes; limit > 0 && s.total > limit {
 		s.recvErr = &http1.Error{Status: 413, Reason: "body over the limit"}
 		s.owed += len(data)
@@ -226,7 +227,7 @@ func (s *Stream) ReadHeaders(h *filter.Headers) (end bool, err error) {
 }
 
 // ReadData reads body into p; n may be 0. end says that no data follows,
-// trailers may. Where the client waits for a 100 Continue, the first call
+// trailers may; it comes with the last data where the peer has sent it so. Where the client waits for a 100 Continue, the first call
 // sends it. What came before a reset is read yet.
 func (s *Stream) ReadData(p []byte) (n int, end bool, err error) {
 	if s.expect {
@@ -247,7 +248,7 @@ func (s *Stream) ReadData(p []byte) (n int, end bool, err error) {
 		n = copy(p, s.buf[s.r:])
 		if s.r += n; s.r == len(s.buf) {
 			s.r, s.buf = 0, s.buf[:0]
-			end = s.ended
+			end = s.ended && !s.apart
 		}
 		if s.owed += n; s.owed >= streamWindow/2 && !s.ended {
 			update = s.owed

@@ -99,7 +99,10 @@ func single(ps filter.Properties, path []string) (filter.Value, abi.Status) {
 	case name == "metadata": // no filter of ours sets any
 		return "", abi.Ok
 	case name == "upstream_filter_state":
-		return nil, ofUpstream(ps)
+		if _, ok := ps.Property(name); !ok {
+			return nil, abi.NotFound
+		}
+		return nil, abi.SerializationFailure
 	case whole[name]:
 		return nil, abi.SerializationFailure
 	case name == "connection_id":
@@ -230,6 +233,14 @@ func (c *Context) total(ps filter.Properties, path []string, maps ...abi.MapType
 	size, ok := body.(int64)
 	if !ok || len(path) > 2 {
 		return nil, abi.NotFound, true
+	}
+	if path[0] == "request" { // whose size may be what its content-length says
+		whole, _ := ps.Property("request", "total_size")
+		fields, _ := ps.Property("request", "headers_bytes")
+		if whole, ok := whole.(int64); ok {
+			n, _ := fields.(int64)
+			size = whole - n
+		}
 	}
 	for _, t := range maps {
 		if h := c.readable(t); h != nil {
