@@ -32,6 +32,7 @@ type Compiler struct {
 	plugins      memo[*schema.Document, *plugin]
 	uses         memo[useKey, *use] // of the gateway
 	targets      memo[targetKey, *targeted]
+	targetStamps map[serviceKey]int
 	callClusters memo[string, *lowered]        // by name
 	selected     memo[*schema.Document, []int] // of a dataplane, among the plugins of its mesh
 	rulesets     memo[rulesetKey, *ruleset]
@@ -74,7 +75,7 @@ type Compiler struct {
 type Check func(f snapshot.Filter, tcp bool, blob string) []string
 
 // New returns a Compiler that has compiled nothing.
-func New() *Compiler { return &Compiler{} }
+func New() *Compiler { return &Compiler{targetStamps: map[serviceKey]int{}} }
 
 // Result is what a compile yields.
 type Result struct {

@@ -28,7 +28,7 @@ func drawSecurity(t *rapid.T) string {
 	switch rapid.IntRange(0, 4).Draw(t, "kind") {
 	case 0, 1:
 		return fmt.Sprintf("{type: Mesh, name: default, mtls: {%s backends: [{name: %s, type: builtin, dpCert: {rotation: {expiration: %s}}}, {name: b, type: provided, conf: {cert: {secret: one}, key: {%s}}}]}}\n",
-			one("enabled", "", "enabledBackend: b,", "enabledBackend: b,"), one("name", "a", "c"), one("expiration", "1h", "2d", "0"), one("key", "secret: two", "inlineString: key", "file: key.pem"))
+			one("enabled", "", "enabledBackend: b,", "enabledBackend: b,"), one("name", "a", "c"), one("expiration", "1h", "2d", "'0'"), one("key", "secret: two", "inlineString: key", "file: key.pem"))
 	case 2:
 		return fmt.Sprintf("{type: Secret, mesh: default, name: %s, %s}\n", one("name", "one", "two"), one("source", "data: YQ==", "data: Yg==", "env: KEY", "file: key.pem"))
 	case 3:

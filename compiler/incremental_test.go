@@ -78,7 +78,13 @@ func drawPolicy(t *rapid.T) string {
 }
 
 func incremental(t *rapid.T, state map[string]string, document func(*rapid.T) string) {
+	incrementalOn(t, compiler.Node{}, state, document)
+}
+
+// incrementalOn edits state, and compiles it for node after each edit.
+func incrementalOn(t *rapid.T, node compiler.Node, state map[string]string, document func(*rapid.T) string) {
 	warm, loader := compiler.New(), schema.NewLoader()
+	warm.Node = node
 	var modules moduleFolder
 	modules.use(warm)
 	for range rapid.IntRange(1, 8).Draw(t, "steps") {
@@ -92,6 +98,7 @@ func incremental(t *rapid.T, state map[string]string, document func(*rapid.T) st
 		}
 		modules.edit(t)
 		cold := compiler.New()
+		cold.Node = node
 		modules.use(cold)
 		tree := treeOf(state)
 		got := warm.Compile(loader.Load(t.Context(), tree).Documents)

@@ -11,11 +11,27 @@ import (
 	"github.com/meshc/meshc/schema/kuma"
 )
 
-// targetKey is a target of a route and the policies that may be for it.
+// targetKey is a target of a route and the kind of policies that may be for it.
 type targetKey struct {
 	service *service
 	name    string
-	rules   *ruleset
+	kind    string
+}
+
+// stampTargets counts the changes of policies that are chosen by the target, by
+// the service that they name, "*" for those that name none: what policies are to
+// a target stays while its counts do.
+func (b *build) stampTargets() {
+	for mesh, n := range b.news.uses {
+		for _, p := range n.changed {
+			if p.family != inbound {
+				continue
+			}
+			for _, name := range destinations(p.selectors) {
+				b.c.targetStamps[serviceKey{mesh, cmp.Or(name, "*")}]++
+			}
+		}
+	}
 }
 
 // targeted is what policies chosen by the tags of endpoints are to a target.
@@ -37,8 +53,9 @@ func (b *build) matchTargets(r *ruleset, tags []map[string]string, arms []arm, f
 	count := map[*schema.Document]int{}
 	each := make([][]*schema.Document, len(arms))
 	for i, a := range arms {
-		k := targetKey{a.service, a.name, r}
-		t := b.c.targets.get(k, nil, func() *targeted { return newTargeted(a.clusterUse, r) })
+		k := targetKey{a.service, a.name, r.kind}
+		stamps := [2]int{b.c.targetStamps[a.service.serviceKey], b.c.targetStamps[serviceKey{a.service.mesh, "*"}]}
+		t := b.c.targets.get(k, []any{stamps}, func() *targeted { return newTargeted(a.clusterUse, r) })
 		for _, doc := range t.docs {
 			if sends(doc, tags) {
 				each[i] = append(each[i], doc)

@@ -3,6 +3,8 @@ package compiler_test
 import (
 	"fmt"
 	"runtime"
+	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -10,38 +12,52 @@ import (
 	"github.com/meshc/meshc/schema"
 )
 
-// benchmarkWorld is n services of mesh default, each with one dataplane that
-// calls three others, and 1,000 policies of all kinds that select by service;
-// one of each kind is for all.
+// benchmarkWorld is n services of a mesh with mTLS, each with one dataplane that
+// calls three others, and 1,000 policies of all kinds that select by service; one
+// of each kind is for all.
 func benchmarkWorld(n int) map[string]string {
-	state := map[string]string{}
+	state := map[string]string{"mesh.yaml": "{type: Mesh, name: default, mtls: {enabledBackend: ca, backends: [{name: ca, type: builtin}]}, logging: {backends: [{name: b1, type: file, conf: {path: /1}}, {name: b2, type: file, conf: {path: /2}}]}}\n"}
 	for i := range n {
 		state[fmt.Sprintf("d%05d.yaml", i)] = benchmarkDataplane(i, n, "v1", i)
 	}
 	for i, kind := range benchmarkKinds {
 		state["all-"+kind.name+".yaml"] = kind.text("all", "'*'", "'*'", 1)
 		for j := range 1000/len(benchmarkKinds) - 1 {
-			from := (j*len(benchmarkKinds) + i) * n / 1000
-			state[fmt.Sprintf("p-%s-%05d.yaml", kind.name, j)] = kind.text(fmt.Sprintf("p%d", j), fmt.Sprintf("s%d", from), fmt.Sprintf("s%d", (from+1)%n), 1)
+			state[kind.file(j)] = kind.one(j, i, n, 1)
 		}
 	}
 	return state
 }
 
-// benchmarkKind is a kind of policy in the benchmark; seconds is what an edit changes.
+// benchmarkKind is a kind of policy in the benchmark; the number in conf is what an edit changes.
 type benchmarkKind struct{ name, conf string }
 
-func (k benchmarkKind) text(name, from, to string, seconds int) string {
-	conf := fmt.Sprintf(k.conf, seconds)
-	return fmt.Sprintf("type: %s\nname: %s\nsources: [{match: {kuma.io/service: %s}}]\ndestinations: [{match: {kuma.io/service: %s}}]\nconf: %s\n", k.name, name, from, to, conf)
+func (k benchmarkKind) file(j int) string { return fmt.Sprintf("p-%s-%05d.yaml", k.name, j) }
+
+// one is the policy number j of the kind number i, for one service.
+func (k benchmarkKind) one(j, i, n, number int) string {
+	from := (j*len(benchmarkKinds) + i) * n / 1000
+	return k.text(fmt.Sprintf("p%d", j), fmt.Sprintf("s%d", from), fmt.Sprintf("s%d", (from+1)%n), number)
+}
+
+func (k benchmarkKind) text(name, from, to string, number int) string {
+	protocol := ""
+	if k.name == "FaultInjection" {
+		protocol = ", kuma.io/protocol: http"
+	}
+	return fmt.Sprintf("type: %s\nname: %s\nsources: [{match: {kuma.io/service: %s}}]\ndestinations: [{match: {kuma.io/service: %s%s}}]\n%s# %d\n",
+		k.name, name, from, to, protocol, strings.ReplaceAll(k.conf, "$", strconv.Itoa(number)), number)
 }
 
 var benchmarkKinds = []benchmarkKind{
-	{"Timeout", "{connectTimeout: %ds}"},
-	{"Retry", "{http: {perTryTimeout: %ds}}"},
-	{"HealthCheck", "{interval: %ds, timeout: 1s, unhealthyThreshold: 3, healthyThreshold: 1}"},
-	{"CircuitBreaker", "{interval: %ds, detectors: {totalErrors: {}}}"},
-	{"TrafficRoute", "{split: [{weight: %d, destination: {kuma.io/service: '*'}}]}"},
+	{"Timeout", "conf: {connectTimeout: $s}\n"},
+	{"Retry", "conf: {http: {perTryTimeout: $s}}\n"},
+	{"HealthCheck", "conf: {interval: $s, timeout: 1s, unhealthyThreshold: 3, healthyThreshold: 1}\n"},
+	{"CircuitBreaker", "conf: {interval: $s, detectors: {totalErrors: {}}}\n"},
+	{"TrafficRoute", "conf: {split: [{weight: $, destination: {kuma.io/service: '*'}}]}\n"},
+	{"TrafficLog", "conf: {backend: b$}\n"},
+	{"FaultInjection", "conf: {delay: {percentage: $, value: 1s}}\n"},
+	{"TrafficPermission", ""},
 }
 
 func benchmarkDataplane(i, n int, version string, address int) string {
@@ -55,7 +71,8 @@ func benchmarkDataplane(i, n int, version string, address int) string {
 
 // BenchmarkPolicies compiles 1,000 and 10,000 services with 1,000 policies: all
 // with nothing known, and again after one document changed: a policy for one
-// service, one for all, a dataplane that moved, one that has other tags.
+// service, one for all, a dataplane that moved, one that has other tags. kept is
+// what the compiler and the snapshot hold afterwards.
 func BenchmarkPolicies(b *testing.B) {
 	for _, n := range []int{1_000, 10_000} {
 		state := benchmarkWorld(n)
@@ -70,21 +87,27 @@ func BenchmarkPolicies(b *testing.B) {
 			state[name] = was
 			return [2][]*schema.Document{after, before}
 		}
-		timeout := benchmarkKinds[0]
-		variants := []struct {
+		type variant struct {
 			name   string
 			states [2][]*schema.Document
-		}{
-			{"policy-of-one", changed("p-Timeout-00003.yaml", timeout.text("p3", fmt.Sprintf("s%d", 15*n/1000), fmt.Sprintf("s%d", 15*n/1000+1), 2))},
-			{"policy-of-all", changed("all-Timeout.yaml", timeout.text("all", "'*'", "'*'", 2))},
+		}
+		var variants []variant
+		for i, k := range benchmarkKinds {
+			switch k.name {
+			case "Timeout", "TrafficLog", "FaultInjection", "TrafficPermission":
+				variants = append(variants, variant{k.name + "-of-one", changed(k.file(3), k.one(3, i, n, 2))})
+			}
+		}
+		variants = append(variants, []variant{
+			{"Timeout-of-all", changed("all-Timeout.yaml", benchmarkKinds[0].text("all", "'*'", "'*'", 2))},
 			{"moved", changed("d00100.yaml", benchmarkDataplane(100, n, "v1", 20_000))},
 			{"tagged", changed("d00100.yaml", benchmarkDataplane(100, n, "v2", 100))},
-		}
+		}...)
 		b.Run(fmt.Sprintf("cold/services=%d", n), func(b *testing.B) {
 			b.ReportAllocs()
 			before := cpuTime(b)
 			for b.Loop() {
-				compiler.New().Compile(one)
+				benchmarkCompiler().Compile(one)
 			}
 			b.ReportMetric(float64(cpuTime(b)-before)/1e6/float64(b.N), "cpu-ms/op")
 		})
@@ -92,20 +115,20 @@ func BenchmarkPolicies(b *testing.B) {
 			var before, after runtime.MemStats
 			runtime.GC()
 			runtime.ReadMemStats(&before)
-			c := compiler.New()
+			c := benchmarkCompiler()
 			var r compiler.Result
 			for b.Loop() {
 				r = c.Compile(one)
 			}
 			runtime.GC()
 			runtime.ReadMemStats(&after)
-			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB")
+			b.ReportMetric(float64(after.HeapAlloc-before.HeapAlloc)/1e6, "MB-kept")
 			runtime.KeepAlive(c)
 			runtime.KeepAlive(r)
 		})
 		for _, v := range variants {
 			b.Run(fmt.Sprintf("%s/services=%d", v.name, n), func(b *testing.B) {
-				c := compiler.New()
+				c := benchmarkCompiler()
 				c.Compile(v.states[1])
 				i := 0
 				b.ReportAllocs()
@@ -118,6 +141,12 @@ func BenchmarkPolicies(b *testing.B) {
 			})
 		}
 	}
+}
+
+func benchmarkCompiler() *compiler.Compiler {
+	c := compiler.New()
+	c.Kinds = testKinds()
+	return c
 }
 
 // cpuTime is what the process has used of all processors, in nanoseconds: it

@@ -18,7 +18,7 @@ import (
 // how many shapes there are, and not on how many policies. A nil ruleset is
 // empty. It is not changed once made.
 type ruleset struct {
-	family   family
+	policyKind
 	policies []*policy // by name
 	shapes   []*selectorShape
 	any      *bucket // policies that select all, or nil
@@ -50,11 +50,11 @@ type bucket struct {
 }
 
 // newRuleset indexes docs, which are of one kind and mesh and sorted by name.
-func newRuleset(docs []*schema.Document, f family) *ruleset {
-	r := &ruleset{family: f}
+func newRuleset(docs []*schema.Document, kind policyKind) *ruleset {
+	r := &ruleset{policyKind: kind}
 	byShape := map[string]*selectorShape{}
 	for _, d := range docs {
-		p := newPolicy(d, f)
+		p := newPolicy(d, kind.family)
 		r.policies = append(r.policies, p)
 		if len(p.selectors) == 0 { // as a ProxyTemplate may
 			if r.any == nil {
@@ -299,7 +299,7 @@ func (b *build) indexPolicies() {
 				inputs[i] = d
 			}
 			key := rulesetKey{f.kind, docs[0].Mesh}
-			b.rulesets[key] = b.c.rulesets.get(key, inputs, func() *ruleset { return newRuleset(docs, f.family) })
+			b.rulesets[key] = b.c.rulesets.get(key, inputs, func() *ruleset { return newRuleset(docs, f) })
 		}
 	}
 }

@@ -65,6 +65,7 @@ func (b *build) compareWithLast() {
 	b.c.lastAware = aware
 	b.c.lastRulesets = b.rulesets
 	b.news = n
+	b.stampTargets()
 }
 
 // changedPolicies returns the news of policies of some kinds, by mesh.
