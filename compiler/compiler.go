@@ -182,7 +182,8 @@ type build struct {
 	reported map[once]bool // of addOnce
 
 	// lower
-	out snapshot.Snapshot
+	out    snapshot.Snapshot
+	inputs []any // of lowerDataplane, to be used again
 
 	known map[string]map[string]bool // names of services by mesh, for suggestions
 

@@ -32,8 +32,9 @@ type useKey struct {
 // runKinds gives listeners the filters of the kinds whose documents select
 // them, and the routes of the gateway likewise.
 func runKinds(b *build) {
+	stale := b.staleUses()
 	for _, v := range b.views {
-		if b.staleUses(v) {
+		if stale(v) {
 			b.matchUses(v)
 		}
 		b.addOnce(v.wrong)

@@ -19,12 +19,20 @@ type lowered struct {
 // lower writes the snapshot.
 func lower(b *build) {
 	out := snapshot.Snapshot{}
-	proxies := []snapshot.Proxy{b.lowerGateway()}
-	for i := range b.views {
-		proxies = append(proxies, b.lowerDataplane(b.views[i]))
+	views := append(slices.Clone(b.views), nil) // nil is the gateway
+	id := func(v *view) string {
+		if v == nil {
+			return snapshot.GatewayID
+		}
+		return v.id
 	}
-	slices.SortFunc(proxies, func(x, y snapshot.Proxy) int { return cmp.Compare(x.ID, y.ID) })
-	out.Proxies = snapshot.ListOf(proxies...)
+	slices.SortFunc(views, func(x, y *view) int { return cmp.Compare(id(x), id(y)) })
+	out.Proxies = snapshot.ListOfFunc(len(views), func(i int) snapshot.Proxy {
+		if views[i] == nil {
+			return b.lowerGateway()
+		}
+		return b.lowerDataplane(views[i])
+	})
 
 	clusters := b.lowerClusters()
 	out.Clusters = b.c.clusterList.update(clusters, func(x, y *lowered) bool { return x.cluster.Name < y.cluster.Name },
@@ -97,7 +105,7 @@ func (b *build) lowerGateway() snapshot.Proxy {
 func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 	mtls := b.mtls[v.doc.Mesh] != nil
 	template := b.template(v)
-	inputs := []any{v, mtls, template}
+	inputs := append(b.inputs[:0], v, mtls, template)
 	var permissions [][]*schema.Document // by inbound
 	if !mtls {
 		v.admitted = nil // what changes meanwhile is not followed
@@ -122,6 +130,7 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 			inputs = append(inputs, u)
 		}
 	}
+	b.inputs = inputs
 	return b.c.proxies.get(v.id, inputs, func() snapshot.Proxy {
 		listeners := make([]snapshot.Listener, len(v.listeners))
 		for i := range v.listeners {

@@ -187,31 +187,53 @@ func (b *build) stale(v *view) bool {
 	return stale != nil && slices.ContainsFunc(v.listeners, func(l listener) bool { return l.passage != nowhere && stale(l.passage) })
 }
 
-// staleUses reports whether the uses of v's listeners must be found anew.
-func (b *build) staleUses(v *view) bool {
-	policies := b.news.uses[v.doc.Mesh]
-	switch {
-	case !v.matched || v.mesh != b.meshes[v.doc.Mesh]:
-		return true
-	case policies == nil || policies.all:
-		return policies != nil
-	}
-	return slices.ContainsFunc(policies.changed, func(p changedPolicy) bool {
-		if p.family != inbound {
-			_, ok := best(p.selectors, v.tags)
-			return ok
+// staleUses returns a function that reports whether the uses of the listeners of
+// a view must be found anew.
+func (b *build) staleUses() func(*view) bool {
+	targets := map[*policy][]string{} // of policies that are for targets, the services
+	for _, n := range b.news.uses {
+		for _, p := range n.changed {
+			if p.family == inbound {
+				targets[p.policy] = destinations(p.selectors)
+			}
 		}
-		// It is for targets, and may keep others from acting there.
-		names := destinations(p.selectors)
-		return slices.ContainsFunc(v.listeners, func(l listener) bool {
-			for a := range l.everywhere() {
-				if slices.ContainsFunc(names, func(name string) bool { return name == "" || name == "*" || name == a.service.name }) {
+	}
+	return func(v *view) bool {
+		n := b.news.uses[v.doc.Mesh]
+		if !v.matched || v.mesh != b.meshes[v.doc.Mesh] || n != nil && n.all {
+			return true
+		}
+		if n == nil {
+			return false
+		}
+		for _, p := range n.changed {
+			names, ok := targets[p.policy]
+			if ok { // it is for whoever goes there, or keeps others from acting there
+				ok = v.leadsTo(names)
+			} else {
+				_, ok = best(p.selectors, v.tags)
+			}
+			if ok {
+				return true
+			}
+		}
+		return false
+	}
+}
+
+// leadsTo reports whether a listener of v leads to one of the services; "" and
+// "*" are any.
+func (v *view) leadsTo(names []string) bool {
+	for i := range v.listeners {
+		for a := range v.listeners[i].everywhere() {
+			for _, name := range names {
+				if name == "" || name == "*" || name == a.service.name {
 					return true
 				}
 			}
-			return false
-		})
-	})
+		}
+	}
+	return false
 }
 
 // gatewayPassages returns the passages of the gateway to the services that it
