@@ -41,7 +41,7 @@ type Compiler struct {
 	clusters     memo[clusterKey, *lowered]
 	locals       memo[localKey, *lowered]
 	hosts        memo[*service, snapshot.VirtualHost]
-	routeHosts   memo[string, snapshot.VirtualHost] // by host
+	routeHosts   [2]memo[string, snapshot.VirtualHost] // by transport and host
 	kongRoutes   memo[*schema.Document, *kongRouted]
 	proxies      memo[string, snapshot.Proxy]
 	secrets      memo[string, snapshot.Secret]
@@ -112,7 +112,9 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	c.clusters.endCompile()
 	c.locals.endCompile()
 	c.hosts.endCompile()
-	c.routeHosts.endCompile()
+	for i := range c.routeHosts {
+		c.routeHosts[i].endCompile()
+	}
 	c.kongRoutes.endCompile()
 	c.proxies.endCompile()
 	c.secrets.endCompile()
@@ -155,7 +157,9 @@ type build struct {
 	zones       zones
 	rulesets    map[rulesetKey]*ruleset
 	kongSecrets []snapshot.Secret // that Kong's services need for TLS
-	datagrams   []*service        // of UDP, which is no service of a mesh
+	// shown are the certificates of the gateway, by the server names.
+	shown     map[string]*kongShown
+	datagrams []*service // of UDP, which is no service of a mesh
 	// gatewayRoutes are in the order in which they are tried.
 	gatewayRoutes []*gatewayRoute
 

@@ -26,6 +26,19 @@ type gatewayRoute struct {
 	match snapshot.Route
 	// preserveHost sends the client's Host on, and not the endpoint's name.
 	preserveHost bool
+	// plain and secure say that it takes requests in the clear, and over TLS. In
+	// the place of the first there may be refusals of them.
+	plain, secure bool
+	refusals      []refusal
+	// serverNames are those of which a client must have asked for one, over TLS;
+	// none means any.
+	serverNames []string
+}
+
+// refusal is an answer to requests that come over the wrong transport.
+type refusal struct {
+	answer snapshot.Answer
+	grpc   bool // it is for gRPC alone
 }
 
 // routeHost is a virtual host of the gateway that routes make: that of one
@@ -131,7 +144,7 @@ func (b *build) newRouteHost(host string, indices []int) *routeHost {
 	}
 	for _, i := range indices {
 		r := b.gatewayRoutes[i]
-		if authority, ok := authorityOf(r.hosts, host); ok {
+		if authority, ok := authorityOf(r.hosts, host, inTheClear.port()); ok {
 			h.routes = append(h.routes, routeUse{gatewayRoute: r, target: b.targets[r.service], authority: authority})
 		}
 	}
@@ -140,7 +153,8 @@ func (b *build) newRouteHost(host string, indices []int) *routeHost {
 
 // authorityOf returns the expression that says whether a request to host has
 // one of patterns, "" where it always has; ok is false where it never has.
-func authorityOf(patterns []string, host string) (expr string, ok bool) {
+// standard is the port that a Host without one means.
+func authorityOf(patterns []string, host, standard string) (expr string, ok bool) {
 	if len(patterns) == 0 {
 		return "", true
 	}
@@ -157,8 +171,8 @@ func authorityOf(patterns []string, host string) (expr string, ok bool) {
 		switch port {
 		case "":
 			e += "(?::[0-9]+)?"
-		case "80": // the port that a Host without one means
-			e += "(?::80)?"
+		case standard:
+			e += "(?::" + port + ")?"
 		default:
 			e += ":" + port
 		}
@@ -199,8 +213,8 @@ type owned struct {
 	domains []string
 }
 
-// takeHosts takes from services the hosts that routes name, and HOST:80, which
-// is the same. Between documents of different dialects that may be a mistake,
+// takeHosts takes from services the hosts that routes name, and HOST:80 and
+// HOST:443, which are the same. Between documents of different dialects that may be a mistake,
 // so it is reported.
 func (b *build) takeHosts(named map[string][]int) map[string]owned {
 	owners := map[string]owned{}
@@ -225,7 +239,7 @@ func (b *build) takeHosts(named map[string][]int) map[string]owned {
 			if domain == host {
 				return true
 			}
-			if domain == host+":80" {
+			if domain == host+":80" || domain == host+":443" {
 				o.domains = append(o.domains, domain)
 				return true
 			}
@@ -238,8 +252,24 @@ func (b *build) takeHosts(named map[string][]int) map[string]owned {
 	return owners
 }
 
-// lowerRouteHost makes the virtual host of h.
-func (b *build) lowerRouteHost(h *routeHost) snapshot.VirtualHost {
+// transport is how requests come to the gateway.
+type transport int
+
+const (
+	inTheClear transport = iota
+	overTLS
+)
+
+// port is the one that a Host without one means.
+func (t transport) port() string {
+	if t == overTLS {
+		return "443"
+	}
+	return "80"
+}
+
+// lowerRouteHost makes the virtual host of h for requests over a transport.
+func (b *build) lowerRouteHost(h *routeHost, over transport) snapshot.VirtualHost {
 	inputs := []any{strings.Join(h.domains, " ")}
 	for _, r := range h.routes {
 		inputs = r.plugins.appendInput(r.target.appendInputs(append(inputs, r.doc, r.service)))
@@ -247,7 +277,7 @@ func (b *build) lowerRouteHost(h *routeHost) snapshot.VirtualHost {
 	if h.owner != nil {
 		inputs = h.owner.plugins.appendInput(h.owner.appendInputs(append(inputs, h.owner.service)))
 	}
-	return b.c.routeHosts.get(h.host, inputs, func() snapshot.VirtualHost {
+	return b.c.routeHosts[over].get(h.host, inputs, func() snapshot.VirtualHost {
 		routes := make([]snapshot.Route, 0, len(h.routes)+1)
 		docs := []*schema.Document{}
 		from := func(target *gatewayHost) {
@@ -255,7 +285,11 @@ func (b *build) lowerRouteHost(h *routeHost) snapshot.VirtualHost {
 			docs = append(docs, target.policies()...)
 		}
 		for _, r := range h.routes {
-			routes = append(routes, r.lower())
+			some := r.lower(h.host, over)
+			if len(some) == 0 {
+				continue
+			}
+			routes = append(routes, some...)
 			docs = append(docs, r.doc)
 			from(r.target)
 		}
@@ -275,8 +309,19 @@ func (b *build) lowerRouteHost(h *routeHost) snapshot.VirtualHost {
 	})
 }
 
-// lower makes the snapshot's form of the route.
-func (r *routeUse) lower() snapshot.Route {
+// lower makes the snapshot's form of the route in the virtual host of a host,
+// for requests over a transport.
+func (r *routeUse) lower(host string, over transport) []snapshot.Route {
+	authorized := r.authority
+	if authorized != "" {
+		authorized, _ = authorityOf(r.hosts, host, over.port())
+	}
+	switch {
+	case over == inTheClear && !r.plain:
+		return r.refuse(host, authorized)
+	case over == overTLS && !r.secure:
+		return nil
+	}
 	out := r.match
 	to := r.target.lower(out.Name, "http")
 	to.PathPrefix, to.PathExact, to.PathRegex = out.PathPrefix, out.PathExact, out.PathRegex
@@ -284,8 +329,33 @@ func (r *routeUse) lower() snapshot.Route {
 	to.HostFromEndpoint = to.HostFromEndpoint && !r.preserveHost
 	out = to
 	r.plugins.fill(&out)
-	if r.authority != "" {
-		out.Headers = snapshot.ListOf(append(out.Headers.Slice(), authority(r.authority))...)
+	if authorized != "" {
+		out.Headers = snapshot.ListOf(append(out.Headers.Slice(), authority(authorized))...)
+	}
+	if over == overTLS {
+		out.ServerNames = snapshot.ListOf(r.serverNames...)
+	}
+	return []snapshot.Route{out}
+}
+
+// refuse makes the routes that answer in the place of r.
+func (r *routeUse) refuse(host, authorized string) []snapshot.Route {
+	var out []snapshot.Route
+	for _, x := range r.refusals {
+		no := r.match
+		no.Rewrite, no.Answer = snapshot.PathRewrite{}, x.answer
+		if no.Answer.HTTPS {
+			no.Answer.Host = host
+		}
+		headers := no.Headers.Slice()
+		if x.grpc {
+			headers = append(headers, snapshot.HeaderMatch{Name: "content-type", Prefix: "application/grpc"})
+		}
+		if authorized != "" {
+			headers = append(headers, authority(authorized))
+		}
+		no.Headers = snapshot.ListOf(headers...)
+		out = append(out, no)
 	}
 	return out
 }

@@ -41,6 +41,7 @@ func (b *build) kong(byKind map[string][]*schema.Document) {
 			b.define(s)
 		}
 	}
+	w.findShown(certified)
 	w.checkCertificates(certified)
 	w.routes()
 	b.leaveOut(byKind)
@@ -111,7 +112,7 @@ func kongService(d *schema.Document, up *kongUpstream, tls *kongTLS) *service {
 	}
 	if s.http(false) {
 		name := strings.ToLower(d.Name)
-		s.domains = []string{name, name + ":80"}
+		s.domains = []string{name, name + ":80", name + ":443"}
 		s.rewrite = kongBase(k.Path).rewriteWhole()
 	}
 	return s

@@ -57,9 +57,14 @@ const (
 	hasWildcardPort = 4
 )
 
-// servedOverHTTP reports whether the gateway's listener serves the protocols of r.
-func servedOverHTTP(r *kong.Route) bool {
+// plainHTTP reports whether r takes requests in the clear.
+func plainHTTP(r *kong.Route) bool {
 	return slices.ContainsFunc(r.Protocols, func(p string) bool { return p == "http" || p == "grpc" || p == "ws" })
+}
+
+// secureHTTP reports whether r takes requests over TLS.
+func secureHTTP(r *kong.Route) bool {
+	return slices.ContainsFunc(r.Protocols, func(p string) bool { return p == "https" || p == "grpcs" || p == "wss" })
 }
 
 // routes makes routes of the gateway of Kong's, in the order in which they are tried.
@@ -67,7 +72,7 @@ func (w *kongWorld) routes() {
 	var all []kongRoute
 	for _, d := range w.byKind["kong/Route"] {
 		r := d.Body.(*kong.Route)
-		if r.Service == nil || r.Expression != "" || !servedOverHTTP(r) {
+		if r.Service == nil || r.Expression != "" || !plainHTTP(r) && !secureHTTP(r) {
 			continue // unsupported tells
 		}
 		to := w.named["Service"][r.Service.Key()]
@@ -78,6 +83,7 @@ func (w *kongWorld) routes() {
 		if s == nil || s.doc != to {
 			continue // not enabled, or its name is taken
 		}
+		w.b.checkServerNames(d)
 		routed := w.b.c.kongRoutes.get(d, []any{s}, func() *kongRouted { return &kongRouted{kongRoutes(d, s), checkRoute(d)} })
 		all = append(all, routed.routes...)
 		w.b.diags = append(w.b.diags, routed.found...)
@@ -119,7 +125,13 @@ func checkRoute(d *schema.Document) (found []diag.Diagnostic) {
 // kongRoutes makes what the gateway needs of a Route to s, path by path.
 func kongRoutes(d *schema.Document, s *service) []kongRoute {
 	r := d.Body.(*kong.Route)
-	common := gatewayRoute{doc: d, service: s, preserveHost: r.PreserveHost}
+	common := gatewayRoute{doc: d, service: s, preserveHost: r.PreserveHost, plain: plainHTTP(r), secure: secureHTTP(r)}
+	if !slices.Contains(r.SNIs, snapshot.AnyServerName) {
+		for _, name := range r.SNIs {
+			common.serverNames = append(common.serverNames, serverName(name))
+		}
+	}
+	common.refusals = refusals(r)
 	for _, h := range r.Hosts {
 		common.hosts = append(common.hosts, strings.TrimSuffix(strings.ToLower(h), "."))
 	}
@@ -154,6 +166,25 @@ func kongRoutes(d *schema.Document, s *service) []kongRoute {
 		out = append(out, k)
 	}
 	return out
+}
+
+// refusals are the answers, the first one first, to requests in the clear that
+// match r, which is for those over TLS alone (kong/runloop/handler.lua).
+func refusals(r *kong.Route) []refusal {
+	const json = "application/json; charset=utf-8"
+	if plainHTTP(r) {
+		return nil
+	}
+	if slices.Equal(r.Protocols, []string{"grpcs"}) {
+		return []refusal{
+			{answer: snapshot.Answer{Status: 426, Body: "gRPC request matched gRPCs route"}, grpc: true},
+			{answer: snapshot.Answer{Status: 415, ContentType: json, Body: `{"message":"Non-gRPC request matched gRPC route"}`}},
+		}
+	}
+	if r.HTTPSRedirect != 0 && r.HTTPSRedirect != 426 {
+		return []refusal{{answer: snapshot.Answer{Status: r.HTTPSRedirect, HTTPS: true}}}
+	}
+	return []refusal{{answer: snapshot.Answer{Status: 426, ContentType: json, Body: `{"message":"Please use HTTPS protocol"}`}}}
 }
 
 // rankOf returns the rank of a route with its path number i alone.

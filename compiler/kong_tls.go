@@ -97,24 +97,33 @@ func (t *kongTLS) secrets(d *schema.Document) []snapshot.Secret {
 		return nil
 	}
 	var out []snapshot.Secret
-	add := func(id, pem string, from ...*schema.Document) {
-		s := snapshot.Secret{ID: id, Data: snapshot.Hidden(base64.StdEncoding.EncodeToString([]byte(pem))), Sources: sources(nil, from...)}
-		s.Digest = s.Sum()
-		out = append(out, s)
-	}
 	if t.client != nil {
-		c := t.client.Body.(*kong.Certificate)
-		add(kongSecret(t.client, "cert"), c.Cert, t.client)
-		add(kongSecret(t.client, "key"), string(c.Key), t.client)
+		out = certificateSecrets(t.client)
 	}
 	if len(t.roots) > 0 {
 		var all strings.Builder
 		for _, ca := range t.roots {
 			all.WriteString(strings.TrimSpace(ca.Body.(*kong.CACertificate).Cert) + "\n")
 		}
-		add(kongSecret(d, "ca_certificates"), all.String(), t.roots...)
+		out = append(out, pemSecret(kongSecret(d, "ca_certificates"), all.String(), t.roots...))
 	}
 	return out
+}
+
+// certificateSecrets are those that the Certificate d is.
+func certificateSecrets(d *schema.Document) []snapshot.Secret {
+	c := d.Body.(*kong.Certificate)
+	out := []snapshot.Secret{pemSecret(kongSecret(d, "cert"), c.Cert, d), pemSecret(kongSecret(d, "key"), string(c.Key), d)}
+	if c.CertAlt != "" {
+		out = append(out, pemSecret(kongSecret(d, "cert_alt"), c.CertAlt, d), pemSecret(kongSecret(d, "key_alt"), string(c.KeyAlt), d))
+	}
+	return out
+}
+
+func pemSecret(id, pem string, from ...*schema.Document) snapshot.Secret {
+	s := snapshot.Secret{ID: id, Data: snapshot.Hidden(base64.StdEncoding.EncodeToString([]byte(pem))), Sources: sources(nil, from...)}
+	s.Digest = s.Sum()
+	return s
 }
 
 func kongSecret(d *schema.Document, field string) string { return d.ID() + "#" + field }
@@ -142,14 +151,14 @@ func (t *kongTLS) transport(d *schema.Document, host string) *snapshot.Transport
 	return out
 }
 
-// checkCertificates tells of the certificates that no upstream is spoken to
-// with, and of those that one needs and that are kept in a vault of Kong's. users
-// are the Services by the documents that they need.
+// checkCertificates tells of the certificates that nobody needs, and of those
+// that somebody needs and that are kept in a vault of Kong's. users are the
+// Services and SNIs by the documents that they need.
 func (w *kongWorld) checkCertificates(users map[*schema.Document]*schema.Document) {
 	for _, d := range slices.Concat(w.byKind["kong/Certificate"], w.byKind["kong/CACertificate"]) {
 		fields, lost := []string{"cert"}, "no service is verified against it"
 		if d.Kind == "Certificate" {
-			fields, lost = []string{"cert", "key"}, "no service shows it to its upstream, and the gateway serves no TLS"
+			fields, lost = []string{"cert", "key"}, "no service shows it to its upstream, and it has no server names for which the gateway would show it"
 		}
 		user := users[d]
 		if user == nil {

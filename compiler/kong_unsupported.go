@@ -26,16 +26,10 @@ func (w *wishes) kongRoute(r *kong.Route) {
 	case r.Expression != "":
 		w.notApplied([]any{"expression"}, "the route is left out: meshc has the traditional router only", "say what it matches by methods, hosts, paths and headers")
 		return
-	case !servedOverHTTP(r):
-		w.notApplied([]any{"protocols"}, fmt.Sprintf("the route is left out: the gateway speaks no TLS and takes no other bytes, so not %s", strings.Join(r.Protocols, " or ")),
-			"add http, or grpc, to protocols to let requests in unencrypted")
-		return
+	case !plainHTTP(r) && !secureHTTP(r):
+		w.notApplied([]any{"protocols"}, fmt.Sprintf("the route is left out: the gateway takes requests, and not %s", strings.Join(r.Protocols, " or ")), "")
 	case r.Service == nil:
 		w.notApplied([]any{"service"}, "the route is left out: it has no service, and the plugins that would answer do not run", "")
-		return
-	}
-	if len(r.SNIs) > 0 {
-		w.notApplied([]any{"snis"}, "server names are not matched: requests over http have none", "")
 	}
 }
 

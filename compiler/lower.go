@@ -79,7 +79,7 @@ func (b *build) lowerGateway() snapshot.Proxy {
 		Name: snapshot.GatewayID, Direction: snapshot.Gateway, Protocol: snapshot.HTTP,
 		VirtualHosts: snapshot.ListOfFunc(len(b.hosts)+len(b.routeHosts), func(i int) snapshot.VirtualHost {
 			if i >= len(b.hosts) {
-				return b.lowerRouteHost(b.routeHosts[i-len(b.hosts)])
+				return b.lowerRouteHost(b.routeHosts[i-len(b.hosts)], inTheClear)
 			}
 			h := b.hosts[i]
 			inputs = inputs[:0]
@@ -95,10 +95,35 @@ func (b *build) lowerGateway() snapshot.Proxy {
 		Filters: snapshot.ListOf(b.gatewayFilters...),
 	}
 	l.Digest = l.Sum()
-	listeners := append([]snapshot.Listener{l}, b.lowerNode()...) // which begin with "node"
+	listeners := append([]snapshot.Listener{l}, b.lowerGatewayTLS(l)...)
+	listeners = append(listeners, b.lowerNode()...) // which begin with "node"
 	p := snapshot.Proxy{ID: snapshot.GatewayID, Identities: b.gatewayIdentities(), Listeners: snapshot.ListOf(listeners...)}
 	p.Digest = p.Sum()
 	return p
+}
+
+// lowerGatewayTLS makes the gateway's listener for TLS, if there is one; in the
+// clear it is plain.
+func (b *build) lowerGatewayTLS(plain snapshot.Listener) []snapshot.Listener {
+	l := plain
+	if l.Chains = b.lowerChains(); l.Chains.Len() == 0 {
+		return nil
+	}
+	l.Name = snapshot.GatewayTLS
+	l.VirtualHosts = snapshot.ListOfFunc(plain.VirtualHosts.Len(), func(i int) snapshot.VirtualHost {
+		if i < len(b.hosts) {
+			return plain.VirtualHosts.At(i)
+		}
+		return b.lowerRouteHost(b.routeHosts[i-len(b.hosts)], overTLS)
+	})
+	var from []string
+	for _, c := range l.Chains.All() {
+		from = append(from, c.Sources.Slice()...)
+	}
+	slices.Sort(from)
+	l.Sources = snapshot.ListOf(slices.Compact(from)...)
+	l.Digest = l.Sum()
+	return []snapshot.Listener{l}
 }
 
 // lowerDataplane makes the proxy of one dataplane.

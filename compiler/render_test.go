@@ -34,6 +34,16 @@ func render(s snapshot.Snapshot) string {
 				fmt.Fprintf(&b, " (from %s)", strings.Join(l.SourceRanges.Slice(), " "))
 			}
 			b.WriteString("\n" + renderAccess(l))
+			for _, c := range l.Chains.All() {
+				fmt.Fprintf(&b, "    chain %s %s for %s%s", c.Name, c.Protocol, strings.Join(c.ServerNames.Slice(), " "), renderTargets(c.Targets))
+				for _, s := range c.Certificates.All() {
+					fmt.Fprintf(&b, " shows %s", s.Cert)
+				}
+				if c.SourceRanges.Len() > 0 {
+					fmt.Fprintf(&b, " (from %s)", strings.Join(c.SourceRanges.Slice(), " "))
+				}
+				fmt.Fprintf(&b, ", from %s\n", strings.Join(c.Sources.Slice(), " "))
+			}
 			for _, f := range l.Filters.All() {
 				b.WriteString(renderFilter(f))
 			}
@@ -47,6 +57,9 @@ func render(s snapshot.Snapshot) string {
 					fmt.Fprintf(&b, "%s%s", renderMatch(r), renderTargets(r.Targets))
 					if r.Answer.Status != 0 {
 						fmt.Fprintf(&b, " = %d %q", r.Answer.Status, r.Answer.Body)
+						if r.Answer.HTTPS {
+							fmt.Fprintf(&b, " https://%s", r.Answer.Host)
+						}
 					}
 					if r.HostFromEndpoint {
 						b.WriteString(" (host from endpoint)")
@@ -134,6 +147,9 @@ func renderMatch(r snapshot.Route) string {
 	}
 	for _, h := range r.Headers.All() {
 		out += fmt.Sprintf(" %s=%s%s", h.Name, strings.Join(h.Values.Slice(), ","), h.Regex)
+	}
+	if r.ServerNames.Len() > 0 {
+		out += fmt.Sprintf(" (of %s)", strings.Join(r.ServerNames.Slice(), " "))
 	}
 	if r.Rewrite != (snapshot.PathRewrite{}) {
 		out += fmt.Sprintf(" (s %s %s)", r.Rewrite.Regex, r.Rewrite.Substitution)

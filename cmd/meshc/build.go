@@ -29,6 +29,7 @@ Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
 			&cli.StringFlag{Name: "emit", Value: "snapshot", Usage: "what to write: snapshot, or xds for the Envoy configuration of one proxy, as a static file in JSON"},
 			&cli.StringFlag{Name: "proxy", Value: snapshot.GatewayID, Usage: "with --emit xds: the proxy, gateway or MESH.NAME"},
 			&cli.StringFlag{Name: "xds-gateway-addr", Value: defaultEnvoyGateway, Usage: "with --emit xds: the address that Envoy's gateway listener binds"},
+			&cli.StringFlag{Name: "xds-gateway-tls-addr", Value: defaultEnvoyGatewayTLS, Usage: "with --emit xds: the address that Envoy's gateway listener for TLS binds, where the input has certificates for it"},
 			&cli.BoolFlag{Name: "strict", Usage: "warnings fail too"},
 			nodePortsFlag(), nodeFlag(), nodeLabelFlag(),
 			cacheFlag(),
@@ -37,7 +38,7 @@ Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
 			if e := c.String("emit"); e != "snapshot" && e != "xds" {
 				return failed("--emit %s: must be snapshot or xds", e)
 			}
-			for _, name := range []string{"proxy", "xds-gateway-addr"} {
+			for _, name := range []string{"proxy", "xds-gateway-addr", "xds-gateway-tls-addr"} {
 				if c.IsSet(name) && c.String("emit") != "xds" {
 					return failed("--%s has a meaning only with --emit xds: a snapshot holds all proxies", name)
 				}
@@ -68,7 +69,7 @@ Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
 			}
 			return writeOutput(c.String("output"), mode, c.App.Writer, func(w io.Writer) error {
 				if c.String("emit") == "xds" {
-					return emitEnvoy(w, c.App.ErrWriter, l.snapshot, c.String("proxy"), c.String("xds-gateway-addr"))
+					return emitEnvoy(w, c.App.ErrWriter, l.snapshot, c.String("proxy"), c.String("xds-gateway-addr"), c.String("xds-gateway-tls-addr"))
 				}
 				return snapshot.Write(w, l.snapshot)
 			})
@@ -79,8 +80,8 @@ Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
 // emitEnvoy writes everything that an Envoy with node id proxy gets as a static
 // configuration file, which Envoy can check (--mode validate) and run alone. What
 // such a file cannot hold it says in notes.
-func emitEnvoy(w, notes io.Writer, s snapshot.Snapshot, proxy, gatewayAddr string) error {
-	set, err := xds.Resources(s, proxy, gatewayAddr, envoyFilter)
+func emitEnvoy(w, notes io.Writer, s snapshot.Snapshot, proxy, gatewayAddr, gatewayTLSAddr string) error {
+	set, err := xds.Resources(s, proxy, gatewayAddr, gatewayTLSAddr, envoyFilter)
 	if err != nil {
 		return err
 	}

@@ -29,10 +29,12 @@ import (
 
 // The addresses that serve uses when no flag says otherwise.
 const (
-	defaultProxy        = "127.0.0.1:8080"
-	defaultEnvoyGateway = "127.0.0.1:8081" // beside the built-in proxy's own
-	defaultXDS          = "127.0.0.1:5678"
-	defaultREST         = "127.0.0.1:5681"
+	defaultProxy           = "127.0.0.1:8080"
+	defaultProxyTLS        = "127.0.0.1:8443"
+	defaultEnvoyGateway    = "127.0.0.1:8081" // beside the built-in proxy's own
+	defaultEnvoyGatewayTLS = "127.0.0.1:8444"
+	defaultXDS             = "127.0.0.1:5678"
+	defaultREST            = "127.0.0.1:5681"
 )
 
 func serveCommand() *cli.Command {
@@ -46,6 +48,7 @@ SIGINT or SIGTERM ends what is in flight and stops; a second one stops at once.
 Exit code: 0 stopped by a signal, 1 the input has errors and there is no last good state, 2 serving is not possible.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "proxy-addr", Value: defaultProxy, Usage: "address of the gateway listener; empty for none"},
+			&cli.StringFlag{Name: "proxy-tls-addr", Value: defaultProxyTLS, Usage: "address of the gateway's listener for TLS, which is opened where the input has certificates for it; empty for none"},
 			&cli.StringFlag{Name: "xds-addr", Value: defaultXDS, Usage: "address of the xDS server; empty for none"},
 			&cli.StringFlag{Name: "xds-tls-cert", Usage: "certificate `FILE` of the xDS server, in PEM, which then speaks TLS; followed when it changes"},
 			&cli.StringFlag{Name: "xds-tls-key", Usage: "its private key `FILE`"},
@@ -54,6 +57,7 @@ Exit code: 0 stopped by a signal, 1 the input has errors and there is no last go
 			&cli.StringSliceFlag{Name: "dataplane", Usage: "serve this dataplane instead of the gateway: MESH.NAME, MESH.* or '*'; repeatable, and gateway may be one of them"},
 			&cli.BoolFlag{Name: "no-proxy", Usage: "run no built-in proxy; Envoy's gateway listener then binds --proxy-addr"},
 			&cli.StringFlag{Name: "xds-gateway-addr", Usage: "address that Envoy's gateway listener binds beside the built-in proxy (default: " + defaultEnvoyGateway + ")"},
+			&cli.StringFlag{Name: "xds-gateway-tls-addr", Usage: "the same of its listener for TLS; with --no-proxy it binds --proxy-tls-addr (default: " + defaultEnvoyGatewayTLS + ")"},
 			&cli.StringFlag{Name: "state-dir", Usage: "directory, of this process alone, that keeps the last good snapshot, certificate authorities and compiled modules over restarts"},
 			&cli.BoolFlag{Name: "watch", Value: true, Usage: "reload when the input changes"},
 			&cli.DurationFlag{Name: "poll", Usage: "look for changes at this interval, where file events do not arrive"},
@@ -159,6 +163,9 @@ func (s *server) run(ctx context.Context) error {
 		return err
 	}
 	if s.proxy != nil {
+		if a, ok := s.proxy.Addresses()[snapshot.GatewayTLS]; ok {
+			addresses = append([]any{"proxy-tls", a.String()}, addresses...)
+		}
 		if a, ok := s.proxy.Addresses()[snapshot.GatewayID]; ok {
 			addresses = append([]any{"proxy", a.String()}, addresses...)
 		}
@@ -203,21 +210,17 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 	metrics.MustRegister(s.identity)
 	consumers = append(consumers, publish.Source(s.identity))
 
-	envoyGateway := s.c.String("xds-gateway-addr")
-	if envoyGateway == "" {
-		envoyGateway = defaultEnvoyGateway
-		if s.c.Bool("no-proxy") {
-			envoyGateway = s.c.String("proxy-addr")
-		}
-	}
+	envoyGateway := s.envoyAddr("xds-gateway-addr", defaultEnvoyGateway, "proxy-addr")
+	envoyGatewayTLS := s.envoyAddr("xds-gateway-tls-addr", defaultEnvoyGatewayTLS, "proxy-tls-addr")
 	if !s.c.Bool("no-proxy") {
 		serve := servedBy(s.c.StringSlice("dataplane"))
 		gateway := s.c.String("proxy-addr")
+		gatewayTLS := s.c.String("proxy-tls-addr")
 		if !serve(snapshot.GatewayID) {
-			gateway = ""
+			gateway, gatewayTLS = "", ""
 		}
 		s.proxy = proxy.New(proxy.Config{
-			Gateway: gateway, Serve: serve, Identities: s.identity, NewFilter: s.kinds.newFilter,
+			Gateway: gateway, GatewayTLS: gatewayTLS, Serve: serve, Identities: s.identity, NewFilter: s.kinds.newFilter,
 			Log: s.log, DrainTimeout: s.c.Duration("drain-timeout"),
 		})
 		metrics.MustRegister(s.proxy.Metrics())
@@ -246,7 +249,7 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 		metrics.MustRegister(s.logs)
 		consumers = append(consumers, accessLogs{s.logs})
 		s.xds = xds.New(xds.Config{
-			GatewayAddr: envoyGateway, Filter: envoyFilter, Identities: s.identity, TLS: s.xdsTLS, Board: &s.board, Log: s.log,
+			GatewayAddr: envoyGateway, GatewayTLSAddr: envoyGatewayTLS, Filter: envoyFilter, Identities: s.identity, TLS: s.xdsTLS, Board: &s.board, Log: s.log,
 			AccessLog: s.logs.Receive, Unordered: unordered,
 		})
 		metrics.MustRegister(s.xds)
@@ -278,6 +281,18 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 	}
 	s.publisher = publish.New(consumers...)
 	return addresses, nil
+}
+
+// envoyAddr is where a listener of an Envoy's gateway binds: what the flag says,
+// or else, where there is no built-in proxy, what that would bind.
+func (s *server) envoyAddr(flag, otherwise, proxys string) string {
+	if addr := s.c.String(flag); addr != "" {
+		return addr
+	}
+	if s.c.Bool("no-proxy") {
+		return s.c.String(proxys)
+	}
+	return otherwise
 }
 
 // stop ends the servers in the order in which nobody is cut off: the proxy

@@ -63,7 +63,7 @@ func (p *Proxy) build(ctx context.Context, next snapshot.Snapshot) (*generation,
 	b.replace()
 	var errs []error
 	for _, px := range next.Proxies.All() {
-		if px.ID == snapshot.GatewayID && p.cfg.Gateway == "" || px.ID != snapshot.GatewayID && !p.cfg.Serve(px.ID) {
+		if px.ID == snapshot.GatewayID && p.cfg.Gateway+p.cfg.GatewayTLS == "" || px.ID != snapshot.GatewayID && !p.cfg.Serve(px.ID) {
 			continue
 		}
 		for _, l := range px.Listeners.All() {
@@ -184,7 +184,7 @@ func (b *builder) address(spec snapshot.Listener) string {
 		case spec.Port == 0:
 			return b.cfg.Gateway
 		case host == "":
-			host, _, _ = net.SplitHostPort(b.cfg.Gateway)
+			host, _, _ = net.SplitHostPort(cmp.Or(b.cfg.Gateway, b.cfg.GatewayTLS))
 		}
 	}
 	return net.JoinHostPort(host, strconv.Itoa(int(spec.Port)))

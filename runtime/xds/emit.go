@@ -20,12 +20,12 @@ import (
 )
 
 // Resources returns all that an Envoy with the node id proxyID gets of snap,
-// with its gateway listener at gatewayAddr and its filters made by filter, both
-// as in Config. They are read back from the bytes that a Server would send. Of
+// with its gateway's listeners at gatewayAddr and gatewayTLSAddr and its filters
+// made by filter, all as in Config. They are read back from the bytes that a Server would send. Of
 // secrets there are the names alone.
-func Resources(snap snapshot.Snapshot, proxyID, gatewayAddr string, filter FilterFunc) (envoy.Set, error) {
+func Resources(snap snapshot.Snapshot, proxyID, gatewayAddr, gatewayTLSAddr string, filter FilterFunc) (envoy.Set, error) {
 	var set envoy.Set
-	gateway, err := envoy.ParseGatewayAddr(gatewayAddr)
+	gateway, err := parseGateway(gatewayAddr, gatewayTLSAddr)
 	if err != nil {
 		return set, err
 	}

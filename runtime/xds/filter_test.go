@@ -83,7 +83,7 @@ func filtersDo(t *testing.T, port, tcp, tunnel uint16) {
 func TestEnvoyRunsFiltersOfAFile(t *testing.T) {
 	port, tcp, tunnel := freePort(t), freePort(t), freePort(t)
 	s := filteredProxy(backend(t, false), backend(t, true), port, tcp, tunnel)
-	set, err := xds.Resources(s, "m.d", gatewayAddr, wasmFilter)
+	set, err := xds.Resources(s, "m.d", gatewayAddr, "", wasmFilter)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -88,7 +87,7 @@ var noEndpoints = sync.OnceValue(func() *resource {
 
 // build makes a generation of snap. What has the digest that it has in old is
 // taken from there. It returns every mistake, each with its place.
-func build(ctx context.Context, snap snapshot.Snapshot, gateway netip.AddrPort, filter FilterFunc, old *generation) (*generation, error) {
+func build(ctx context.Context, snap snapshot.Snapshot, gateway envoy.Gateway, filter FilterFunc, old *generation) (*generation, error) {
 	g := &generation{snap: snap, ready: true, views: map[string]*view{}, superseded: make(chan struct{})}
 	var errs []error
 	inline := map[string]bool{}

@@ -70,7 +70,7 @@ func simulate(t *testing.T, rt *rapid.T, delta bool) {
 	}
 	last := drawWorld(rt, false)
 	r.publish(last)
-	want, err := xds.Resources(last, "gateway", gatewayAddr, textFilter)
+	want, err := xds.Resources(last, "gateway", gatewayAddr, "", textFilter)
 	if err != nil && slices.ContainsFunc(last.Proxies.Slice(), func(p snapshot.Proxy) bool { return p.ID == "gateway" }) {
 		rt.Fatal(err)
 	}

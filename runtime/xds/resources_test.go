@@ -110,7 +110,7 @@ func TestResourcesAreAsWritten(t *testing.T) {
 			if name == "attached" {
 				filter = attach
 			}
-			set, err := xds.Resources(snap, id, gatewayAddr, filter)
+			set, err := xds.Resources(snap, id, gatewayAddr, "", filter)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -188,7 +188,7 @@ func firstDifference(want, got string) string {
 }
 
 func TestResourcesOfAProxyThatIsNotThere(t *testing.T) {
-	if _, err := xds.Resources(world(nil, gateway()), "default.web", gatewayAddr, nil); err == nil {
+	if _, err := xds.Resources(world(nil, gateway()), "default.web", gatewayAddr, "", nil); err == nil {
 		t.Error("no error")
 	}
 }

@@ -232,7 +232,7 @@ func TestRefusedSecretIsShownAndNotItsContent(t *testing.T) {
 
 func TestEmittedSecretsAreNamesAlone(t *testing.T) {
 	s := secured(inline("m/ca", "SECRET-CA"), inline("m/cert", "SECRET-CERT"), inline("m/key", "SECRET-KEY"))
-	set, err := xds.Resources(s, "gateway", gatewayAddr, nil)
+	set, err := xds.Resources(s, "gateway", gatewayAddr, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

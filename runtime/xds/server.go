@@ -12,7 +12,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +33,9 @@ type Config struct {
 	// GatewayAddr is the HOST:PORT that Envoy's gateway listener binds. HOST
 	// is an IP address, "localhost", or empty for all addresses.
 	GatewayAddr string
+	// GatewayTLSAddr is that of the gateway's listener for TLS, which Envoys do
+	// not get where it is "".
+	GatewayTLSAddr string
 	// Filter says what Envoy runs for a filter of the snapshot. Nil means that
 	// no filter has a form in Envoy: a snapshot with one is refused.
 	Filter FilterFunc
@@ -75,7 +77,7 @@ const (
 // Envoy that outlived its control plane drop all it has.
 type Server struct {
 	cfg     Config
-	gateway func() (netip.AddrPort, error)
+	gateway func() (envoy.Gateway, error)
 	current atomic.Pointer[generation]
 	grpc    *grpc.Server
 	metrics metrics
@@ -106,7 +108,7 @@ func New(cfg Config) *Server {
 	}
 	s := &Server{
 		cfg:      cfg,
-		gateway:  sync.OnceValues(func() (netip.AddrPort, error) { return envoy.ParseGatewayAddr(cfg.GatewayAddr) }),
+		gateway:  sync.OnceValues(func() (envoy.Gateway, error) { return parseGateway(cfg.GatewayAddr, cfg.GatewayTLSAddr) }),
 		metrics:  newMetrics(),
 		rotation: newRotation(),
 		stop:     make(chan struct{}),
@@ -134,6 +136,14 @@ func New(cfg Config) *Server {
 		alsv3.RegisterAccessLogServiceServer(s.grpc, als{server: s})
 	}
 	return s
+}
+
+// parseGateway reads the addresses of the gateway's listeners; tls may be "".
+func parseGateway(addr, tls string) (out envoy.Gateway, err error) {
+	if out.Addr, err = envoy.ParseGatewayAddr(addr); err == nil && tls != "" {
+		out.TLSAddr, err = envoy.ParseGatewayAddr(tls)
+	}
+	return out, err
 }
 
 // refuseService answers for every service but ADS: on streams of their own,

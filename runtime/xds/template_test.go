@@ -69,7 +69,7 @@ func TestRawSecretsAreServedAndNotEmitted(t *testing.T) {
 	p := proxy("gateway")
 	p.Raw = snapshot.ListOf(snapshot.RawResource{JSON: `{"@type": "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.Secret", "name": "raw", "tlsCertificate": {"privateKey": {"inlineBytes": "U0VDUkVU"}}}`})
 	s := world(nil, p)
-	set, err := xds.Resources(s, "gateway", gatewayAddr, nil)
+	set, err := xds.Resources(s, "gateway", gatewayAddr, "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -36,7 +36,7 @@ func validate(t *testing.T, s snapshot.Snapshot, node string) {
 // validateIn is validate with Envoy in dir.
 func validateIn(t *testing.T, dir string, s snapshot.Snapshot, node string, filter xds.FilterFunc) {
 	t.Helper()
-	set, err := xds.Resources(s, node, gatewayAddr, filter)
+	set, err := xds.Resources(s, node, gatewayAddr, "", filter)
 	if err != nil {
 		t.Fatal(err)
 	}

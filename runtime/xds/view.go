@@ -50,7 +50,7 @@ type part struct {
 
 // newView builds p's view, with the parts of old, p's view until now or nil,
 // that are still right. It returns every mistake, each with its place.
-func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway netip.AddrPort, configs *filterConfigs, old *view) (*view, error) {
+func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway envoy.Gateway, configs *filterConfigs, old *view) (*view, error) {
 	v := &view{digest: p.Digest}
 	var errs []error
 	type socket struct {
@@ -64,6 +64,9 @@ func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway netip.AddrPort, 
 		listeners = snapshot.List[snapshot.Listener]{}
 	}
 	for _, l := range listeners.All() {
+		if l.Name == snapshot.GatewayTLS && !gateway.TLSAddr.IsValid() {
+			continue
+		}
 		part, err := newPart(snap, p.ID, l, gateway, configs, old.part(l.Name))
 		if err != nil {
 			errs = append(errs, err)
@@ -120,7 +123,7 @@ func newView(snap *snapshot.Snapshot, p snapshot.Proxy, gateway netip.AddrPort, 
 	return v, errors.Join(errs...)
 }
 
-func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway netip.AddrPort, configs *filterConfigs, old *part) (*part, error) {
+func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway envoy.Gateway, configs *filterConfigs, old *part) (*part, error) {
 	if old != nil && old.digest == l.Digest && !l.Digest.IsZero() {
 		return old, nil
 	}
@@ -151,6 +154,15 @@ func newPart(snap *snapshot.Snapshot, proxy string, l snapshot.Listener, gateway
 	}
 	for _, t := range l.Targets.All() {
 		p.clusters = append(p.clusters, t.Cluster)
+	}
+	for _, c := range l.Chains.All() {
+		p.listener.needs(envoy.ChainSecrets(c))
+		for _, t := range c.Targets.All() {
+			p.clusters = append(p.clusters, t.Cluster)
+		}
+	}
+	if envoy.Guarded(l) {
+		p.clusters = append(p.clusters, envoy.NoEndpoints)
 	}
 	if l.Protocol != snapshot.HTTP {
 		if l.Targets.Len() == 0 {

@@ -14,6 +14,9 @@ type Certificate struct {
 	ID   string      `json:"id"`
 	Cert string      `json:"cert"`
 	Key  tree.Hidden `json:"key"`
+	// CertAlt and KeyAlt are of another kind of key, or both empty.
+	CertAlt string      `json:"cert_alt"`
+	KeyAlt  tree.Hidden `json:"key_alt"`
 }
 
 // SNI is a server name and the certificate for it.

@@ -31,6 +31,8 @@ type Route struct {
 	StripPath     bool                `json:"strip_path"`
 	PathHandling  string              `json:"path_handling"`
 	PreserveHost  bool                `json:"preserve_host"`
+	// HTTPSRedirect answers requests over http to a route for https alone.
+	HTTPSRedirect uint32 `json:"https_redirect_status_code"`
 	// Service is nil for a route that leads to none.
 	Service *Reference `json:"service"`
 	// CreatedAt is in seconds since 1970; 0 where it is not known.

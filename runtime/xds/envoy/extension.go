@@ -152,16 +152,19 @@ func requestHeader(name string, value *xdsmatcherv3.StringMatcher) (*xdsmatcherv
 	if err != nil {
 		return nil, err
 	}
+	return where(&xdscorev3.TypedExtensionConfig{Name: name, TypedConfig: input}, value), nil
+}
+
+// where is met where an input has a value.
+func where(input *xdscorev3.TypedExtensionConfig, value *xdsmatcherv3.StringMatcher) *xdsmatcherv3.Matcher_MatcherList_Predicate {
 	return &xdsmatcherv3.Matcher_MatcherList_Predicate{
 		MatchType: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate_{
 			SinglePredicate: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate{
-				Input: &xdscorev3.TypedExtensionConfig{Name: name, TypedConfig: input},
-				Matcher: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate_ValueMatch{
-					ValueMatch: value,
-				},
+				Input:   input,
+				Matcher: &xdsmatcherv3.Matcher_MatcherList_Predicate_SinglePredicate_ValueMatch{ValueMatch: value},
 			},
 		},
-	}, nil
+	}
 }
 
 // discovery returns where a listener's filter finds its configuration. For

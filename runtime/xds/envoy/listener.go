@@ -32,11 +32,19 @@ const (
 	maxStreams = 1024
 )
 
-// Listener returns the LDS resource of l. gateway is where the gateway
-// listener binds; other listeners say it themselves. HTTP routes come over
+// Gateway is where the gateway's listeners bind.
+type Gateway struct {
+	Addr netip.AddrPort
+	// TLSAddr is that of the one for TLS, which an Envoy does not get where it
+	// is not valid.
+	TLSAddr netip.AddrPort
+}
+
+// Listener returns the LDS resource of l. gateway is where the gateway's
+// listeners bind; others say it themselves. HTTP routes come over
 // RDS under the listener's name, and the configurations of the filters, which a
 // names in l's order, over ECDS.
-func Listener(l snapshot.Listener, gateway netip.AddrPort, a Attached) (*listenerv3.Listener, error) {
+func Listener(l snapshot.Listener, gateway Gateway, a Attached) (*listenerv3.Listener, error) {
 	address, err := bindAddress(l, gateway)
 	if err != nil {
 		return nil, err
@@ -61,6 +69,12 @@ func Listener(l snapshot.Listener, gateway netip.AddrPort, a Attached) (*listene
 		out.ListenerFilters = []*listenerv3.ListenerFilter{filter}
 		return checked(out)
 	}
+	if l.Chains.Len() > 0 {
+		if err := chains(out, l, a); err != nil {
+			return nil, err
+		}
+		return checked(out)
+	}
 	chain, err := filterChain(l, a)
 	if err != nil {
 		return nil, err
@@ -72,7 +86,7 @@ func Listener(l snapshot.Listener, gateway netip.AddrPort, a Attached) (*listene
 // filterChain returns what happens to the connections of l.
 func filterChain(l snapshot.Listener, a Attached) (*listenerv3.FilterChain, error) {
 	out := &listenerv3.FilterChain{}
-	ranges, err := sourceRanges(l)
+	ranges, err := sourceRanges(l.SourceRanges)
 	if err != nil {
 		return nil, err
 	}
@@ -136,9 +150,15 @@ func ParseGatewayAddr(s string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ip, uint16(n)), nil
 }
 
-func bindAddress(l snapshot.Listener, gateway netip.AddrPort) (*corev3.Address, error) {
+func bindAddress(l snapshot.Listener, gateway Gateway) (*corev3.Address, error) {
 	if l.Direction == snapshot.Gateway && l.Address == "" {
-		return socketAddress(gateway.Addr().String(), gateway.Port()), nil
+		at := gateway.Addr
+		if l.Name == snapshot.GatewayTLS {
+			at = gateway.TLSAddr
+		} else if l.Port != 0 {
+			at = netip.AddrPortFrom(at.Addr(), l.Port)
+		}
+		return socketAddress(at.Addr().String(), at.Port()), nil
 	}
 	if _, err := netip.ParseAddr(l.Address); err != nil {
 		return nil, fmt.Errorf("address %q is not an IP address", l.Address)

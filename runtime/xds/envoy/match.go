@@ -42,6 +42,18 @@ func routeMatch(r snapshot.Route) (*routev3.RouteMatch, error) {
 		}
 		out.Headers = append(out.Headers, m)
 	}
+	if r.ServerNames.Len() > 0 {
+		exprs := make([]string, r.ServerNames.Len())
+		for i, pattern := range r.ServerNames.All() {
+			exprs[i] = snapshot.ServerNameRegex(pattern)
+		}
+		out.FilterState = []*matcherv3.FilterStateMatcher{{
+			Key: serverNameState,
+			Matcher: &matcherv3.FilterStateMatcher_StringMatch{StringMatch: &matcherv3.StringMatcher{
+				MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: regexMatcher(strings.Join(exprs, "|"))},
+			}},
+		}}
+	}
 	return out, nil
 }
 

@@ -3,6 +3,7 @@ package envoy
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,6 +47,9 @@ func VirtualHost(v snapshot.VirtualHost, perRoute map[string]RouteFilter) (*rout
 // byHost splits a route whose Host comes from the path: for paths that the
 // expression does not match, Envoy would send the path itself as Host.
 func byHost(r snapshot.Route) []snapshot.Route {
+	if r.Answer.HTTPS && r.Answer.Host == "" {
+		return byPort(r)
+	}
 	if r.Host.PathRegex == "" {
 		return []snapshot.Route{r}
 	}
@@ -66,6 +70,41 @@ func byHost(r snapshot.Route) []snapshot.Route {
 	return []snapshot.Route{met, other}
 }
 
+// withPort matches a Host header that has a port.
+const withPort = `(?:\[[^\]]*\]|[^\[:]*):.*`
+
+// byPort splits a route that sends the client to the URL of its request over
+// https: Envoy keeps the port of the Host header, or makes it another in each.
+func byPort(r snapshot.Route) []snapshot.Route {
+	ported := r
+	ported.Headers = snapshot.ListOf(append(r.Headers.Slice(), snapshot.HeaderMatch{Name: ":authority", Regex: withPort})...)
+	return []snapshot.Route{ported, r}
+}
+
+// redirect sends the client to the URL of its request over https.
+func redirect(r snapshot.Route) (*routev3.Route_Redirect, error) {
+	out := &routev3.RedirectAction{
+		SchemeRewriteSpecifier: &routev3.RedirectAction_HttpsRedirect{HttpsRedirect: true},
+		HostRedirect:           r.Answer.Host,
+	}
+	if slices.ContainsFunc(r.Headers.Slice(), func(h snapshot.HeaderMatch) bool { return h.Regex == withPort }) {
+		out.PortRedirect = 443
+	}
+	switch r.Answer.Status {
+	case 301:
+		out.ResponseCode = routev3.RedirectAction_MOVED_PERMANENTLY
+	case 302:
+		out.ResponseCode = routev3.RedirectAction_FOUND
+	case 307:
+		out.ResponseCode = routev3.RedirectAction_TEMPORARY_REDIRECT
+	case 308:
+		out.ResponseCode = routev3.RedirectAction_PERMANENT_REDIRECT
+	default:
+		return nil, fmt.Errorf("status %d is none of a redirect", r.Answer.Status)
+	}
+	return &routev3.Route_Redirect{Redirect: out}, nil
+}
+
 func httpRoute(r snapshot.Route) (*routev3.Route, error) {
 	match, err := routeMatch(r)
 	if err != nil {
@@ -77,6 +116,10 @@ func httpRoute(r snapshot.Route) (*routev3.Route, error) {
 	}
 	if out.ResponseHeadersToAdd, out.ResponseHeadersToRemove, err = headerChanges(r.ResponseHeaders); err != nil {
 		return nil, err
+	}
+	if r.Answer.HTTPS {
+		out.Action, err = redirect(r)
+		return out, err
 	}
 	if r.Answer.Status != 0 {
 		out.Action = directResponse(r.Answer.Status, r.Answer.Body)

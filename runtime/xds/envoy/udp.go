@@ -64,7 +64,7 @@ func udpProxy(l snapshot.Listener) (*listenerv3.ListenerFilter, error) {
 
 // fromRanges does then for clients in l's SourceRanges.
 func fromRanges(l snapshot.Listener, then *xdsmatcherv3.Matcher_OnMatch) (*xdsmatcherv3.Matcher, error) {
-	ranges, err := sourceRanges(l)
+	ranges, err := sourceRanges(l.SourceRanges)
 	if err != nil {
 		return nil, err
 	}
@@ -94,9 +94,9 @@ func fromRanges(l snapshot.Listener, then *xdsmatcherv3.Matcher_OnMatch) (*xdsma
 }
 
 // sourceRanges returns whose clients l takes; none means everybody's.
-func sourceRanges(l snapshot.Listener) ([]*corev3.CidrRange, error) {
+func sourceRanges(of snapshot.List[string]) ([]*corev3.CidrRange, error) {
 	var out []*corev3.CidrRange
-	for _, r := range l.SourceRanges.All() {
+	for _, r := range of.All() {
 		p, err := netip.ParsePrefix(r)
 		if err != nil {
 			return nil, fmt.Errorf("source range %q is not a CIDR", r)
