@@ -3,7 +3,6 @@ package envoy
 import (
 	"slices"
 	"strings"
-	"time"
 
 	xdscorev3 "github.com/cncf/xds/go/xds/core/v3"
 	xdsmatcherv3 "github.com/cncf/xds/go/xds/type/matcher/v3"
@@ -22,9 +21,6 @@ import (
 )
 
 const (
-	// handshakeTimeout is how long a client may take for its ClientHello, and
-	// then for its handshake: what the built-in proxy gives it.
-	handshakeTimeout = 10 * time.Second
 	// nobody is the chain that closes what its clients may not use. No chain of
 	// the snapshot has a slash in front.
 	nobody = "/nobody"
@@ -127,7 +123,6 @@ func keepServerName() (*listenerv3.Filter, error) {
 				Specifier: &corev3.DataSource_InlineString{InlineString: "%REQUESTED_SERVER_NAME%"},
 			}},
 		}},
-		ReadOnly: true,
 	}}})
 	if err != nil {
 		return nil, err
