@@ -92,6 +92,28 @@ func TestStateOfTheWorldByName(t *testing.T) {
 	c.quiet()
 }
 
+// A gRPC client may be sent a cluster that it does not want any more: for its
+// endpoints it never asks, and what comes next does not wait for that.
+func TestStateOfTheWorldOfWhatIsGivenUp(t *testing.T) {
+	r := start(t)
+	r.publish(world([]service{web("a", one)}, gateway("a")))
+	c := r.state("gateway")
+	c.ask(cds, nil, "a", "b")
+	clusters := c.expect(cds, "a")
+	c.ask(eds, nil, "a")
+	endpoints := c.expect(eds, "a")
+	c.ack(endpoints)
+	c.ack(clusters)
+	c.quiet()
+	r.publish(world([]service{web("a", one), web("b", two)}, gateway("a", "b")))
+	clusters = c.expect(cds, "a", "b")
+	c.ask(cds, clusters, "a") // taken, and b given up
+	c.quiet()
+	r.publish(world([]service{web("a", two), web("b", two)}, gateway("a", "b")))
+	c.ack(c.expect(eds, "a"))
+	c.quiet()
+}
+
 func TestStateOfTheWorldAnswersEveryFirstQuestion(t *testing.T) {
 	r := start(t)
 	r.publish(world([]service{web("a", one)}, gateway("a")))

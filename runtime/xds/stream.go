@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"strconv"
 	"time"
 
@@ -110,7 +111,7 @@ func (s *stream) handle(ctx context.Context, r *request) error {
 		return s.answerUnknown(r)
 	}
 	sub := s.subs[k]
-	wants := false
+	had, wants := len(sub.sent), false
 	if answered := sub.acknowledge(r.nonce, s.delta); answered != nil && r.refused {
 		s.refuse(answered, r.message)
 		wants = len(sub.asked) > 0 && !s.refusedNow
@@ -125,6 +126,9 @@ func (s *stream) handle(ctx context.Context, r *request) error {
 		}
 		wants = sub.applyNames(k, r.names) || wants
 	}
+	if len(sub.sent) < had {
+		s.disinherit()
+	}
 	if n := len(sub.names) + len(sub.sent); n > maxNames {
 		return grpcstatus.Errorf(codes.ResourceExhausted, "a stream may name %d resources of a type, not %d", maxNames, n)
 	}
@@ -132,6 +136,30 @@ func (s *stream) handle(ctx context.Context, r *request) error {
 		return s.answer(k)
 	}
 	return nil
+}
+
+// disinherit stops waiting for what a client would have asked for because of
+// resources that it does not want any more.
+func (s *stream) disinherit() {
+	for k, child := range s.subs {
+		if len(child.awaited) == 0 {
+			continue
+		}
+		still := names{}
+		for _, parent := range s.subs {
+			for _, r := range parent.sent {
+				if r == nil {
+					continue
+				}
+				for _, c := range r.asks {
+					if c.kind == kind(k) {
+						still[c.name] = struct{}{}
+					}
+				}
+			}
+		}
+		maps.DeleteFunc(child.awaited, func(name string, _ struct{}) bool { return !isIn(still, name) })
+	}
 }
 
 // maxNames bounds what a client can make the server remember for it.
