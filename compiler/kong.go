@@ -157,6 +157,7 @@ func (s *service) addTargets(up *kongUpstream) {
 	if u.Algorithm == "least-connections" {
 		s.balancing = snapshot.LeastRequest
 	}
+	s.upkeep = kongUpkeep(u)
 	equal := true
 	for _, d := range up.targets {
 		t := d.Body.(*kong.Target)

@@ -40,13 +40,46 @@ func (w *wishes) kongUpstream(u *kong.Upstream) {
 	case u.Algorithm != "round-robin" && u.Algorithm != "least-connections" && u.Algorithm != "consistent-hashing":
 		w.notApplied([]any{"algorithm"}, fmt.Sprintf("algorithm %s is not known to this build: requests go round robin", u.Algorithm), "")
 	}
-	if a := u.Healthchecks.Active; a.Healthy.Interval > 0 || a.Unhealthy.Interval > 0 {
-		w.notApplied([]any{"healthchecks", "active"}, "targets are not probed: each gets its share of the requests", "")
-	}
-	if p := u.Healthchecks.Passive.Unhealthy; p.TCPFailures+p.Timeouts+p.HTTPFailures > 0 {
-		w.notApplied([]any{"healthchecks", "passive"}, "failures are not counted: each target gets its share of the requests", "")
-	}
+	w.kongHealthchecks(&u.Healthchecks)
 	if u.UseSRVName {
 		w.notApplied([]any{"use_srv_name"}, "SRV records are not looked up", "")
+	}
+}
+
+// kongHealthchecks tells what kongUpkeep makes of h that Kong would not.
+func (w *wishes) kongHealthchecks(h *kong.Healthchecks) {
+	at := func(more ...any) []any { return append([]any{"healthchecks"}, more...) }
+	a := &h.Active
+	switch out, _ := fewest(a.Unhealthy.Failures); {
+	case a.Healthy.Interval == 0 && a.Unhealthy.Interval == 0:
+	case strings.HasPrefix(a.Type, "grpc"):
+		w.notApplied(at("active"), "targets are not probed: type "+a.Type+" is not known to this build", "probe them by http or tcp")
+	case out == 0:
+		w.notApplied(at("active"), "targets are not probed: no number of failures takes one out", "set http_failures, tcp_failures and timeouts of unhealthy")
+	default:
+		if a.Healthy.Interval != a.Unhealthy.Interval {
+			w.notApplied(at("active"), fmt.Sprintf("all targets are probed every %v, healthy or not", kongInterval(a)), "give healthy and unhealthy the same interval")
+		}
+		if a.Healthy.Successes == 0 {
+			w.notApplied(at("active", "healthy"), "the first probe that succeeds brings a target back; for Kong, successes: 0 means that none does", "set successes")
+		}
+		w.oneCount(at("active", "unhealthy"), a.Unhealthy.Failures)
+		w.written("has no effect: each target is probed by itself", at("active", "concurrency"))
+		w.written("has no effect: targets are probed as requests reach them, over TLS where the Service says so", at("active", "https_sni"), at("active", "https_verify_certificate"))
+	}
+	p := h.Passive.Unhealthy
+	w.oneCount(at("passive", "unhealthy"), kong.Failures{TCPFailures: p.TCPFailures, Timeouts: p.Timeouts})
+	if p.HTTPFailures > 0 {
+		w.written("has no effect: every status from 500 on counts as a failure, and no other", at("passive", "unhealthy", "http_statuses"))
+	}
+	if p.HTTPFailures+p.TCPFailures+p.Timeouts > 0 {
+		w.written("has no effect: a target that was taken out comes back after 30s, then 60s, and so on, or when a probe succeeds", at("passive", "healthy"))
+	}
+}
+
+// oneCount warns where failures are counted apart from one another.
+func (w *wishes) oneCount(path []any, f kong.Failures) {
+	if least, differ := fewest(f); differ {
+		w.notApplied(path, fmt.Sprintf("failures of all sorts are counted together: %d in a row take a target out", least), "give all of them the same number")
 	}
 }

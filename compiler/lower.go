@@ -386,6 +386,7 @@ func lowerCluster(u clusterUse, p peers) *lowered {
 	if protocol == udpProtocol {
 		l.cluster.Protocol = snapshot.UDP
 	}
+	s.upkeep.lower(&l.cluster)
 	u.treatment.lower(&l.cluster, protocol)
 	endpoint, transports := u.transports(p, l.cluster)
 	l.cluster.Transports = transports

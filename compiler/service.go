@@ -26,6 +26,8 @@ type service struct {
 	balancing        snapshot.Balancing
 	connectTimeout   time.Duration
 	hostFromEndpoint bool
+	// upkeep is how its endpoints are found to work, where no policy says more.
+	upkeep upkeep
 	// rewrite is what is done to the path of a request to it, whoever asks.
 	rewrite   snapshot.PathRewrite
 	endpoints []endpoint

@@ -72,6 +72,9 @@ type HTTPCheck struct {
 	Headers HeaderChanges `json:"headers,omitzero"`
 	// Statuses are the good ones, sorted; none means 200.
 	Statuses List[uint32] `json:"statuses,omitzero"`
+	// Failures are the bad ones, sorted. Where there are any, all others from 100
+	// to 599 are good, and Statuses is empty.
+	Failures List[uint32] `json:"failures,omitzero"`
 	HTTP2    bool         `json:"http2,omitempty"`
 }
 

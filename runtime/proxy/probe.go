@@ -47,6 +47,9 @@ func checkRequest(s snapshot.HTTPCheck, host string) *filter.Headers {
 // expected returns an error where status is not one that means health.
 func expected(s snapshot.HTTPCheck, status int) error {
 	good := status == 200
+	if s.Failures.Len() > 0 {
+		good = status >= 100 && status < 600 && !slices.Contains(s.Failures.Slice(), uint32(status))
+	}
 	if s.Statuses.Len() > 0 {
 		good = slices.Contains(s.Statuses.Slice(), uint32(status))
 	}

@@ -16,21 +16,40 @@ type Upstream struct {
 
 // Healthchecks says how targets are found to work; all numbers 0 means not at all.
 type Healthchecks struct {
-	Active struct {
-		Healthy struct {
-			Interval float64 `json:"interval"`
-		} `json:"healthy"`
-		Unhealthy struct {
-			Interval float64 `json:"interval"`
-		} `json:"unhealthy"`
-	} `json:"active"`
-	Passive struct {
-		Unhealthy struct {
-			TCPFailures  int64 `json:"tcp_failures"`
-			Timeouts     int64 `json:"timeouts"`
-			HTTPFailures int64 `json:"http_failures"`
-		} `json:"unhealthy"`
-	} `json:"passive"`
+	// Threshold is the share of the targets, in percent, that has to be healthy.
+	Threshold float64       `json:"threshold"`
+	Active    ActiveChecks  `json:"active"`
+	Passive   PassiveChecks `json:"passive"`
+}
+
+// ActiveChecks are probes. Intervals and the timeout are in seconds; an interval
+// of 0 is for no probes of the targets in that state.
+type ActiveChecks struct {
+	Type     string              `json:"type"`
+	Timeout  float64             `json:"timeout"`
+	HTTPPath string              `json:"http_path"`
+	Headers  map[string][]string `json:"headers"`
+	Healthy  struct {
+		Interval  float64 `json:"interval"`
+		Successes int64   `json:"successes"`
+	} `json:"healthy"`
+	Unhealthy struct {
+		Interval float64 `json:"interval"`
+		Failures
+	} `json:"unhealthy"`
+}
+
+// PassiveChecks look at what requests meet.
+type PassiveChecks struct {
+	Unhealthy Failures `json:"unhealthy"`
+}
+
+// Failures in a row take a target out; 0 of a sort counts none of it.
+type Failures struct {
+	TCPFailures  int64    `json:"tcp_failures"`
+	Timeouts     int64    `json:"timeouts"`
+	HTTPFailures int64    `json:"http_failures"`
+	HTTPStatuses []uint32 `json:"http_statuses"`
 }
 
 // Target is one address of an upstream, HOST or HOST:PORT.

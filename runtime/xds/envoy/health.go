@@ -63,6 +63,9 @@ func httpCheck(c snapshot.Cluster, h snapshot.HTTPCheck) (*corev3.HealthCheck_Ht
 	for _, s := range h.Statuses.All() {
 		out.ExpectedStatuses = append(out.ExpectedStatuses, &typev3.Int64Range{Start: int64(s), End: int64(s) + 1})
 	}
+	if h.Failures.Len() > 0 {
+		out.ExpectedStatuses = between(h.Failures)
+	}
 	headers := h.Headers
 	var set []snapshot.HeaderField
 	for _, f := range headers.Set.All() {
@@ -78,6 +81,25 @@ func httpCheck(c snapshot.Cluster, h snapshot.HTTPCheck) (*corev3.HealthCheck_Ht
 		return nil, fmt.Errorf("health check: %w", err)
 	}
 	return out, nil
+}
+
+// between returns the ranges of statuses that are not in failures, which is sorted.
+func between(failures snapshot.List[uint32]) []*typev3.Int64Range {
+	const least, end = 100, 600 // Envoy's
+	var out []*typev3.Int64Range
+	start := int64(least)
+	for _, status := range failures.All() {
+		if s := min(int64(status), end); s >= start {
+			if s > start {
+				out = append(out, &typev3.Int64Range{Start: start, End: s})
+			}
+			start = s + 1
+		}
+	}
+	if start < end {
+		out = append(out, &typev3.Int64Range{Start: start, End: end})
+	}
+	return out
 }
 
 func tcpCheck(h snapshot.HealthCheck) (*corev3.HealthCheck_TcpHealthCheck, error) {
