@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"strings"
@@ -31,7 +30,7 @@ func (s *stream) abort(seq uint64, cause error) {
 	late, _ := cause.(*overdue)
 	s.mu.Lock()
 	again := s.cause != nil && s.cause != errReplied
-	if s.d.seq.Load() != seq || again && late == nil || cause == errClientGone && s.ending.Load() {
+	if s.d.seq.Load() != seq || again && late == nil || left(cause) && s.ending.Load() {
 		s.mu.Unlock()
 		return
 	}
@@ -211,7 +210,7 @@ func resetOf(err error) reset {
 		return reset{reason: "connection timeout", flag: "UF"}
 	case errors.As(err, &connect):
 		return reset{reason: "remote connection failure", flag: "UF", connect: err}
-	case errors.As(err, &response) && !errors.Is(response.Err, io.ErrUnexpectedEOF):
+	case errors.As(err, &response): // also an end inside of a message
 		return reset{reason: "protocol error", flag: "UPE"}
 	case errors.As(err, &stream) && stream.Unprocessed:
 		return reset{reason: "remote refused stream reset", flag: "UR"}

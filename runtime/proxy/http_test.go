@@ -209,7 +209,7 @@ func TestUpstreamFailures(t *testing.T) {
 	}{
 		{"refused", 503, "remote connection failure"},
 		{"hangs-up", 503, "connection termination"},
-		{"half-headers", 503, "connection termination"},
+		{"half-headers", 502, "protocol error"},
 		{"nonsense", 502, "protocol error"},
 	} {
 		r, body := get(t, p, c.host, "/")

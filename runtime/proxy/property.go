@@ -10,6 +10,7 @@ import (
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/runtime/filter"
+	"github.com/meshc/meshc/runtime/proxy/http2"
 )
 
 // httpDate is the value of a date header, made once a second.
@@ -61,6 +62,9 @@ func (s *stream) record(took time.Duration) *filter.Record {
 	default:
 		if s.complete {
 			r.Details = "via_upstream"
+		} else if e, ok := cause.(*http2.Error); ok && e.Remote {
+			r.Details = "http2.remote_reset"
+			s.flag("DR")
 		} else if cause != nil && cause != errReplied && cause != errPanicked {
 			r.Details = "downstream_remote_disconnect"
 			s.flag("DC")

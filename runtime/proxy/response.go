@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
-	"github.com/meshc/meshc/runtime/proxy/http1"
 	"github.com/meshc/meshc/runtime/proxy/http2"
 )
 
@@ -51,8 +50,7 @@ func (s *stream) deliver(end bool) {
 				s.flag(err.(*overdue).flag)
 			} else if s.aborted() == nil {
 				why := resetOf(err)
-				var broken *http1.Error
-				if errors.As(err, &broken) { // its end, too, comes against the protocol by then
+				if !u.shared && why.flag == "UC" { // Envoy's parser meets the end inside a message
 					why = reset{reason: "protocol error", flag: "UPE"}
 				}
 				s.details = "upstream_reset_after_response_started{" + strings.ReplaceAll(why.reason, " ", "_") + "}"
@@ -171,7 +169,7 @@ func (s *stream) write(d filter.Direction, o filter.Output) error {
 	s.alive()
 	if err != nil {
 		s.ending.Store(false)
-		s.abort(s.d.seq.Load(), errClientGone)
+		s.abort(s.d.seq.Load(), gone(err))
 	}
 	return err
 }

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"crypto/tls"
+	"errors"
 	"sync"
 
 	"github.com/meshc/meshc/runtime/filter"
@@ -74,7 +75,22 @@ func (m *http2Session) begin(s *http2.Stream) {
 }
 
 // StreamReset is part of http2.Owner.
-func (d *downstream) StreamReset(number uint64, _ error) { d.stream.abort(number, errClientGone) }
+func (d *downstream) StreamReset(number uint64, err error) { d.stream.abort(number, gone(err)) }
+
+// gone is why a client is there no more: its reset of the stream, where err is
+// that, or else the end of the connection.
+func gone(err error) error {
+	if e, ok := errors.AsType[*http2.Error](err); ok && e.Remote {
+		return e
+	}
+	return errClientGone
+}
+
+// left reports whether cause is that the client left, in one way or the other.
+func left(cause error) bool {
+	_, reset := cause.(*http2.Error)
+	return reset || cause == errClientGone
+}
 
 // serveStream serves the one request of a stream.
 func (d *downstream) serveStream() {

@@ -37,6 +37,7 @@ type tunnel struct {
 	// broke off.
 	upstreamEnded atomic.Bool
 	clientLast    bool
+	flags         string // Envoy's response flags, separated by commas
 
 	mu     sync.Mutex // of what kill needs
 	up     net.Conn
@@ -157,6 +158,7 @@ func (t *tunnel) serve() {
 func (t *tunnel) connect() bool {
 	t.sync(func() { t.arm = t.l.split.pick() })
 	if t.arm == nil {
+		t.flags = "UH"
 		return false
 	}
 	var (
@@ -167,15 +169,25 @@ func (t *tunnel) connect() bool {
 	)
 	for attempt := uint32(1); up == nil; attempt++ {
 		if e = t.arm.cluster.pick(t.ctx, clientHash(t.remote.Addr())); e == nil {
+			t.flags = "UH"
 			return false
 		}
 		chosen = time.Now()
 		var err error
 		if up, done, err = e.pool.tcp(t.ctx, t.arm.cluster); err != nil {
 			t.proxy.log.Debug("upstream not connected", "listener", t.l.name, "upstream", e.pool.text, "attempt", attempt, "error", err)
-			if attempt >= t.l.connectAttempts || errors.Is(err, errOverflow) || t.ctx.Err() != nil {
+			switch {
+			case t.ctx.Err() != nil:
 				return false
+			case errors.Is(err, errOverflow):
+				t.flags = "UO"
+			case attempt < t.l.connectAttempts:
+				continue
+			default:
+				t.flags = "UF,URX"
 			}
+			t.sync(func() { t.endpoint = e })
+			return false
 		}
 	}
 	t.sync(func() { t.endpoint = e })
@@ -303,6 +315,7 @@ func (t *tunnel) ClearRoute() {}
 func (t *tunnel) record(took time.Duration) *filter.Record {
 	r := &filter.Record{
 		Start: t.start, Duration: took, BytesReceived: t.received, BytesSent: t.sent, Service: t.l.service,
+		Flags: t.flags,
 	}
 	if t.arm != nil {
 		r.Cluster = t.arm.cluster.name
