@@ -91,6 +91,7 @@ func (b *build) attachGateway() {
 func (b *build) attachDataplane(d *schema.Document) *view {
 	dp := d.Body.(*kuma.Dataplane)
 	v, before := &view{id: d.Mesh + "." + d.Name, doc: d}, len(b.diags)
+	v.listeners = make([]listener, 0, len(dp.Networking.Inbound)+len(dp.Networking.Outbound))
 	for i, in := range dp.Networking.Inbound {
 		v.tags = append(v.tags, in.Tags)
 		if dp.Networking.Ingress != nil {

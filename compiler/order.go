@@ -69,9 +69,9 @@ func (b *build) claimHosts() {
 // checkPorts reports and drops listeners on an address that another listener
 // of the same proxy has, or that overlaps it through the wildcard address.
 func (b *build) checkPorts(v *view) {
-	var kept []listener
+	kept := v.listeners[:0]
 	for _, l := range v.listeners {
-		i := slices.IndexFunc(kept, func(k listener) bool { return k.port == l.port && overlap(k.address, l.address) })
+		i := listensAt(kept, l.address, l.port)
 		if i < 0 {
 			kept = append(kept, l)
 			continue
@@ -86,6 +86,16 @@ func (b *build) checkPorts(v *view) {
 	b.checkLoops(v)
 }
 
+// listensAt returns the index of a listener that takes what is for an address, or -1.
+func listensAt(listeners []listener, address string, port uint16) int {
+	for i := range listeners { // by index: a proxy may have thousands, and they are large
+		if l := &listeners[i]; l.port == port && overlap(l.address, address) {
+			return i
+		}
+	}
+	return -1
+}
+
 // checkLoops reports inbounds that hand their traffic to a listener of the
 // same proxy, where it would go round for ever.
 func (b *build) checkLoops(v *view) {
@@ -93,7 +103,7 @@ func (b *build) checkLoops(v *view) {
 		if in.direction != snapshot.Inbound {
 			continue
 		}
-		i := slices.IndexFunc(v.listeners, func(l listener) bool { return l.port == in.local.port && overlap(l.address, in.local.address) })
+		i := listensAt(v.listeners, in.local.address, in.local.port)
 		if i < 0 {
 			continue
 		}
