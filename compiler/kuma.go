@@ -36,26 +36,29 @@ func (b *build) kumaServices(dataplanes, externals []*schema.Document) {
 	for _, d := range externals {
 		offer(serviceKey{d.Mesh, d.Body.(*kuma.ExternalService).Tags[kuma.ServiceTag]}, d)
 	}
-	for _, in := range b.zones.ingresses {
-		for _, a := range in.available {
-			if _, known := offers[a.serviceKey]; !known && in.host != "" {
-				offers[a.serviceKey] = nil
-				keys = append(keys, a.serviceKey)
-			}
+	remotes, more := b.zones.remotes()
+	for _, k := range more {
+		if _, known := offers[k]; !known {
+			keys = append(keys, k)
 		}
 	}
+	var inputs []any
 	for _, k := range keys {
 		docs := offers[k]
-		inputs := make([]any, len(docs))
+		inputs = inputs[:0]
 		for i := range docs {
-			inputs[i] = docs[i]
+			inputs = append(inputs, docs[i])
 		}
+		r := remotes[k]
+		if r == nil {
+			r = &remote{}
+		}
+		inputs = append(inputs, r.inputs...)
 		walls := b.zones.walls[k.mesh]
-		remote, ingresses, more := b.ingressEndpoints(k)
-		if inputs = append(inputs, more...); len(walls) > 0 {
+		if len(walls) > 0 {
 			inputs = append(inputs, b.zones.wallText(k.mesh))
 		}
-		b.define(b.c.kumaServices.get(k, inputs, func() *service { return kumaService(k, docs, walls, remote, ingresses) }))
+		b.define(b.c.kumaServices.get(k, inputs, func() *service { return kumaService(k, docs, walls, r.endpoints, r.docs) }))
 	}
 }
 

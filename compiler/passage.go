@@ -190,8 +190,12 @@ func (b *build) split(p *passage, tags map[string]string, at place, shares *kuma
 	return arms
 }
 
-// subset returns the tags of the endpoints of s that a destination means.
+// subset returns the tags of the endpoints of s that a destination means; nil
+// for all, as nearly always.
 func (b *build) subset(s *service, destination map[string]string) map[string]string {
+	if _, named := destination[kuma.ServiceTag]; named && len(destination) == 1 {
+		return b.near(s)
+	}
 	out := maps.Clone(destination)
 	delete(out, kuma.ServiceTag)
 	maps.Copy(out, b.near(s))

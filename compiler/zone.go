@@ -164,40 +164,46 @@ type ingressOffer struct {
 	disabled  bool
 }
 
-// ingressEndpoints returns the endpoints that ingresses are for a service, with
-// what they depend on. Of several behind one balancer of connections, which
-// have one address, one is enough (Kuma's rule).
-func (b *build) ingressEndpoints(k serviceKey) (out []endpoint, docs []*schema.Document, inputs []any) {
+// remote is what ingresses offer of one service: endpoints, the documents that
+// they are from, and what a memo of them depends on.
+type remote struct {
+	endpoints []endpoint
+	docs      []*schema.Document
+	inputs    []any
+}
+
+// remotes returns the services that ingresses offer, and their names in the order
+// in which they were met. Of ingresses at one address the first counts.
+func (z *zones) remotes() (of map[serviceKey]*remote, keys []serviceKey) {
 	type coordinates struct {
 		host string
 		port uint16
 	}
-	owners := map[coordinates]*zoneIngress{}
-	for _, in := range b.zones.ingresses {
-		if in.host == "" {
-			continue
-		}
-		disabled := b.zones.disabled(in.zone)
+	of = map[serviceKey]*remote{}
+	taken := map[coordinates]bool{}
+	for _, in := range z.ingresses {
 		at := coordinates{in.host, in.port}
-		if owners[at] == nil {
-			owners[at] = in
-		}
-		if owners[at] != in {
+		if in.host == "" || taken[at] {
 			continue
 		}
+		taken[at] = true
+		disabled := z.disabled(in.zone)
 		for _, a := range in.available {
-			if a.serviceKey != k {
-				continue
+			r := of[a.serviceKey]
+			if r == nil {
+				r = &remote{}
+				of[a.serviceKey] = r
+				keys = append(keys, a.serviceKey)
 			}
-			out = append(out, endpoint{
+			r.endpoints = append(r.endpoints, endpoint{
 				Endpoint: snapshot.Endpoint{Address: in.host, Port: in.port, Weight: a.instances},
 				tags:     a.tags, inbound: true, location: in.location, ingress: true, disabled: disabled,
 			})
-			docs = append(docs, in.doc)
-			inputs = append(inputs, ingressOffer{in.doc, in.location, in.host, in.port, tagText(a.tags), a.instances, disabled})
+			r.docs = appendOnce(r.docs, in.doc)
+			r.inputs = append(r.inputs, ingressOffer{in.doc, in.location, in.host, in.port, tagText(a.tags), a.instances, disabled})
 		}
 	}
-	return out, slices.Compact(docs), inputs
+	return of, keys
 }
 
 func (z *zones) disabled(zone string) bool {
