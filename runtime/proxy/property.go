@@ -170,10 +170,7 @@ func (s *stream) requestProperty(path []string) (filter.Value, bool) {
 		}
 		return sizes(path[0], s.received.Load(), shown, nil)
 	case "protocol":
-		if s.d.session != nil {
-			return "HTTP/2", true
-		}
-		return "HTTP/1.1", true
+		return s.d.codec.Protocol(), true
 	case "time":
 		return s.start, true
 	case "duration":

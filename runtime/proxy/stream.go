@@ -57,6 +57,8 @@ type serverCodec interface {
 	Whole() int
 	// WriteInformational sends an interim response.
 	WriteInformational(h *filter.Headers) error
+	// Protocol is the version of HTTP that the request was sent in, as in "HTTP/1.1".
+	Protocol() string
 	// CloseAfter makes this response the last, where a connection has one
 	// exchange at a time.
 	CloseAfter()

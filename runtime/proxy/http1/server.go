@@ -108,6 +108,14 @@ func (s *ServerConn) readRequest(h *filter.Headers) error {
 	return nil
 }
 
+// Protocol returns the version of the request at hand, "HTTP/1.0" or "HTTP/1.1".
+func (s *ServerConn) Protocol() string {
+	if s.msg.minor == 0 {
+		return "HTTP/1.0"
+	}
+	return "HTTP/1.1"
+}
+
 // ReadData reads body into p; n may be 0. end says that no data follows,
 // trailers may. Where the client waits for a 100 Continue, the first call
 // sends it (but see ManualContinue).

@@ -394,6 +394,9 @@ func (s *Stream) Idle() bool { return true }
 // Wait returns nil: the request is there.
 func (s *Stream) Wait() error { return nil }
 
+// Protocol returns "HTTP/2".
+func (s *Stream) Protocol() string { return "HTTP/2" }
+
 // CloseAfter does nothing: a connection is drained as a whole.
 func (s *Stream) CloseAfter() {}
 
