@@ -85,6 +85,7 @@ func (b *build) attachGateway() {
 		}
 	}
 	b.attachRoutes()
+	b.attachStreams()
 }
 
 // attachDataplane makes the view of a dataplane, with its listeners in order.

@@ -62,7 +62,7 @@ type Compiler struct {
 	lastServices []*service
 	lastRulesets map[rulesetKey]*ruleset
 	lastAware    map[string]bool // the meshes that balance by locality
-	gateway      []*passage // by service, nil for what the gateway does not serve
+	gateway      []*passage      // by service, nil for what the gateway does not serve
 	views        []*view
 	// claims are the hosts of the gateway in the last compile, if no host was
 	// claimed twice in it.
@@ -159,7 +159,8 @@ type build struct {
 	kongSecrets []snapshot.Secret // that Kong's services need for TLS
 	// shown are the certificates of the gateway, by the server names.
 	shown     map[string]*kongShown
-	datagrams []*service // of UDP, which is no service of a mesh
+	datagrams []*service    // of UDP, which is no service of a mesh
+	streams   []*kongStream // in the order in which they claim server names and ports
 	// gatewayRoutes are in the order in which they are tried.
 	gatewayRoutes []*gatewayRoute
 

@@ -44,6 +44,7 @@ func (b *build) kong(byKind map[string][]*schema.Document) {
 	w.findShown(certified)
 	w.checkCertificates(certified)
 	w.routes()
+	w.checkUnreached()
 	b.leaveOut(byKind)
 }
 

@@ -72,7 +72,7 @@ func (w *kongWorld) routes() {
 	var all []kongRoute
 	for _, d := range w.byKind["kong/Route"] {
 		r := d.Body.(*kong.Route)
-		if r.Service == nil || r.Expression != "" || !plainHTTP(r) && !secureHTTP(r) {
+		if r.Service == nil || r.Expression != "" || !plainHTTP(r) && !secureHTTP(r) && !carriesBytes(r) {
 			continue // unsupported tells
 		}
 		to := w.named["Service"][r.Service.Key()]
@@ -82,6 +82,10 @@ func (w *kongWorld) routes() {
 		s := w.b.services[serviceKey{"default", to.Name}]
 		if s == nil || s.doc != to {
 			continue // not enabled, or its name is taken
+		}
+		if carriesBytes(r) {
+			w.stream(d, s)
+			continue
 		}
 		w.b.checkServerNames(d)
 		routed := w.b.c.kongRoutes.get(d, []any{s}, func() *kongRouted { return &kongRouted{kongRoutes(d, s), checkRoute(d)} })

@@ -13,9 +13,8 @@ import (
 
 // kongShown is a Certificate that the gateway shows.
 type kongShown struct {
-	doc   *schema.Document
-	snis  []*schema.Document
-	names []string // the server names that it is for, as snapshot.Chain has them
+	doc  *schema.Document
+	snis []*schema.Document // that it is for
 }
 
 // findShown finds the Certificates that server names have, by those, and tells
@@ -47,7 +46,7 @@ func (w *kongWorld) findShown(users map[*schema.Document]*schema.Document) {
 			users[cert] = d
 			w.b.kongSecrets = append(w.b.kongSecrets, certificateSecrets(cert)...)
 		}
-		s.snis, s.names = append(s.snis, d), append(s.names, name)
+		s.snis = append(s.snis, d)
 		w.b.shown[name] = s
 	}
 }
@@ -92,16 +91,25 @@ func (s *kongShown) certificates() snapshot.List[snapshot.Certificate] {
 }
 
 // lowerChains makes the chains of the gateway's listener for TLS, sorted by name:
-// HTTP for the server names that have a Certificate.
-func (b *build) lowerChains() snapshot.List[snapshot.Chain] {
-	all := map[*kongShown]bool{}
-	for _, s := range b.shown {
-		all[s] = true
+// those of streams, and HTTP for the other server names that have a Certificate.
+func (b *build) lowerChains(streams []snapshot.Chain) snapshot.List[snapshot.Chain] {
+	taken := map[string]bool{}
+	for _, c := range streams {
+		for _, name := range c.ServerNames.All() {
+			taken[name] = true
+		}
 	}
-	var out []snapshot.Chain
-	for s := range all {
+	names := map[*kongShown][]string{}
+	for name, s := range b.shown {
+		if !taken[name] {
+			names[s] = append(names[s], name)
+		}
+	}
+	out := slices.Clone(streams)
+	for s, own := range names {
 		out = append(out, snapshot.Chain{
-			Name: "https/" + s.doc.Name, ServerNames: snapshot.ListOf(slices.Sorted(slices.Values(s.names))...), Certificates: s.certificates(),
+			Name:        "https/" + s.doc.Name,
+			ServerNames: snapshot.ListOf(slices.Sorted(slices.Values(own))...), Certificates: s.certificates(),
 			Protocol: snapshot.HTTP, Sources: sources(s.snis, s.doc),
 		})
 	}

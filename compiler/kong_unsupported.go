@@ -8,11 +8,6 @@ import (
 )
 
 func (w *wishes) kongService(k *kong.Service) {
-	switch k.Protocol {
-	case "http", "grpc", "https", "grpcs", "ws", "wss":
-	default:
-		w.notApplied([]any{"protocol"}, fmt.Sprintf("the gateway leaves out services of protocol %s; dataplanes carry its bytes", k.Protocol), "")
-	}
 	if _, tls := plainProtocol(k.Protocol); tls && verifies(k) && len(k.CACertificates) == 0 {
 		w.notEnforced([]any{"tls_verify"}, "tls_verify against the authorities that Kong's machine trusts", "name those that are meant as ca_certificates; remove tls_verify to take any server for the upstream")
 	}
@@ -26,8 +21,8 @@ func (w *wishes) kongRoute(r *kong.Route) {
 	case r.Expression != "":
 		w.notApplied([]any{"expression"}, "the route is left out: meshc has the traditional router only", "say what it matches by methods, hosts, paths and headers")
 		return
-	case !plainHTTP(r) && !secureHTTP(r):
-		w.notApplied([]any{"protocols"}, fmt.Sprintf("the route is left out: the gateway takes requests, and not %s", strings.Join(r.Protocols, " or ")), "")
+	case !plainHTTP(r) && !secureHTTP(r) && !carriesBytes(r):
+		w.notApplied([]any{"protocols"}, fmt.Sprintf("the route is left out: the gateway takes no %s", strings.Join(r.Protocols, " or ")), "")
 	case r.Service == nil:
 		w.notApplied([]any{"service"}, "the route is left out: it has no service, and the plugins that would answer do not run", "")
 	}

@@ -95,18 +95,18 @@ func (b *build) lowerGateway() snapshot.Proxy {
 		Filters: snapshot.ListOf(b.gatewayFilters...),
 	}
 	l.Digest = l.Sum()
-	listeners := append([]snapshot.Listener{l}, b.lowerGatewayTLS(l)...)
-	listeners = append(listeners, b.lowerNode()...) // which begin with "node"
+	own, shared := b.lowerStreams()
+	listeners := slices.Concat([]snapshot.Listener{l}, b.lowerGatewayTLS(l, shared), own, b.lowerNode()) // in the order of their names
 	p := snapshot.Proxy{ID: snapshot.GatewayID, Identities: b.gatewayIdentities(), Listeners: snapshot.ListOf(listeners...)}
 	p.Digest = p.Sum()
 	return p
 }
 
 // lowerGatewayTLS makes the gateway's listener for TLS, if there is one; in the
-// clear it is plain.
-func (b *build) lowerGatewayTLS(plain snapshot.Listener) []snapshot.Listener {
+// clear it is plain. shared are the chains of streams.
+func (b *build) lowerGatewayTLS(plain snapshot.Listener, shared []snapshot.Chain) []snapshot.Listener {
 	l := plain
-	if l.Chains = b.lowerChains(); l.Chains.Len() == 0 {
+	if l.Chains = b.lowerChains(shared); l.Chains.Len() == 0 {
 		return nil
 	}
 	l.Name = snapshot.GatewayTLS
@@ -116,12 +116,7 @@ func (b *build) lowerGatewayTLS(plain snapshot.Listener) []snapshot.Listener {
 		}
 		return b.lowerRouteHost(b.routeHosts[i-len(b.hosts)], overTLS)
 	})
-	var from []string
-	for _, c := range l.Chains.All() {
-		from = append(from, c.Sources.Slice()...)
-	}
-	slices.Sort(from)
-	l.Sources = snapshot.ListOf(slices.Compact(from)...)
+	l.Sources = sourcesOfChains(l.Chains)
 	l.Digest = l.Sum()
 	return []snapshot.Listener{l}
 }
@@ -282,6 +277,9 @@ func (b *build) lowerClusters() []*lowered {
 		if h.owner != nil {
 			use(h.owner.passage)
 		}
+	}
+	for _, s := range b.streams {
+		use(s.passage)
 	}
 	for i := range b.node {
 		if u, ok := b.nodeUse(&b.node[i]); ok {

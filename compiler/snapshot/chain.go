@@ -24,7 +24,10 @@ type Chain struct {
 	// bytes go to Targets.
 	Protocol Protocol     `json:"protocol"`
 	Targets  List[Target] `json:"targets,omitzero"`
-	Sources  List[string] `json:"sources"`
+	// IdleTimeout and ConnectAttempts are of TCP, as Listener has them.
+	IdleTimeout     Duration     `json:"idleTimeout,omitempty"`
+	ConnectAttempts uint32       `json:"connectAttempts,omitempty"`
+	Sources         List[string] `json:"sources"`
 }
 
 // Certificate is a chain of certificates and its key: the IDs of secrets in PEM.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/meshc/meshc/compiler/snapshot"
 )
@@ -23,7 +24,10 @@ type chain struct {
 	ranges   ranges
 	shown    *shown // nil where TLS does not end here
 	protocol snapshot.Protocol
-	split    split // TCP
+	// Of TCP.
+	split           split
+	idleTimeout     time.Duration // 0 where it is the usual one
+	connectAttempts uint32
 }
 
 // find returns the chain that takes a client that asks for the server name sni,
@@ -52,7 +56,10 @@ func (b *builder) chains(l *listener, spec snapshot.Listener, old *listener) (*c
 	same := old != nil && old.digest == spec.Digest
 	out := &chains{byName: map[string]*chain{}}
 	for i, s := range spec.Chains.All() {
-		c := &chain{name: s.Name, protocol: s.Protocol, shown: newShown(s, before[s.Name])}
+		c := &chain{
+			name: s.Name, protocol: s.Protocol, shown: newShown(s, before[s.Name]),
+			idleTimeout: time.Duration(s.IdleTimeout), connectAttempts: s.ConnectAttempts,
+		}
 		if same {
 			c.split = b.carrySplit(l, old.chains.all[i].split)
 		} else {
@@ -80,7 +87,8 @@ func (b *builder) chains(l *listener, spec snapshot.Listener, old *listener) (*c
 // generation there is a reference: its bytes go to the chain's own targets.
 func (s *socket) carry(l *listener, c *chain, nc net.Conn, first []byte) {
 	own := *l
-	own.split, own.factories, own.byRoute = c.split, nil, nil
+	own.split, own.idleTimeout, own.connectAttempts = c.split, c.idleTimeout, c.connectAttempts
+	own.factories, own.byRoute = nil, nil
 	l.gen.acquire()
 	t := newTunnel(s, &own, nc)
 	t.first = first

@@ -55,7 +55,7 @@ func chains(out *listenerv3.Listener, l snapshot.Listener, a Attached) error {
 		chain := &listenerv3.FilterChain{Name: c.Name, Filters: http}
 		if c.Protocol == snapshot.TCP {
 			own := l
-			own.Targets = c.Targets
+			own.Targets, own.IdleTimeout, own.ConnectAttempts = c.Targets, c.IdleTimeout, c.ConnectAttempts
 			tcp, err := tcpProxy(own, nil)
 			if err != nil {
 				return err
