@@ -12,6 +12,7 @@ func TestCommittedModules(t *testing.T) {
 	for dir, configuration := range map[string]string{
 		"testdata/modules/abi010-rust":       "",
 		"testdata/modules/everything-rust":   "",
+		"testdata/modules/everything-as":     "backend",
 		"../../examples/filters/count-c":     "",
 		"../../examples/filters/redact-as":   "",
 		"../../examples/filters/apikey-rust": `{"service":"backend","path":"/check","timeoutMs":500}`,
