@@ -2,12 +2,9 @@ package tracing
 
 import (
 	"context"
-	"fmt"
 	stdlog "log"
 	"log/slog"
 	"math/rand/v2"
-	"net/netip"
-	"strconv"
 	"sync"
 	"time"
 
@@ -171,35 +168,12 @@ func (t *tracer) Log(r *filter.Record) {
 	if !*t.span.Sampled {
 		return
 	}
-	host := r.Request.Value(":authority")
 	s := model.SpanModel{
-		SpanContext: t.span, Name: host, Kind: model.Client, Timestamp: r.Start, Duration: max(r.Duration, time.Microsecond), Shared: t.shared,
-		LocalEndpoint: &model.Endpoint{ServiceName: t.Service},
-		Tags: map[string]string{
-			"component": "proxy", "http.method": r.Request.Value(":method"), "http.protocol": r.Protocol,
-			"http.url":     r.Request.Value("x-forwarded-proto") + "://" + host + r.Request.Value(":path"),
-			"request_size": strconv.FormatUint(r.BytesReceived, 10), "response_size": strconv.FormatUint(r.BytesSent, 10),
-			"response_flags": "-", "http.status_code": strconv.Itoa(r.Status), "guid:x-request-id": r.Request.Value("x-request-id"),
-			"upstream_cluster": r.Cluster, "upstream_cluster.name": r.Cluster, "user_agent": r.Request.Value("user-agent"),
-		},
+		SpanContext: t.span, Kind: model.Client, Timestamp: r.Start, Duration: max(r.Duration, time.Microsecond), Shared: t.shared,
+		LocalEndpoint: &model.Endpoint{ServiceName: t.Service}, Tags: tags(r, t.stream),
 	}
 	if t.Server {
 		s.Kind = model.Server
-	}
-	if r.Flags != "" {
-		s.Tags["response_flags"] = r.Flags
-	}
-	if r.Status == 0 || r.Status >= 500 {
-		s.Tags["error"] = "true"
-	}
-	if v, _ := t.stream.Property("source", "address"); v != nil {
-		address, err := netip.ParseAddrPort(fmt.Sprint(v))
-		if err == nil {
-			s.Tags["peer.address"] = address.Addr().String()
-		}
-	}
-	if r.Upstream != "" {
-		s.Tags["upstream_address"] = r.Upstream
 	}
 	for name, v := range s.Tags {
 		if v == "" {
@@ -208,6 +182,6 @@ func (t *tracer) Log(r *filter.Record) {
 			s.Tags[name] = string([]byte(v)) // headers last as long as the stream alone
 		}
 	}
-	s.Name = string([]byte(host))
+	s.Name = string([]byte(r.Request.Value(":authority")))
 	t.send(s)
 }

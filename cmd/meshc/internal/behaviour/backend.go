@@ -121,6 +121,8 @@ func (b *Backend) serve(c net.Conn) {
 		b.serveTCP(c)
 	case "lines":
 		b.keepLines(c)
+	case "spans":
+		b.collect(c)
 	case "http2", "grpc":
 		b.serveHTTP2(c)
 	default:

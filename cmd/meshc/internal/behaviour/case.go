@@ -53,7 +53,7 @@ var arguments = map[string][2]int{
 	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0}, "until": {1, 9}, "peer": {0, 0}, "edit": {1, 1}, "certify": {1, 1}, "diagnostics": {0, 0}, "refused": {1, 1}, "snapshots": {0, 0}, "metric": {1, 1}, "datagram": {2, 2}, "logged": {1, 1},
 }
 
-var backendKinds = []string{"http", "http2", "grpc", "tcp", "udp", "lines"}
+var backendKinds = []string{"http", "http2", "grpc", "tcp", "udp", "lines", "spans"}
 
 // ReadCases reads every archive of a folder, in the order of their names.
 func ReadCases(dir string) ([]*Case, error) {

@@ -17,7 +17,7 @@
 //	flags                more flags of meshc serve
 //	environment          NAME VALUE, one a line, for meshc serve
 //	backends             NAME ADDRESS:PORT KIND, one a line, where KIND is http, http2,
-//	                     grpc, tcp, udp or lines; over TLS with tls=CERTIFICATE, and
+//	                     grpc, tcp, udp, lines or spans; over TLS with tls=CERTIFICATE, and
 //	                     clients=CA where it wants certificates of these; requests=1
 //	                     closes after each answer (HTTP/1.1)
 //	certificates         what is made before the run, one a line: NAME is a CA, NAME CA
@@ -70,7 +70,8 @@
 //	                     proxies; of a histogram NAME_count or NAME_sum
 //	logged NAME          these lines came, next, to the backend NAME, or stand in the
 //	                     file NAME of the folder that $LOGS stands for in the input;
-//	                     what is another each time is left out of them (log.go)
+//	                     what is another each time is left out of them (log.go);
+//	                     of a backend of kind spans, a collector of Zipkin, a line is a span
 //
 // Lines that go on the wire (reply, send, read, repeat) end in CRLF, unless
 // they are one of these: a Go string literal, written as it says; "@bytes N", N

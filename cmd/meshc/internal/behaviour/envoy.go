@@ -47,7 +47,7 @@ func (n *Network) startEnvoy(t testing.TB, node, config string, admin int, flags
 func bootstrap(node, xds, api string, admin int) string {
 	host, port, _ := strings.Cut(xds, ":")
 	return fmt.Sprintf(`
-node: {id: %q, cluster: meshc-test}
+node: {id: %q, cluster: %q}
 admin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}
 stats_flush_interval: 0.2s # before it no histogram is shown
 dynamic_resources:
@@ -70,5 +70,5 @@ static_resources:
     load_assignment:
       cluster_name: meshc
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %s, port_value: %s}}}}]}]
-`, node, admin, api, host, port)
+`, node, node[strings.LastIndexByte(node, '.')+1:], admin, api, host, port)
 }

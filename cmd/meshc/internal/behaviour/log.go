@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 )
@@ -46,7 +47,7 @@ func (t *transcript) log(s step) {
 	}
 	var lines []string
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
-		if b := t.backends[name]; b != nil && b.kind == "lines" {
+		if b := t.backends[name]; b != nil && (b.kind == "lines" || b.kind == "spans") {
 			b.mu.Lock()
 			lines = append(lines[:0], b.lines...)
 			b.mu.Unlock()
@@ -61,9 +62,14 @@ func (t *transcript) log(s step) {
 		}
 	}
 	t.logged[name] += len(lines)
-	got := strings.Join(lines, "")
-	for _, c := range changing {
-		got = c.found.ReplaceAllString(got, c.shown)
+	for i := range lines {
+		for _, c := range changing {
+			lines[i] = c.found.ReplaceAllString(lines[i], c.shown)
+		}
 	}
+	if b := t.backends[name]; b != nil && b.kind == "spans" {
+		slices.Sort(lines) // they come when it suits who sends them
+	}
+	got := strings.Join(lines, "")
 	t.compare(s, strings.TrimSuffix(got, "\n"))
 }
