@@ -65,50 +65,67 @@ func (l *listener) readmit(nc net.Conn, roots *x509.CertPool, now time.Time) err
 func (p *Proxy) readmit() {
 	p.readmitting.Lock()
 	defer p.readmitting.Unlock()
-	type changed struct {
-		*listener
-		roots   *x509.CertPool
-		sockets []*socket
-	}
-	doors := map[*door]*changed{}
-	p.mu.Lock()
-	for _, s := range p.sockets {
-		l := s.serving.Load()
-		if l.tls == "" && s.door.by == (admission{}) {
-			continue
-		}
-		by, c := admission{mesh: l.tls, access: l.access.digest}, &changed{listener: l}
+	for d, sockets := range p.crowded() {
+		l := d.serving
+		by, roots := admission{mesh: l.tls, access: l.access.digest}, (*x509.CertPool)(nil)
 		if l.tls != "" {
 			b, err := bundle(l.gen.identities, l.proxy, l.tls)
 			if err != nil {
 				continue // nobody new comes in either, and it may pass
 			}
-			by.trust, c.roots = b.Trust, b.Roots
+			by.trust, roots = b.Trust, b.Roots
 		}
-		if by == s.door.by && !s.door.unsure {
+		if by == d.by && !d.unsure {
 			continue
 		}
 		// Who is being let in just now is seen the next time.
-		s.door.by, s.door.unsure = by, by != s.door.by
-		c.sockets = append(c.sockets, s)
-		doors[s.door] = c
-	}
-	for s := range p.draining {
-		if c := doors[s.door]; c != nil {
-			c.sockets = append(c.sockets, s)
-		}
-	}
-	p.mu.Unlock()
-	now := time.Now()
-	for _, c := range doors {
-		refused := 0
-		for _, s := range c.sockets {
-			refused += s.readmit(c.listener, c.roots, now)
+		d.by, d.unsure = by, by != d.by
+		refused, now := 0, time.Now()
+		for _, s := range sockets {
+			refused += s.readmit(l, roots, now)
 		}
 		if refused > 0 {
-			p.log.Info("connections of clients that are not admitted any more end", "listener", c.name, "connections", refused, "at most", p.cfg.DrainTimeout)
+			p.log.Info("connections of clients that are not admitted any more end", "listener", l.name, "connections", refused, "at most", p.cfg.DrainTimeout)
 		}
 	}
+}
+
+// guarded is a door with what is behind it at present.
+type guarded struct {
+	*door
+	serving *listener
+}
+
+// crowded returns the sockets with somebody inside, by their doors, of those doors
+// where it matters who that is. Nobody's certificate need be made for the others.
+func (p *Proxy) crowded() map[guarded][]*socket {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	serving := map[*door]*listener{}
+	out := map[guarded][]*socket{}
+	add := func(s *socket) {
+		if l := serving[s.door]; l != nil && s.crowd() > 0 {
+			g := guarded{s.door, l}
+			out[g] = append(out[g], s)
+		}
+	}
+	for _, s := range p.sockets {
+		if l := s.serving.Load(); l.tls != "" || s.door.by != (admission{}) {
+			serving[s.door] = l
+			add(s)
+		}
+	}
+	for s := range p.draining {
+		add(s)
+	}
+	return out
+}
+
+// crowd is how many connections s has.
+func (s *socket) crowd() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.live)
 }
 
 // readmit begins to end the connections that l would not let in again, and
