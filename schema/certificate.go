@@ -70,18 +70,11 @@ func notRoot(c *x509.Certificate) string {
 	return "in its own name, but with another key"
 }
 
-// identity checks a client's certificate and key. Kuma takes any, so what is
-// wrong is a warning.
+// identity checks a client's certificate and key.
 func (s *sourceCheck) identity(d *Document, mesh string, p pair) {
 	if p.cert != nil || p.key != nil {
 		s.pair(d, mesh, p)
 	}
-}
-
-// roots checks certificates that others are verified against. Kuma takes any,
-// so what is wrong is a warning.
-func (s *sourceCheck) roots(d *Document, mesh string, source *kuma.DataSource, path []any) {
-	s.chain(diag.Warning, d, mesh, source, path)
 }
 
 // chain returns the certificates of a source, nil where they cannot be found or

@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -72,7 +73,7 @@ func finding(severity diag.Severity, code string, pos tree.Pos, path, message, h
 func (r *reader) document(d parse.Document, end tree.Pos) {
 	r.problems, r.silences, r.left = d.Problems, d.Silences, nil
 	for i := range r.problems {
-		unquote(&r.problems[i])
+		unquote(cmp.Or(d.Root.Get("type").Str(), d.Root.Get("kind").Str()), &r.problems[i])
 	}
 	whole := extent{d.Root.Pos, end}
 	from := len(r.out.diagnostics)

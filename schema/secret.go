@@ -120,11 +120,11 @@ func firstStep(path string) (first, rest string) {
 	return path[:i], path[i:]
 }
 
-// unquote takes the value out of a finding about how a document is written,
-// where that may be a secret.
-func unquote(p *diag.Diagnostic) {
+// unquote takes the value out of a finding about how a document of this kind is
+// written, where that may be a secret.
+func unquote(kind string, p *diag.Diagnostic) {
 	for first, rest := firstStep(p.Path); first != ""; first, rest = firstStep(rest) {
-		if !diag.IsSecretKey(strings.Trim(first, `"`)) {
+		if !diag.IsSecretKeyIn(kind, strings.Trim(first, `"`)) {
 			continue
 		}
 		if p.Code == diag.CodeYAMLTrap {

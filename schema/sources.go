@@ -116,8 +116,12 @@ func (s *sourceCheck) document(d *Document) {
 	case *kuma.ExternalService:
 		if tls := body.Networking.TLS; tls != nil {
 			path := []any{"networking", "tls"}
-			s.roots(d, d.Mesh, tls.CACert, append(path[:2:2], "caCert"))
-			s.identity(d, d.Mesh, pair{tls.ClientCert, tls.ClientKey, append(path[:2:2], "clientCert"), append(path[:2:2], "clientKey"), diag.Warning})
+			severity := diag.Error // nothing that serves could use it
+			if !tls.Enabled {
+				severity = diag.Warning
+			}
+			s.chain(severity, d, d.Mesh, tls.CACert, append(path[:2:2], "caCert"))
+			s.identity(d, d.Mesh, pair{tls.ClientCert, tls.ClientKey, append(path[:2:2], "clientCert"), append(path[:2:2], "clientKey"), severity})
 		}
 	case *meshc.WasmPlugin:
 		s.module(d, body.Conf.Module)
@@ -169,6 +173,9 @@ func (s *sourceCheck) file(d *Document, name string, secret bool, field ...any) 
 	case n.Err != nil:
 		s.add(diag.Error, diag.CodeNoFile, d, field, fmt.Sprintf("the file %s %v", beside(d, name), n.Err),
 			"a path is relative to the folder of the document that names it")
+		return nil
+	case n.Size > maxCertificate:
+		s.add(diag.Error, diag.CodeCertificate, d, field, fmt.Sprintf("the file %s is larger than the %d KiB of a secret", beside(d, name), maxCertificate>>10), "")
 		return nil
 	case secret && n.Open && !public([]byte(n.Data)):
 		s.add(diag.Warning, diag.CodeExposedSecret, d, field, fmt.Sprintf("everybody on this machine may read the secret in %s", beside(d, name)),
@@ -314,8 +321,9 @@ func public(data []byte) bool {
 	return len(data) > 0
 }
 
+// contentOf returns what n holds, nil where that is not known.
 func contentOf(n *files.Named) []byte {
-	if n == nil || n.Err != nil || n.Data == "" {
+	if n == nil || n.Err != nil || n.Size > int64(len(n.Data)) {
 		return nil
 	}
 	return []byte(n.Data)

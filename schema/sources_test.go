@@ -349,11 +349,32 @@ type: ExternalService
 name: gone
 tags: {kuma.io/service: gone}
 networking: {address: 'e.test:443', tls: {enabled: true, caCert: {file: gone.pem}, clientCert: {secret: gone}, clientKey: {secret: gone}}}
+---
+type: ExternalService
+name: useless
+tags: {kuma.io/service: useless}
+networking: {address: 'e.test:443', tls: {enabled: true, caCert: {file: empty.pem}, clientCert: {secret: empty}, clientKey: {file: large.pem}}}
+---
+type: Secret
+name: empty
+file: empty.pem
+---
+type: ExternalService
+name: off # what nobody uses is no error
+tags: {kuma.io/service: off}
+networking: {address: 'e.test:443', tls: {enabled: false, caCert: {file: ca.pem}}}
 `), 0o600)
+	f.put("empty.pem", nil, 0o600)
+	f.put("large.pem", make([]byte, 1<<20+1), 0o600)
 	f.want(`
-e.yaml:9:5 warning MC0311 networking.tls.caCert: caCert holds no certificate in PEM; write it in PEM: a block that begins with -----BEGIN CERTIFICATE-----
-e.yaml:11:5 warning MC0311 networking.tls.clientKey: clientKey is not the key of the certificate; give the two that were made together
+e.yaml:9:5 error MC0311 networking.tls.caCert: caCert holds no certificate in PEM; write it in PEM: a block that begins with -----BEGIN CERTIFICATE-----
+e.yaml:11:5 error MC0311 networking.tls.clientKey: clientKey is not the key of the certificate; give the two that were made together
 e.yaml:16:73 error MC0415 networking.tls.caCert.file: the file gone.pem is not there; a path is relative to the folder of the document that names it
+e.yaml:21:58 error MC0311 networking.tls.caCert: caCert holds no certificate in PEM; write it in PEM: a block that begins with -----BEGIN CERTIFICATE-----
+e.yaml:21:85 error MC0311 networking.tls.clientCert: clientCert holds no certificate in PEM; write it in PEM: a block that begins with -----BEGIN CERTIFICATE-----
+	e.yaml:25:7: the Secret
+e.yaml:21:132 error MC0311 networking.tls.clientKey.file: the file large.pem is larger than the 1024 KiB of a secret; 
+e.yaml:30:59 warning MC0311 networking.tls.caCert: caCert holds no certificate in PEM; write it in PEM: a block that begins with -----BEGIN CERTIFICATE-----
 `)
 }
 

@@ -172,6 +172,7 @@ func (r *reloader) attempt(ctx context.Context, trigger string) (inputIsGood boo
 			return true
 		}
 		step("publish")
+		l.addRefused(err)
 	}
 	r.recordFindings(l)
 	if err != nil {

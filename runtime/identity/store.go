@@ -147,6 +147,29 @@ func (s *Store) look() time.Duration {
 	return max(time.Until(next), time.Millisecond)
 }
 
+// Unusable is what is wrong with a secret or an authority of a snapshot.
+type Unusable struct {
+	Document string // ID of the one that it is written in, or ""
+	Message  string
+
+	where string
+	err   error
+}
+
+// Error says where the document is written, too.
+func (u *Unusable) Error() string { return u.where + u.Message }
+
+// Unwrap returns what it was.
+func (u *Unusable) Unwrap() error { return u.err }
+
+func unusable(next snapshot.Snapshot, sources snapshot.List[string], what string, err error) error {
+	u := &Unusable{Message: what + ": " + err.Error(), where: where(next, sources), err: err}
+	if sources.Len() > 0 {
+		u.Document = sources.At(0)
+	}
+	return u
+}
+
 // where says, for an error, at which place the first of sources is written.
 func where(next snapshot.Snapshot, sources snapshot.List[string]) string {
 	if sources.Len() == 0 {

@@ -118,7 +118,7 @@ func (s *Store) newView(ctx context.Context, next snapshot.Snapshot) (*View, err
 	var errs []error
 	for _, x := range next.Secrets.All() {
 		if err := v.addSecret(x, now); err != nil {
-			errs = append(errs, fmt.Errorf("%ssecret %s: %w", where(next, x.Sources), x.ID, err))
+			errs = append(errs, unusable(next, x.Sources, "secret "+x.ID, err))
 		}
 	}
 	for _, a := range next.Authorities.All() {
@@ -126,7 +126,7 @@ func (s *Store) newView(ctx context.Context, next snapshot.Snapshot) (*View, err
 			return nil, err
 		}
 		if err := v.addAuthority(a, where(next, a.Sources), now); err != nil {
-			errs = append(errs, fmt.Errorf("%sauthority %s: %w", where(next, a.Sources), a.ID, err))
+			errs = append(errs, unusable(next, a.Sources, "authority "+a.ID, err))
 		}
 	}
 	if len(errs) > 0 {

@@ -23,6 +23,9 @@ type source struct {
 	line, column, offset int
 	// The line looked at last for secrets, and how much of it may be shown.
 	checked, harmless int
+	// hide tells which keys of the lines from, up to but not to, hide their values.
+	hide     func(key string) bool
+	from, to int
 }
 
 // newSource returns file as o gives it; nil where it gives none.
@@ -73,7 +76,8 @@ func (s *source) excerpt(line, column int) (text, caret string, ok bool) {
 		return "", "", false
 	}
 	if line != s.checked {
-		s.checked, s.harmless = line, secretFrom(s.lines[:line-1], raw)
+		hide, before := s.hiding(line)
+		s.checked, s.harmless = line, secretFrom(before, raw, hide)
 	}
 	hidden := s.harmless < len(raw)
 	raw, offset = raw[:s.harmless], min(offset, s.harmless)

@@ -73,9 +73,11 @@ const reach = 500
 // secretFrom returns the offset in a line from which it must not be shown,
 // because a secret may begin there; len(line) where all may be shown. before
 // are the lines above: the line may belong to a value that begins in one of them.
-func secretFrom(before [][]byte, line []byte) int {
+// Values of the keys that hide reports are secrets.
+func secretFrom(before [][]byte, line []byte, hide func(key string) bool) int {
 	before = before[max(0, len(before)-reach):]
-	if belowSecret(before, line) || inFlow(before) || continues(before) || inKey(before) {
+	hide = hidingAt(hide, before, line)
+	if belowHidden(before, line, hide) || inFlow(before, hide) || continues(before, hide) || inKey(before) {
 		return len(line) - len(bytes.TrimLeft(line, " \t"))
 	}
 	from := len(line)
@@ -85,7 +87,7 @@ func secretFrom(before [][]byte, line []byte) int {
 	if at := pemBoundary.FindIndex(line); at != nil { // all on one line, with \n for ends of lines
 		from = min(from, at[0])
 	}
-	eachHidden(line, func(name string, value int) bool {
+	eachHidden(line, hide, func(name string, value int) bool {
 		if (name == "key" || name == "keyalt") && opens(line[value:]) {
 			return true // whose own keys say what is secret in it
 		}
@@ -95,38 +97,44 @@ func secretFrom(before [][]byte, line []byte) int {
 	return from
 }
 
-// eachHidden calls f for the keys in a line whose values excerpts hide, with
-// their folded names and the offsets of the values, until it returns false.
-func eachHidden(line []byte, f func(name string, value int) bool) {
+// eachHidden calls f for the keys in a line that hide reports, with their folded
+// names and the offsets of their values, until it returns false.
+func eachHidden(line []byte, hide func(string) bool, f func(name string, value int) bool) {
 	for at := 0; ; {
 		m := anyKey.FindSubmatchIndex(line[at:])
 		if m == nil {
 			return
 		}
-		name := string(line[at+m[2] : at+m[3]])
+		name, colon := string(line[at+m[2]:at+m[3]]), line[at+m[3]:at+m[1]]
 		at += m[1]
-		if IsSecretKey(name) && !f(fold(name), at) {
+		if hide(name) && (IsSecretKey(name) || isKey(colon, line[at:])) && !f(fold(name), at) {
 			return
 		}
 		at-- // what ends one key may begin the next
 	}
 }
 
-func hasHidden(line []byte) (found bool) {
-	eachHidden(line, func(string, int) bool { found = true; return false })
+// isKey reports whether what stands before a colon is a key, and not the host of
+// host:80: quotes or blanks are around the colon, or a value opens behind it.
+func isKey(colon, rest []byte) bool {
+	return string(colon) != ":" || len(rest) == 0 || strings.IndexByte(`"'{[`, rest[0]) >= 0
+}
+
+func hasHidden(line []byte, hide func(string) bool) (found bool) {
+	eachHidden(line, hide, func(string, int) bool { found = true; return false })
 	return found
 }
 
-// belowSecret reports whether what encloses a line by its indentation, at any
+// belowHidden reports whether what encloses a line by its indentation, at any
 // depth, has a hidden name.
-func belowSecret(before [][]byte, line []byte) bool {
+func belowHidden(before [][]byte, line []byte, hide func(string) bool) bool {
 	indent := indentation(line)
 	for i := len(before) - 1; i >= 0 && indent > 0; i-- {
 		above := before[i]
 		if len(bytes.TrimSpace(above)) == 0 || indentation(above) >= indent {
 			continue
 		}
-		if hasHidden(above) {
+		if hasHidden(above, hide) {
 			return true
 		}
 		indent = indentation(above)
@@ -136,7 +144,7 @@ func belowSecret(before [][]byte, line []byte) bool {
 
 // inFlow reports whether the next line stands between brackets that follow a
 // hidden name, however it is indented.
-func inFlow(before [][]byte) bool {
+func inFlow(before [][]byte, hide func(string) bool) bool {
 	depth := 0
 	for _, above := range slices.Backward(before) {
 		for i, c := range slices.Backward(above) {
@@ -146,7 +154,7 @@ func inFlow(before [][]byte) bool {
 			case '{', '[':
 				if depth > 0 {
 					depth--
-				} else if m := anyKey.FindAllIndex(above[:i], -1); len(m) > 0 && m[len(m)-1][1] == i && hasHidden(above[m[len(m)-1][0]:i]) {
+				} else if m := anyKey.FindAllIndex(above[:i], -1); len(m) > 0 && m[len(m)-1][1] == i && hasHidden(above[m[len(m)-1][0]:i], hide) {
 					return true
 				}
 			}
@@ -157,7 +165,7 @@ func inFlow(before [][]byte) bool {
 
 // continues reports whether the next line may hold the value of a hidden name
 // above it, or the rest of one in quotes, without being indented.
-func continues(before [][]byte) bool {
+func continues(before [][]byte, hide func(string) bool) bool {
 	nearest := true
 	for _, above := range slices.Backward(before) {
 		above = bytes.TrimSpace(above)
@@ -166,7 +174,7 @@ func continues(before [][]byte) bool {
 			continue
 		}
 		open := false
-		eachHidden(above, func(_ string, value int) bool {
+		eachHidden(above, hide, func(_ string, value int) bool {
 			rest := above[value:]
 			open = len(rest) == 0 && nearest ||
 				len(rest) > 0 && (rest[0] == '"' || rest[0] == '\'') && bytes.Count(rest, rest[:1]) == 1

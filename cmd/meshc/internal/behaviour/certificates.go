@@ -21,6 +21,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -152,7 +153,7 @@ func (c *certificates) pool(name string) *x509.CertPool {
 	return pool
 }
 
-var inPlace = regexp.MustCompile(`\$(PEM|BASE64)\(([\w.-]+)\)`)
+var inPlace = regexp.MustCompile(`\$(PEM|TEXT|BASE64)\(([\w.-]+)\)`)
 
 // expand replaces what stands for a file of certificates in text.
 func (c *certificates) expand(text string) (string, error) {
@@ -163,8 +164,11 @@ func (c *certificates) expand(text string) (string, error) {
 		if err != nil {
 			failed = err
 		}
-		if m[1] == "PEM" {
+		switch m[1] {
+		case "PEM":
 			return strconv.Quote(string(data))
+		case "TEXT":
+			return string(data)
 		}
 		return base64.StdEncoding.EncodeToString(data)
 	})
@@ -193,4 +197,23 @@ func replaceFile(path string, data []byte) error {
 		return err
 	}
 	return os.Rename(beside, path)
+}
+
+// Certificates makes what lines of a section "certificates" declare, and returns
+// the folder of the files.
+func Certificates(t testing.TB, lines ...string) string {
+	t.Helper()
+	var declared []declaredCertificate
+	for _, line := range lines {
+		d, err := parseCertificate(line)
+		if err != nil {
+			t.Fatal(err)
+		}
+		declared = append(declared, d)
+	}
+	c, err := newCertificates(t.TempDir(), declared)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c.dir
 }

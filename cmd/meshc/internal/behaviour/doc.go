@@ -22,8 +22,8 @@
 //	                     closes after each answer (HTTP/1.1)
 //	certificates         what is made before the run, one a line: NAME is a CA, NAME CA
 //	                     [SAN…] a certificate of it. In files, $CERTS is the folder with
-//	                     NAME.crt and NAME.key, $PEM(NAME.key) such a file as a string in
-//	                     quotes, $BASE64(NAME.key) in base64
+//	                     NAME.crt and NAME.key, $TEXT(NAME.key) such a file as it is,
+//	                     $PEM(NAME.key) as a string in quotes, $BASE64(NAME.key) in base64
 //
 // and then a transcript, carried out in the order written:
 //
@@ -61,7 +61,7 @@
 //	                     its subject then has OU=2, 3, …
 //	snapshots            how many different snapshots have served
 //	refused TARGET       nobody listens there
-//	diagnostics          the findings at /meshc/diagnostics: CODE SEVERITY FILE:LINE
+//	diagnostics          /meshc/diagnostics comes to show these: CODE SEVERITY FILE:LINE
 //	only PLANE           the steps from here on are for the data plane "proxy" or "envoy"
 //	                     alone, until "only both": for a kind that one of them cannot have
 //	datagram ADDRESS:PORT TEXT

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // edit writes a file of the input tree while it is served.
@@ -40,23 +41,29 @@ func (t *transcript) peer(s step) error {
 	return err
 }
 
-// diagnostics compares the findings that meshc shows for what it serves.
+// diagnostics waits for meshc to show these findings about its input.
 func (t *transcript) diagnostics(s step) error {
-	var shown struct {
-		Diagnostics []struct {
-			Code, Severity, File string
-			Line                 int
+	want := strings.TrimSpace(s.text)
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		var shown struct {
+			Diagnostics []struct {
+				Code, Severity, File string
+				Line                 int
+			}
+		}
+		if err := t.rest("/meshc/diagnostics", &shown); err != nil {
+			return err
+		}
+		var lines []string
+		for _, d := range shown.Diagnostics {
+			lines = append(lines, fmt.Sprintf("%s %s %s:%d", d.Code, d.Severity, strings.TrimPrefix(d.File, t.dir+"/"), d.Line))
+		}
+		got := strings.Join(lines, "\n")
+		if got == want || t.update != nil || time.Now().After(deadline) {
+			t.compare(s, got)
+			return nil
 		}
 	}
-	if err := t.rest("/meshc/diagnostics", &shown); err != nil {
-		return err
-	}
-	var b strings.Builder
-	for _, d := range shown.Diagnostics {
-		fmt.Fprintf(&b, "%s %s %s:%d\n", d.Code, d.Severity, strings.TrimPrefix(d.File, t.dir+"/"), d.Line)
-	}
-	t.compare(s, b.String())
-	return nil
 }
 
 // snapshots compares how many different snapshots have served.
