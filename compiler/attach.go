@@ -57,7 +57,10 @@ type listener struct {
 	path []any
 	*passage
 	// local is where an inbound hands its traffic on.
-	local   local
+	local local
+	// ingress says that it is that of a zone, which hands on by entries.
+	ingress bool
+	entries []entry
 	plugins []*plugin // in order
 	uses    []*use    // of the other kinds
 }
@@ -73,6 +76,7 @@ func attach(b *build) {
 	b.attachGateway()
 	b.attachNode()
 	b.keepViews()
+	b.attachIngresses()
 }
 
 func (b *build) attachGateway() {
@@ -95,9 +99,6 @@ func (b *build) attachDataplane(d *schema.Document) *view {
 	v.listeners = make([]listener, 0, len(dp.Networking.Inbound)+len(dp.Networking.Outbound))
 	for i, in := range dp.Networking.Inbound {
 		v.tags = append(v.tags, in.Tags)
-		if dp.Networking.Ingress != nil {
-			continue // a zone ingress routes by SNI: unsupported tells
-		}
 		l := listener{
 			direction: snapshot.Inbound, protocol: listens(in.Tags[kuma.ProtocolTag]), passage: nowhere,
 			address: inboundAddress(dp, in), port: uint16(in.Port),
@@ -113,6 +114,11 @@ func (b *build) attachDataplane(d *schema.Document) *view {
 		}
 		if in.ServicePort != 0 {
 			l.local.port = uint16(in.ServicePort)
+		}
+		if l.ingress = dp.Networking.Ingress != nil; l.ingress {
+			l.protocol, l.local = snapshot.TCP, local{}
+			v.listeners = append(v.listeners, l)
+			continue
 		}
 		l.local.http2 = l.protocol == snapshot.HTTP && in.Tags[kuma.ProtocolTag] != "http"
 		l.local = l.local.named()

@@ -126,7 +126,11 @@ func (x *Explainer) Proxy(id string) (out ProxyExplained, ok bool) {
 		l := &v.listeners[i]
 		address := net.JoinHostPort(l.address, strconv.Itoa(int(l.port)))
 		if l.direction == snapshot.Inbound {
-			out.Inbounds = append(out.Inbounds, InboundExplained{address, l.service, x.inbound(v.doc.Mesh, l.tags), x.b.hasMTLS(v.doc.Mesh)})
+			in := InboundExplained{Address: address, Service: l.service}
+			if !l.ingress { // what passes through an ingress is decided upon where it goes
+				in.Choices, in.MTLS = x.inbound(v.doc.Mesh, l.tags), x.b.hasMTLS(v.doc.Mesh)
+			}
+			out.Inbounds = append(out.Inbounds, in)
 			continue
 		}
 		out.Outbounds = append(out.Outbounds, x.outboundOf(v, l, address))

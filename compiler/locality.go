@@ -98,6 +98,9 @@ func (p place) distance(l location) uint32 {
 func (u clusterUse) visible() iter.Seq[endpoint] {
 	return func(yield func(endpoint) bool) {
 		for _, e := range u.service.endpoints {
+			if u.through && (e.ingress || !e.inbound || e.zone != u.from.zone) {
+				continue
+			}
 			if e.ingress && (e.disabled || e.zone == u.from.zone) || e.walled && e.zone != u.from.zone || !hasTags(e.tags, u.tags) {
 				continue
 			}

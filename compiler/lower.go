@@ -143,6 +143,9 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 		if len(l.plugins)+len(l.uses) > 0 {
 			inputs = append(inputs, i)
 		}
+		for _, e := range l.entries {
+			inputs = append(inputs, e.sni, e.name, e.service)
+		}
 		for _, p := range l.plugins {
 			inputs = append(inputs, p)
 		}
@@ -156,7 +159,7 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 		for i := range v.listeners {
 			l := &v.listeners[i]
 			listeners[i] = b.c.lowerListener(v.doc, l)
-			if mtls && l.direction == snapshot.Inbound {
+			if mtls && l.direction == snapshot.Inbound && !l.ingress {
 				listeners[i].TLS, listeners[i].Access = v.doc.Mesh, access(permissions[l.index()])
 			}
 			listeners[i].Digest = listeners[i].Sum()
@@ -176,6 +179,10 @@ func (c *Compiler) lowerListener(doc *schema.Document, l *listener) snapshot.Lis
 		Name: l.id, Direction: l.direction, Protocol: l.protocol,
 		Address: l.address, Port: l.port, Service: l.service,
 		Filters: c.filters(l), Sources: sources(l.policies(), doc),
+	}
+	if l.ingress {
+		out.Chains = lowerEntries(l.entries)
+		return out
 	}
 	routes := l.lowerAll(l.service, "tcp", nil)
 	route := &routes[len(routes)-1]
@@ -299,7 +306,10 @@ func (b *build) lowerClusters() []*lowered {
 		for i := range v.listeners {
 			l := &v.listeners[i]
 			use(l.passage)
-			if l.direction != snapshot.Inbound {
+			for _, e := range l.entries {
+				names, uses = append(names, e.name), append(uses, e.clusterUse)
+			}
+			if l.direction != snapshot.Inbound || l.ingress {
 				continue
 			}
 			if at, ok := known[l.local.name]; !ok {
@@ -321,7 +331,10 @@ func (b *build) lowerClusters() []*lowered {
 	out := make([]*lowered, order.length)
 	for i, u := range uses {
 		if at := &out[order.places[i]]; *at == nil {
-			peers := b.peersOf(u.service)
+			peers := noPeers
+			if !u.through {
+				peers = b.peersOf(u.service)
+			}
 			*at = b.c.clusters.get(clusterKey{u.service, u.name}, u.inputs(peers), func() *lowered { return lowerCluster(u, peers) })
 		}
 	}
@@ -385,6 +398,9 @@ func lowerCluster(u clusterUse, p peers) *lowered {
 		l.cluster.Protocol = snapshot.UDP
 	}
 	s.upkeep.lower(&l.cluster)
+	if u.through {
+		l.cluster.Protocol, l.cluster.HTTP2 = snapshot.TCP, false
+	}
 	u.treatment.lower(&l.cluster, protocol)
 	endpoint, transports := u.transports(p, l.cluster)
 	l.cluster.Transports = transports

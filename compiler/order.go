@@ -100,7 +100,7 @@ func listensAt(listeners []listener, address string, port uint16) int {
 // same proxy, where it would go round for ever.
 func (b *build) checkLoops(v *view) {
 	for _, in := range v.listeners {
-		if in.direction != snapshot.Inbound {
+		if in.direction != snapshot.Inbound || in.ingress {
 			continue
 		}
 		i := listensAt(v.listeners, in.local.address, in.local.port)

@@ -252,7 +252,7 @@ func (b *build) attachPlugins(v *view, m *meshPlugins) {
 		for _, n := range selected {
 			p := m.plugins[n]
 			switch {
-			case !p.listensTo(l.direction) || p.services != nil && !p.services[l.service]:
+			case l.ingress || !p.listensTo(l.direction) || p.services != nil && !p.services[l.service]:
 			case p.speaks(l.protocol):
 				p.attached = true
 				l.plugins = append(l.plugins, p.plugin)

@@ -94,6 +94,9 @@ func render(s snapshot.Snapshot) string {
 		}
 		for _, e := range set.Endpoints.All() {
 			fmt.Fprintf(&b, "  %s:%d %s", e.Address, e.Port, e.Hostname)
+			if e.Priority > 0 {
+				fmt.Fprintf(&b, " (priority %d)", e.Priority)
+			}
 			if e.Weight != 0 {
 				fmt.Fprintf(&b, " *%d", e.Weight)
 			}

@@ -82,7 +82,10 @@ type clusterUse struct {
 	tags      map[string]string
 	from      place // of the caller, as far as it matters
 	treatment treatment
-	name      string // of the cluster
+	// through says that the TLS of a caller passes through the ingress of its
+	// zone, from, to the endpoints there.
+	through bool
+	name    string // of the cluster
 }
 
 // newUse names a use: the service's name, in braces the tags of the subset, in
@@ -98,14 +101,18 @@ func newUse(s *service, tags map[string]string, from place, t treatment) cluster
 // endpointsName names the endpoints of the use, which its treatment does not change.
 func (u clusterUse) endpointsName() string {
 	name := u.service.whole
+	at := u.from.suffix()
+	if u.through {
+		at = "@ingress=" + u.from.zone
+	}
 	if len(u.tags) == 0 {
-		return name + u.from.suffix()
+		return name + at
 	}
 	pairs := make([]string, 0, len(u.tags))
 	for _, k := range slices.Sorted(maps.Keys(u.tags)) {
 		pairs = append(pairs, k+"="+u.tags[k])
 	}
-	return name + "{" + strings.Join(pairs, ",") + "}" + u.from.suffix()
+	return name + "{" + strings.Join(pairs, ",") + "}" + at
 }
 
 // clusterKey identifies a use: uses of one service differ by their name.
@@ -126,7 +133,7 @@ func (u clusterUse) endpoints(lower func(endpoint) snapshot.Endpoint) []snapshot
 	slices.SortFunc(out, func(a, b snapshot.Endpoint) int {
 		return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Port, b.Port), cmp.Compare(a.Hostname, b.Hostname))
 	})
-	return closeGaps(uniteIngress(slices.Compact(out)))
+	return closeGaps(unite(out))
 }
 
 func hasTags(tags, want map[string]string) bool {

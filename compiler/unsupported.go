@@ -109,7 +109,6 @@ func (w *wishes) mesh(m *kuma.Mesh) {
 }
 
 func (w *wishes) dataplane(dp *kuma.Dataplane) {
-	w.written("is not served by this build", []any{"networking", "ingress"})
 	for i, in := range dp.Networking.Inbound {
 		path := []any{"networking", "inbound", i}
 		if address := inboundAddress(dp, in); net.ParseIP(address) == nil {

@@ -173,22 +173,27 @@ type remote struct {
 }
 
 // remotes returns the services that ingresses offer, and their names in the order
-// in which they were met. Of ingresses at one address the first counts.
+// in which they were met. Of ingresses at one address the first that offers a
+// service counts.
 func (z *zones) remotes() (of map[serviceKey]*remote, keys []serviceKey) {
 	type coordinates struct {
+		serviceKey
 		host string
 		port uint16
 	}
 	of = map[serviceKey]*remote{}
-	taken := map[coordinates]bool{}
+	taken := map[coordinates]*zoneIngress{}
 	for _, in := range z.ingresses {
-		at := coordinates{in.host, in.port}
-		if in.host == "" || taken[at] {
+		if in.host == "" {
 			continue
 		}
-		taken[at] = true
 		disabled := z.disabled(in.zone)
 		for _, a := range in.available {
+			at := coordinates{a.serviceKey, in.host, in.port}
+			if first := taken[at]; first != nil && first != in {
+				continue
+			}
+			taken[at] = in
 			r := of[a.serviceKey]
 			if r == nil {
 				r = &remote{}
@@ -216,9 +221,10 @@ func (z *zones) wallText(mesh string) string {
 	return strings.Join(slices.Sorted(maps.Keys(z.walls[mesh])), " ")
 }
 
-// uniteIngress makes one endpoint of those that are the same but for their
-// weights: one ingress, for instances with different tags.
-func uniteIngress(endpoints []snapshot.Endpoint) []snapshot.Endpoint {
+// unite makes one endpoint of neighbours that are the same but for their
+// weights: one ingress, for instances with different tags. Those without a
+// weight are merely written twice.
+func unite(endpoints []snapshot.Endpoint) []snapshot.Endpoint {
 	out := endpoints[:0]
 	for _, e := range endpoints {
 		if n := len(out); n > 0 {
