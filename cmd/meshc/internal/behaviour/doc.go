@@ -14,7 +14,7 @@
 //	                     input tree as NAME.wasm; with .../NAME/plugin.yaml on the
 //	                     line that document lies there as well
 //	nodes                the proxies to run, one a line; "gateway" when left out
-//	flags                more flags of meshc serve
+//	flags                more flags of meshc serve; --drain-timeout is Envoy's, too
 //	environment          NAME VALUE, one a line, for meshc serve
 //	backends             NAME ADDRESS:PORT KIND, one a line, where KIND is http, http2,
 //	                     grpc, tcp, udp, lines or spans; over TLS with tls=CERTIFICATE, and

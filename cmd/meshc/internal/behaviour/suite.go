@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 )
 
 // GatewayAddress is where both data planes open their gateway listener; nobody
@@ -69,11 +70,21 @@ func RealEnvoy(api string) Plane {
 		m := n.Serve(t, dir, env, append([]string{"--no-proxy", "--proxy-addr", GatewayAddress}, flags...)...)
 		shown := metrics{network: n, rest: m.REST} // Envoy leaves out the prefix in this format
 		for i, node := range nodes {
-			e := n.StartEnvoy(t, node, m.XDS, api, firstAdmin+i)
+			e := n.StartEnvoy(t, node, m.XDS, api, firstAdmin+i, drainTime(flags)...)
 			shown.urls = append(shown.urls, "http://"+e.Admin+"/stats/prometheus")
 		}
 		return shown
 	}}
+}
+
+// drainTime is Envoy's flag for what --drain-timeout says to the built-in proxy.
+func drainTime(flags []string) []string {
+	for i, f := range flags[:max(0, len(flags)-1)] {
+		if d, err := time.ParseDuration(flags[i+1]); f == "--drain-timeout" && err == nil {
+			return []string{"--drain-time-s", strconv.Itoa(int(d.Seconds()))}
+		}
+	}
+	return nil
 }
 
 // Run carries the case out on plane, in a network of its own.
