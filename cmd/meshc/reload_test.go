@@ -39,8 +39,22 @@ networking:
 // of generation N and has no others: new clusters, changed routes and removed
 // clusters at once.
 func generation(n int) string {
+	return servicesOf(n, map[string]string{"web": "http", "db": "tcp"}) + fmt.Sprintf(`
+---
+_format_version: "3.0"
+services:
+- name: kong-g%[1]d
+  url: http://10.9.%[1]d.1:%[2]d
+  routes:
+  - {name: moved, hosts: [web], paths: [/moved]} # meshc:ignore MC0406 on purpose
+`, n, generationPorts["http"])
+}
+
+// servicesOf are the endpoints of generation n of services, named with their
+// protocols, and routes to these alone.
+func servicesOf(n int, services map[string]string) string {
 	var b strings.Builder
-	for service, protocol := range map[string]string{"web": "http", "db": "tcp"} {
+	for service, protocol := range services {
 		fmt.Fprintf(&b, `
 ---
 type: Dataplane
@@ -61,19 +75,10 @@ conf:
   - {weight: 100, destination: {kuma.io/service: %[1]s, version: g%[3]d}}
 `, service, protocol, n, generationPorts[protocol])
 	}
-	fmt.Fprintf(&b, `
----
-_format_version: "3.0"
-services:
-- name: kong-g%[1]d
-  url: http://10.9.%[1]d.1:%[2]d
-  routes:
-  - {name: moved, hosts: [web], paths: [/moved]} # meshc:ignore MC0406 on purpose
-`, n, generationPorts["http"])
 	return b.String()
 }
 
-var generationPorts = map[string]int{"http": 8080, "tcp": 8081}
+var generationPorts = map[string]int{"http": 8080, "tcp": 8081, "http2": 8082, "grpc": 8083}
 
 // reloading is a meshc under load whose input changes.
 type reloading struct {

@@ -248,9 +248,14 @@ func (h *h2conn) data(f *http2.DataFrame) {
 
 func (h *h2conn) reset(id uint32, code string) {
 	h.mu.Lock()
-	s := h.stream(id)
+	s := h.streams[id]
+	if s == nil && code == "malformed" {
+		s = h.stream(id)
+	}
 	h.mu.Unlock()
-	h.end(s, "reset "+code)
+	if s != nil { // else both sides were done with it
+		h.end(s, "reset "+code)
+	}
 }
 
 // end notes the end of a stream, in order when reset is "". After both sides
@@ -269,6 +274,9 @@ func (h *h2conn) end(s *h2stream, reset string) {
 			s.whole = true
 		} else if !s.whole {
 			s.m.Reset = reset
+		}
+		if s.said {
+			delete(h.streams, s.id)
 		}
 	})
 	if over || h.happened == nil {

@@ -16,6 +16,9 @@ func (s *h2stream) speak(last bool) {
 	s.conn.mu.Lock()
 	defer s.conn.mu.Unlock()
 	s.said = s.said || last
+	if s.said && s.ended {
+		delete(s.conn.streams, s.id)
+	}
 }
 
 // sendHead sends a head or, where first is "", trailers. first is the start line.

@@ -39,6 +39,7 @@ type loadClient struct {
 
 	conn net.Conn
 	r    *bufio.Reader
+	h2   *h2conn // conn, where the kind speaks it
 }
 
 // StartLoad sends TCP to one address, and HTTP for host web to the others,
@@ -145,12 +146,15 @@ func (c *loadClient) run() {
 func (c *loadClient) hangUp() {
 	if c.conn != nil {
 		c.conn.Close()
-		c.conn = nil
+		c.conn, c.h2 = nil, nil
 	}
 }
 
 // once sends one request and returns the name of the backend.
 func (c *loadClient) once() (string, error) {
+	if http2Kinds[c.kind] {
+		return c.onceHTTP2()
+	}
 	if c.conn == nil {
 		conn, err := c.load.network.Dial(c.address)
 		if err != nil {
