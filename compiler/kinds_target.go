@@ -50,6 +50,9 @@ type part struct {
 
 // matchTargets is match for policies that are chosen by the target.
 func (b *build) matchTargets(r *ruleset, tags []map[string]string, arms []arm, f func(*schema.Document, string)) (wrong []diag.Diagnostic) {
+	if r == nil {
+		return nil // no document of the kind is in the mesh
+	}
 	count := map[*schema.Document]int{}
 	each := make([][]*schema.Document, len(arms))
 	for i, a := range arms {
