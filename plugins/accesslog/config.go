@@ -55,71 +55,50 @@ func check(u plugins.Use) []string {
 	return nil
 }
 
-// mesh is what a Mesh says of logging; see the schema.
-type mesh struct {
-	Logging struct {
-		DefaultBackend string `json:"defaultBackend"`
-		Backends       []struct {
-			Name   string `json:"name"`
-			Type   string `json:"type"`
-			Format string `json:"format"`
-			Conf   struct {
-				Path    string `json:"path"`
-				Address string `json:"address"`
-			} `json:"conf"`
-		} `json:"backends"`
-	} `json:"logging"`
+// backend is what a Mesh says of a place for logs; see the schema.
+type backend struct {
+	Type   string `json:"type"`
+	Format string `json:"format"`
+	Conf   struct {
+		Path    string `json:"path"`
+		Address string `json:"address"`
+	} `json:"conf"`
 }
 
-// resolve is plugins.Policy.Resolve. That there is no such backend is not its
-// to report: the compiler looks at all references.
+// resolve is plugins.Policy.Resolve.
 func resolve(a plugins.Attachment) plugins.Resolved {
-	var d struct {
-		Conf struct {
-			Backend string `json:"backend"`
-		} `json:"conf"`
-	}
-	var m mesh
-	if json.Unmarshal([]byte(a.Policy), &d) != nil || a.Mesh == "" || json.Unmarshal([]byte(a.Mesh), &m) != nil {
+	var b backend
+	i, ok := a.Backend("logging", &b)
+	if !ok {
 		return plugins.Resolved{}
 	}
-	name := d.Conf.Backend
-	if name == "" {
-		name = m.Logging.DefaultBackend
+	c := config{Format: b.Format, constants: constants{
+		Mesh: a.MeshName, Direction: strings.ToUpper(a.Direction), Source: a.Service, Address: a.Address, Destination: a.Destination,
+	}}
+	if a.Direction == "gateway" {
+		c.Direction = "UNSPECIFIED"
 	}
-	for i, b := range m.Logging.Backends {
-		if b.Name != name || name == "" {
-			continue
-		}
-		c := config{Format: b.Format, constants: constants{
-			Mesh: a.MeshName, Direction: strings.ToUpper(a.Direction), Source: a.Service, Address: a.Address, Destination: a.Destination,
-		}}
-		if a.Direction == "gateway" {
-			c.Direction = "UNSPECIFIED"
-		}
-		switch {
-		case b.Format != "":
-		case a.TCP:
-			c.Format = defaultTCP
-		default:
-			c.Format = defaultHTTP
-		}
-		if b.Type == "tcp" {
-			c.TCP = b.Conf.Address
-		} else {
-			c.File = b.Conf.Path
-		}
-		if _, err := parseFormat(c.Format); err != nil {
-			return plugins.Resolved{Wrong: []plugins.Wrong{{
-				Path: []any{"logging", "backends", i, "format"}, InMesh: true, Message: err.Error(),
-				Hint: "the commands are those of Envoy's access logs that both data planes know, and %KUMA_…%",
-			}}}
-		}
-		text, err := json.Marshal(c)
-		if err != nil {
-			panic("accesslog: " + err.Error()) // text is always JSON
-		}
-		return plugins.Resolved{Config: string(text)}
+	switch {
+	case b.Format != "":
+	case a.TCP:
+		c.Format = defaultTCP
+	default:
+		c.Format = defaultHTTP
 	}
-	return plugins.Resolved{}
+	if b.Type == "tcp" {
+		c.TCP = b.Conf.Address
+	} else {
+		c.File = b.Conf.Path
+	}
+	if _, err := parseFormat(c.Format); err != nil {
+		return plugins.Resolved{Wrong: []plugins.Wrong{{
+			Path: []any{"logging", "backends", i, "format"}, InMesh: true, Message: err.Error(),
+			Hint: "the commands are those of Envoy's access logs that both data planes know, and %KUMA_…%",
+		}}}
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic("accesslog: " + err.Error()) // text is always JSON
+	}
+	return plugins.Resolved{Config: string(text)}
 }

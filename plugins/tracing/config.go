@@ -51,62 +51,41 @@ func check(u plugins.Use) []string {
 	return nil
 }
 
-// mesh is what a Mesh says of tracing; see the schema.
-type mesh struct {
-	Tracing struct {
-		DefaultBackend string `json:"defaultBackend"`
-		Backends       []struct {
-			Name     string   `json:"name"`
-			Sampling *float64 `json:"sampling"`
-			Conf     struct {
-				URL               string `json:"url"`
-				TraceID128Bit     bool   `json:"traceId128bit"`
-				APIVersion        string `json:"apiVersion"`
-				SharedSpanContext *bool  `json:"sharedSpanContext"`
-			} `json:"conf"`
-		} `json:"backends"`
-	} `json:"tracing"`
+// backend is what a Mesh says of a collector; see the schema.
+type backend struct {
+	Sampling *float64 `json:"sampling"`
+	Conf     struct {
+		URL               string `json:"url"`
+		TraceID128Bit     bool   `json:"traceId128bit"`
+		APIVersion        string `json:"apiVersion"`
+		SharedSpanContext *bool  `json:"sharedSpanContext"`
+	} `json:"conf"`
 }
 
-// resolve is plugins.Policy.Resolve. That there is no such backend is not its
-// to report: the compiler looks at all references.
+// resolve is plugins.Policy.Resolve.
 func resolve(a plugins.Attachment) plugins.Resolved {
-	var d struct {
-		Conf struct {
-			Backend string `json:"backend"`
-		} `json:"conf"`
-	}
-	var m mesh
-	if json.Unmarshal([]byte(a.Policy), &d) != nil || a.Mesh == "" || json.Unmarshal([]byte(a.Mesh), &m) != nil {
+	var b backend
+	i, ok := a.Backend("tracing", &b)
+	if !ok {
 		return plugins.Resolved{}
 	}
-	name := d.Conf.Backend
-	if name == "" {
-		name = m.Tracing.DefaultBackend
+	c := config{
+		URL: b.Conf.URL, Service: a.Service, Server: a.Direction == "inbound", PerMillion: whole,
+		Long: b.Conf.TraceID128Bit, Shared: b.Conf.SharedSpanContext == nil || *b.Conf.SharedSpanContext, Proto: b.Conf.APIVersion == "httpProto",
 	}
-	for i, b := range m.Tracing.Backends {
-		if b.Name != name || name == "" {
-			continue
-		}
-		c := config{
-			URL: b.Conf.URL, Service: a.Service, Server: a.Direction == "inbound", PerMillion: whole,
-			Long: b.Conf.TraceID128Bit, Shared: b.Conf.SharedSpanContext == nil || *b.Conf.SharedSpanContext, Proto: b.Conf.APIVersion == "httpProto",
-		}
-		if b.Sampling != nil {
-			c.PerMillion = uint32(math.Round(*b.Sampling * whole / 100))
-		}
-		u, err := url.Parse(c.URL)
-		if err != nil || u.Scheme != "http" {
-			return plugins.Resolved{Wrong: []plugins.Wrong{{
-				Path: []any{"tracing", "backends", i, "conf", "url"}, InMesh: true,
-				Message: "spans can be sent over http alone: nothing says whom to trust over https", Hint: "name a collector over http, such as an agent beside the proxy",
-			}}}
-		}
-		text, err := json.Marshal(c)
-		if err != nil {
-			panic("tracing: " + err.Error()) // numbers and text are always JSON
-		}
-		return plugins.Resolved{Config: string(text), Calls: []string{u.Host}}
+	if b.Sampling != nil {
+		c.PerMillion = uint32(math.Round(*b.Sampling * whole / 100))
 	}
-	return plugins.Resolved{}
+	u, err := url.Parse(c.URL)
+	if err != nil || u.Scheme != "http" {
+		return plugins.Resolved{Wrong: []plugins.Wrong{{
+			Path: []any{"tracing", "backends", i, "conf", "url"}, InMesh: true,
+			Message: "spans can be sent over http alone: nothing says whom to trust over https", Hint: "name a collector over http, such as an agent beside the proxy",
+		}}}
+	}
+	text, err := json.Marshal(c)
+	if err != nil {
+		panic("tracing: " + err.Error()) // numbers and text are always JSON
+	}
+	return plugins.Resolved{Config: string(text), Calls: []string{u.Host}}
 }
