@@ -31,6 +31,8 @@ type view struct {
 	doc       *schema.Document
 	tags      []map[string]string // of its inbounds, or as a gateway
 	listeners []listener
+	// metrics are those of the mesh that it was made with.
+	metrics *metricsConf
 	// found says that something is wrong with it.
 	found bool
 	// matched says that its listeners have their uses, for which mesh counted,
@@ -38,7 +40,7 @@ type view struct {
 	matched bool
 	mesh    *schema.Document
 	wrong   []diag.Diagnostic
-	// admitted are the permissions of each inbound; nil where they are to be
+	// admitted are the permissions of each listener; nil where they are to be
 	// looked up.
 	admitted [][]*schema.Document
 }
@@ -56,17 +58,20 @@ type listener struct {
 	// path is where the dataplane's document has it.
 	path []any
 	*passage
-	// local is where an inbound hands its traffic on.
+	// local is where an inbound for a service hands its traffic on.
 	local local
 	// ingress says that it is that of a zone, which hands on by entries.
 	ingress bool
 	entries []entry
-	plugins []*plugin // in order
-	uses    []*use    // of the other kinds
+	metrics *metricsConf // of the listener that shows them, else nil
+	plugins []*plugin    // in order
+	uses    []*use       // of the other kinds
 }
 
-// index is that of the inbound or outbound in the dataplane's document.
-func (l *listener) index() int { return l.path[2].(int) }
+// hasLocal reports whether l hands on to the application beside it.
+func (l *listener) hasLocal() bool {
+	return l.direction == snapshot.Inbound && !l.ingress && l.metrics == nil
+}
 
 // attach decides for every service at the gateway and every outbound of a
 // dataplane which route applies and which clusters it leads to.
@@ -77,6 +82,7 @@ func attach(b *build) {
 	b.attachNode()
 	b.keepViews()
 	b.attachIngresses()
+	b.checkMetricsPorts()
 }
 
 func (b *build) attachGateway() {
@@ -95,8 +101,8 @@ func (b *build) attachGateway() {
 // attachDataplane makes the view of a dataplane, with its listeners in order.
 func (b *build) attachDataplane(d *schema.Document) *view {
 	dp := d.Body.(*kuma.Dataplane)
-	v, before := &view{id: d.Mesh + "." + d.Name, doc: d}, len(b.diags)
-	v.listeners = make([]listener, 0, len(dp.Networking.Inbound)+len(dp.Networking.Outbound))
+	v, before := &view{id: d.Mesh + "." + d.Name, doc: d, metrics: b.metrics[d.Mesh]}, len(b.diags)
+	v.listeners = make([]listener, 0, len(dp.Networking.Inbound)+len(dp.Networking.Outbound)+1)
 	for i, in := range dp.Networking.Inbound {
 		v.tags = append(v.tags, in.Tags)
 		l := listener{
@@ -159,6 +165,7 @@ func (b *build) attachDataplane(d *schema.Document) *view {
 		l.protocol = listens(l.passage.protocol("tcp"))
 		v.listeners = append(v.listeners, l)
 	}
+	b.attachMetrics(v)
 	for i := range v.listeners {
 		l := &v.listeners[i]
 		l.id = fmt.Sprintf("%s:%s:%d", l.direction, l.address, l.port)

@@ -38,12 +38,14 @@ type Compiler struct {
 	rulesets     memo[rulesetKey, *ruleset]
 	services     memo[*schema.Document, []*service] // of one Kubernetes or Kong document
 	kumaServices memo[serviceKey, *service]
+	metricsOnes  memo[serviceKey, *service] // services of metrics
 	clusters     memo[clusterKey, *lowered]
 	locals       memo[localKey, *lowered]
 	hosts        memo[*service, snapshot.VirtualHost]
 	routeHosts   [2]memo[string, snapshot.VirtualHost] // by transport and host
 	kongRoutes   memo[*schema.Document, *kongRouted]
 	proxies      memo[string, snapshot.Proxy]
+	metrics      memo[*schema.Document, *metricsConf] // of a Mesh or a Dataplane
 	secrets      memo[string, snapshot.Secret]
 	authorities  memo[string, snapshot.Authority]
 	worlds       worlds                                    // where there are policies
@@ -109,6 +111,7 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	c.rulesets.endCompile()
 	c.services.endCompile()
 	c.kumaServices.endCompile()
+	c.metricsOnes.endCompile()
 	c.clusters.endCompile()
 	c.locals.endCompile()
 	c.hosts.endCompile()
@@ -117,6 +120,7 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	}
 	c.kongRoutes.endCompile()
 	c.proxies.endCompile()
+	c.metrics.endCompile()
 	c.secrets.endCompile()
 	c.authorities.endCompile()
 	c.plugins.endCompile()
@@ -146,17 +150,19 @@ type build struct {
 	input []*schema.Document
 
 	// resolve
-	docs        []*schema.Document            // input without duplicates
-	byKind      map[string][]*schema.Document // docs by "DIALECT/KIND"
-	meshes      map[string]*schema.Document   // nil for a default nobody wrote
-	services    map[serviceKey]*service
-	defined     []*service // the same as they were met
-	sorted      []*service // the same by mesh and name, their order everywhere
-	dataplanes  []*schema.Document
-	routes      []*schema.Document // TrafficRoutes
-	zones       zones
-	rulesets    map[rulesetKey]*ruleset
-	kongSecrets []snapshot.Secret // that Kong's services need for TLS
+	docs         []*schema.Document            // input without duplicates
+	byKind       map[string][]*schema.Document // docs by "DIALECT/KIND"
+	meshes       map[string]*schema.Document   // nil for a default nobody wrote
+	metrics      map[string]*metricsConf       // by mesh, of those that have an enabled backend
+	metricsConfs []*metricsConf                // the same and those of dataplanes that differ, in order
+	services     map[serviceKey]*service
+	defined      []*service // the same as they were met
+	sorted       []*service // the same by mesh and name, their order everywhere
+	dataplanes   []*schema.Document
+	routes       []*schema.Document // TrafficRoutes
+	zones        zones
+	rulesets     map[rulesetKey]*ruleset
+	kongSecrets  []snapshot.Secret // that Kong's services need for TLS
 	// shown are the certificates of the gateway, by the server names.
 	shown     map[string]*kongShown
 	datagrams []*service    // of UDP, which is no service of a mesh

@@ -25,9 +25,14 @@ func TestIncrementalSecurity(t *testing.T) {
 
 func drawSecurity(t *rapid.T) string {
 	one := func(what string, of ...string) string { return rapid.SampledFrom(of).Draw(t, what) }
-	switch rapid.IntRange(0, 4).Draw(t, "kind") {
+	switch rapid.IntRange(0, 5).Draw(t, "kind") {
+	case 5:
+		return fmt.Sprintf("{type: Dataplane, name: %s, networking: {address: %s, inbound: [{port: %s, tags: {kuma.io/service: %s}}], outbound: [{port: 20009, tags: {kuma.io/service: dataplane-metrics%s}}]}%s}\n",
+			one("name", "web-2", "db-2"), one("address", "10.2.0.3", "10.2.0.1", "web.example"), one("port", "81", "5670"), one("service", "web", "dataplane-metrics"), one("of", "", ", kuma.io/instance: web-1"),
+			one("own", "", ", metrics: {type: prometheus, conf: {port: 5671, skipMTLS: true}}", ", metrics: {type: prometheus, conf: {tags: {team: a}}}"))
 	case 0, 1:
-		return fmt.Sprintf("{type: Mesh, name: default, mtls: {%s backends: [{name: %s, type: builtin, dpCert: {rotation: {expiration: %s}}}, {name: b, type: provided, conf: {cert: {secret: one}, key: {%s}}}]}}\n",
+		return fmt.Sprintf("{type: Mesh, name: default, metrics: {%s backends: [{name: m, type: prometheus, conf: {port: %s, tags: {kuma.io/service: %s}, skipMTLS: %s}}]}, mtls: {%s backends: [{name: %s, type: builtin, dpCert: {rotation: {expiration: %s}}}, {name: b, type: provided, conf: {cert: {secret: one}, key: {%s}}}]}}\n",
+			one("metrics", "", "enabledBackend: m,", "enabledBackend: m,"), one("port", "5670", "80"), one("shown", "dataplane-metrics", "dataplane-metrics", "web"), one("skip", "false", "true"),
 			one("enabled", "", "enabledBackend: b,", "enabledBackend: b,"), one("name", "a", "c"), one("expiration", "1h", "2d", "'0'"), one("key", "secret: two", "inlineString: key", "file: key.pem"))
 	case 2:
 		return fmt.Sprintf("{type: Secret, mesh: default, name: %s, %s}\n", one("name", "one", "two"), one("source", "data: YQ==", "data: Yg==", "env: KEY", "file: key.pem"))
@@ -37,5 +42,5 @@ func drawSecurity(t *rapid.T) string {
 	}
 	return fmt.Sprintf("{type: TrafficPermission, mesh: default, name: %s, sources: [{match: {%s}}], destinations: [{match: {%s}}]}\n",
 		one("name", "p", "q"), one("source", "kuma.io/service: web, version: v1", "kuma.io/service: '*'", "kuma.io/service: gateway"),
-		one("destination", "kuma.io/service: '*'", "kuma.io/service: db", "version: v1"))
+		one("destination", "kuma.io/service: '*'", "kuma.io/service: db", "kuma.io/service: dataplane-metrics", "version: v1"))
 }

@@ -72,7 +72,7 @@ func (b *build) matchUses(v *view) {
 		o := r.of(v.tags...)
 		for i := range v.listeners {
 			l := &v.listeners[i]
-			if l.ingress || !p.actsOn(l.direction, l.protocol) {
+			if l.ingress || l.metrics != nil || !p.actsOn(l.direction, l.protocol) {
 				continue
 			}
 			at := at

@@ -7,6 +7,7 @@ import (
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/kuma"
 )
 
 // lower writes the snapshot.
@@ -119,10 +120,13 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 	mtls := b.mtls[v.doc.Mesh] != nil
 	template := b.template(v)
 	inputs := append(b.inputs[:0], v, mtls, template)
-	var permissions [][]*schema.Document // by inbound
+	var permissions [][]*schema.Document // by listener
+	shows := ""                          // the service of its metrics
 	if !mtls {
 		v.admitted = nil // what changes meanwhile is not followed
 	} else {
+		shows = b.provenMetrics(v)
+		inputs = append(inputs, shows)
 		permissions = b.permissions(v)
 		for _, of := range permissions {
 			inputs = append(inputs, len(of))
@@ -152,14 +156,19 @@ func (b *build) lowerDataplane(v *view) snapshot.Proxy {
 		for i := range v.listeners {
 			l := &v.listeners[i]
 			listeners[i] = b.c.lowerListener(v.doc, l)
-			if mtls && l.direction == snapshot.Inbound && !l.ingress {
-				listeners[i].TLS, listeners[i].Access = v.doc.Mesh, access(permissions[l.index()])
+			if mtls && l.guarded() {
+				listeners[i].TLS, listeners[i].Access = v.doc.Mesh, access(permissions[i])
 			}
 			listeners[i].Digest = listeners[i].Sum()
 		}
 		p := snapshot.Proxy{ID: v.id, Mesh: v.doc.Mesh, Listeners: snapshot.ListOf(listeners...)}
 		if mtls {
-			p.Identities = snapshot.ListOf(identity(v.doc.Mesh, v.tags...))
+			tags := v.tags
+			if shows != "" {
+				// The other tags of metrics are the mesh's choice, and no proxy's identity.
+				tags = append(slices.Clone(tags), map[string]string{kuma.ServiceTag: shows})
+			}
+			p.Identities = snapshot.ListOf(identity(v.doc.Mesh, tags...))
 		}
 		applyTemplate(&p, template)
 		p.Digest = p.Sum()
@@ -179,7 +188,10 @@ func (c *Compiler) lowerListener(doc *schema.Document, l *listener) snapshot.Lis
 	}
 	routes := l.lowerAll(l.service, "tcp", nil)
 	route := &routes[len(routes)-1]
-	if l.direction == snapshot.Inbound {
+	switch {
+	case l.metrics != nil:
+		routes = l.metrics.lower()
+	case l.direction == snapshot.Inbound:
 		route.Targets = snapshot.ListOf(snapshot.Target{Cluster: l.local.name, Weight: 1})
 		route.Timeout = 0 // the caller's side has it
 	}

@@ -61,7 +61,7 @@ func (b *build) lowerClusters() []*lowered {
 			for _, e := range l.entries {
 				names, uses = append(names, e.name), append(uses, e.clusterUse)
 			}
-			if l.direction != snapshot.Inbound || l.ingress {
+			if !l.hasLocal() {
 				continue
 			}
 			if at, ok := known[l.local.name]; !ok {

@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/schema/diag"
 )
 
@@ -100,7 +99,7 @@ func listensAt(listeners []listener, address string, port uint16) int {
 // same proxy, where it would go round for ever.
 func (b *build) checkLoops(v *view) {
 	for _, in := range v.listeners {
-		if in.direction != snapshot.Inbound || in.ingress {
+		if !in.hasLocal() {
 			continue
 		}
 		i := listensAt(v.listeners, in.local.address, in.local.port)

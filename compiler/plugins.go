@@ -248,6 +248,9 @@ func (b *build) attachPlugins(v *view, m *meshPlugins) {
 	})
 	for i := range v.listeners {
 		l := &v.listeners[i]
+		if l.metrics != nil {
+			continue // what passes there is no service's
+		}
 		var passed []*pluginUse
 		for _, n := range selected {
 			p := m.plugins[n]

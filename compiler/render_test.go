@@ -55,7 +55,9 @@ func render(s snapshot.Snapshot) string {
 						fmt.Fprintf(&b, "%s: ", r.Name)
 					}
 					fmt.Fprintf(&b, "%s%s", renderMatch(r), renderTargets(r.Targets))
-					if r.Answer.Status != 0 {
+					if r.Answer.Metrics {
+						b.WriteString(" = metrics")
+					} else if r.Answer.Status != 0 {
 						fmt.Fprintf(&b, " = %d %q", r.Answer.Status, r.Answer.Body)
 						if r.Answer.HTTPS {
 							fmt.Fprintf(&b, " https://%s", r.Answer.Host)

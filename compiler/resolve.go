@@ -33,11 +33,13 @@ func resolve(b *build) {
 	b.dataplanes = byKind["kuma/Dataplane"]
 	b.routes = byKind["kuma/TrafficRoute"]
 	b.indexPolicies()
+	b.readMetrics()
 
 	b.kubernetesServices(byKind)
 	b.kong(byKind)
 	b.findZones()
 	b.kumaServices(b.dataplanes, byKind["kuma/ExternalService"])
+	b.metricsServices()
 
 	keys := make([]serviceKey, len(b.defined))
 	for i, s := range b.defined {

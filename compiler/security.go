@@ -102,6 +102,9 @@ func (b *build) inboundAt(mesh string, e snapshot.Endpoint) string {
 			for _, in := range dp.Networking.Inbound {
 				m.inbounds[address(inboundAddress(dp, in), uint16(in.Port))] = in.Tags[kuma.ServiceTag]
 			}
+			if c, at := b.metricsOf(d); c != nil && !c.skipMTLS && b.isMetrics(mesh, c) {
+				m.inbounds[address(at, c.port)] = c.tags[kuma.ServiceTag]
+			}
 		}
 	}
 	return m.inbounds[address(e.Address, e.Port)]
@@ -150,19 +153,39 @@ func tagURI(tag, value string) (uri string, ok bool) {
 	return uri, err == nil
 }
 
-// permissions returns, for each inbound of v, the permissions that apply there.
+// permissions returns, for each listener of v that is guarded, the permissions
+// that apply there.
 func (b *build) permissions(v *view) [][]*schema.Document {
-	if v.admitted == nil || b.news.permissions[v.doc.Mesh].selects(v.tags) {
+	if v.admitted == nil || b.news.permissions[v.doc.Mesh].selects(v.guardedTags()) {
 		rules := b.rules("kuma/TrafficPermission", v.doc.Mesh)
-		inbounds := v.doc.Body.(*kuma.Dataplane).Networking.Inbound
-		v.admitted = make([][]*schema.Document, len(inbounds))
-		for i, in := range inbounds {
-			if o := rules.of(in.Tags); len(o) > 0 {
+		v.admitted = make([][]*schema.Document, len(v.listeners))
+		for i := range v.listeners {
+			l := &v.listeners[i]
+			if !l.guarded() {
+				continue
+			}
+			if o := rules.of(l.tags); len(o) > 0 {
 				v.admitted[i] = o.united()
 			}
 		}
 	}
 	return v.admitted
+}
+
+// guardedTags returns the tag sets by which permissions are chosen for v, and
+// maybe others.
+func (v *view) guardedTags() []map[string]string {
+	for i := range v.listeners {
+		if l := &v.listeners[i]; l.metrics != nil && l.guarded() {
+			return append(slices.Clone(v.tags), l.tags)
+		}
+	}
+	return v.tags
+}
+
+// guarded reports whether l admits, with mTLS, only whom permissions name.
+func (l *listener) guarded() bool {
+	return l.direction == snapshot.Inbound && !l.ingress && (l.metrics == nil || !l.metrics.skipMTLS)
 }
 
 // access admits the sources of permissions. Of a selector, "*" asks for nothing

@@ -37,6 +37,8 @@ type service struct {
 	// doc is the document to blame, docs are all that took part.
 	doc  *schema.Document
 	docs []*schema.Document
+	// metrics says that it is where dataplanes show theirs.
+	metrics bool
 	// path is where doc defines the service.
 	path []any
 	// whole is the name of the cluster of all its endpoints.

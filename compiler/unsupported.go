@@ -105,7 +105,7 @@ func (w *wishes) kubernetesService(svc *kubernetes.Service) {
 
 func (w *wishes) mesh(m *kuma.Mesh) {
 	w.written("has no effect in this build",
-		[]any{"metrics"}, []any{"networking"})
+		[]any{"networking"})
 }
 
 func (w *wishes) dataplane(dp *kuma.Dataplane) {

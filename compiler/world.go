@@ -32,6 +32,7 @@ type worlds struct {
 	of                    map[string]*world
 	dataplanes, externals []*schema.Document
 	services              []*service
+	metrics               []*metricsConf
 }
 
 // manyGone is how many documents may go before a world is made anew: each is
@@ -40,7 +41,7 @@ const manyGone = 256
 
 // update makes w what b knows.
 func (w *worlds) update(b *build) {
-	next := worlds{map[string]*world{}, b.dataplanes, b.byKind["kuma/ExternalService"], b.sorted}
+	next := worlds{map[string]*world{}, b.dataplanes, b.byKind["kuma/ExternalService"], b.sorted, b.metricsConfs}
 	if w.of != nil {
 		next.of = w.of
 	}
@@ -48,6 +49,7 @@ func (w *worlds) update(b *build) {
 	compare(&come, &gone, w.dataplanes, next.dataplanes, byID, ofDataplane)
 	compare(&come, &gone, w.externals, next.externals, byID, ofExternal)
 	compare(&come, &gone, w.services, next.services, serviceBefore, ofService)
+	compare(&come, &gone, w.metrics, next.metrics, func(x, y *metricsConf) bool { return compareMetrics(x, y) < 0 }, ofMetrics)
 	if len(gone) > manyGone {
 		*w = worlds{}
 		w.update(b)
@@ -118,6 +120,10 @@ func ofService(s *service) dweller {
 		}
 	}
 	return out
+}
+
+func ofMetrics(c *metricsConf) dweller {
+	return dweller{mesh: c.mesh, inbounds: []*member{newMember(c.tags)}}
 }
 
 func (d dweller) enter(w *world) {

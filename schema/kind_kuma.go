@@ -77,7 +77,7 @@ func init() {
 		{[]string{"conf", "eventLogPath"}, "no events are written"}, {[]string{"conf", "alwaysLogHealthCheckFailures"}, "no events are written"},
 	}
 	byType["Dataplane"].unapplied = []unapplied{
-		{[]string{"metrics"}, "no metrics listener is opened"}, {[]string{"probes"}, "no listener for probes is opened"},
+		{[]string{"probes"}, "no listener for probes is opened"},
 	}
 }
 
@@ -87,7 +87,7 @@ var fromTo = [][]string{{"sources", "*", "match"}, {"destinations", "*", "match"
 // kumaTags are the places of tags.
 var kumaTags = map[string][][]string{
 	"Dataplane": {
-		{"networking", "inbound", "*", "tags"}, {"networking", "outbound", "*", "tags"}, {"networking", "gateway", "tags"},
+		{"networking", "inbound", "*", "tags"}, {"networking", "outbound", "*", "tags"}, {"networking", "gateway", "tags"}, {"metrics", "conf", "tags"},
 		{"networking", "ingress", "availableServices", "*", "tags"},
 	},
 	"ExternalService": {{"tags"}},

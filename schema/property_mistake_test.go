@@ -263,6 +263,8 @@ var exceptions = []struct {
 	{regexp.MustCompile(`^Service an item again at spec\.ports\[\d+\]\.name$`), "the API server reports the name, the port and the node port"},
 	{regexp.MustCompile(`^Service an item again at spec\.topologyKeys\[\d+\]$`), "the API server also reports what stands behind *"},
 	{regexp.MustCompile(`^Mesh no field at mtls\.backends\[\d+\]\.conf$`), "Kuma reports what must be in it: cert and key"},
+	{regexp.MustCompile(`^TrafficRoute (an unknown field|misspelt) at conf\.loadBalancer\.\w+$`), "whatever stands there is one way more than may be named"},
+	{regexp.MustCompile(`^KongConsumer .* at consumers\[\d+\]\.vendor_badges$`), "what is no list is no plugin's entities, but a field that nobody knows, told of at its key"},
 }
 
 func (m mistake) isException(kind string) bool {

@@ -77,8 +77,8 @@ func connectionOf(c *cli.Context) (envoy.Connection, error) {
 		return out, fmt.Errorf("--xds-addr: %s is where a server listens; name the address that the Envoy is to connect to", host)
 	}
 	out.Host, out.Port = host, uint16(number)
-	if out.Admin, err = netip.ParseAddrPort(c.String("admin-addr")); err != nil || out.Admin.Port() == 0 {
-		return out, fmt.Errorf("--admin-addr %q is not IP:PORT", c.String("admin-addr"))
+	if out.Admin, err = parseAdmin(c); err != nil {
+		return out, err
 	}
 	switch {
 	case (out.Certificate == "") != (out.Key == ""):
@@ -87,6 +87,15 @@ func connectionOf(c *cli.Context) (envoy.Connection, error) {
 		return out, errors.New("--xds-ca is missing: without TLS there is nothing to show a certificate to")
 	}
 	return out, nil
+}
+
+// parseAdmin reads --admin-addr.
+func parseAdmin(c *cli.Context) (netip.AddrPort, error) {
+	at, err := netip.ParseAddrPort(c.String("admin-addr"))
+	if err != nil || at.Port() == 0 {
+		return at, fmt.Errorf("--admin-addr %q is not IP:PORT", c.String("admin-addr"))
+	}
+	return at, nil
 }
 
 // checkNode refuses what is the id of no proxy.

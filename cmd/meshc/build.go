@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/netip"
 	"os"
 	"path/filepath"
 
@@ -30,6 +31,7 @@ Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
 			&cli.StringFlag{Name: "proxy", Value: snapshot.GatewayID, Usage: "with --emit xds: the proxy, gateway or MESH.NAME"},
 			&cli.StringFlag{Name: "xds-gateway-addr", Value: defaultEnvoyGateway, Usage: "with --emit xds: the address that Envoy's gateway listener binds"},
 			&cli.StringFlag{Name: "xds-gateway-tls-addr", Value: defaultEnvoyGatewayTLS, Usage: "with --emit xds: the address that Envoy's gateway listener for TLS binds, where the input has certificates for it"},
+			&cli.StringFlag{Name: "admin-addr", Value: defaultAdmin, Usage: "with --emit xds: `IP:PORT` of Envoy's admin interface, which is opened where the proxy shows metrics"},
 			&cli.BoolFlag{Name: "strict", Usage: "warnings fail too"},
 			nodePortsFlag(), nodeFlag(), nodeLabelFlag(),
 			cacheFlag(),
@@ -38,10 +40,14 @@ Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
 			if e := c.String("emit"); e != "snapshot" && e != "xds" {
 				return failed("--emit %s: must be snapshot or xds", e)
 			}
-			for _, name := range []string{"proxy", "xds-gateway-addr", "xds-gateway-tls-addr"} {
+			for _, name := range []string{"proxy", "xds-gateway-addr", "xds-gateway-tls-addr", "admin-addr"} {
 				if c.IsSet(name) && c.String("emit") != "xds" {
 					return failed("--%s has a meaning only with --emit xds: a snapshot holds all proxies", name)
 				}
+			}
+			admin, err := parseAdmin(c)
+			if err != nil {
+				return failed("%v", err)
 			}
 			node, err := nodeOf(c)
 			if err != nil {
@@ -69,7 +75,7 @@ Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
 			}
 			return writeOutput(c.String("output"), mode, c.App.Writer, func(w io.Writer) error {
 				if c.String("emit") == "xds" {
-					return emitEnvoy(w, c.App.ErrWriter, l.snapshot, c.String("proxy"), c.String("xds-gateway-addr"), c.String("xds-gateway-tls-addr"))
+					return emitEnvoy(w, c.App.ErrWriter, l.snapshot, c.String("proxy"), c.String("xds-gateway-addr"), c.String("xds-gateway-tls-addr"), admin)
 				}
 				return snapshot.Write(w, l.snapshot)
 			})
@@ -80,13 +86,16 @@ Exit code: 0 written, 1 the input has errors, 2 the build could not be run.`,
 // emitEnvoy writes everything that an Envoy with node id proxy gets as a static
 // configuration file, which Envoy can check (--mode validate) and run alone. What
 // such a file cannot hold it says in notes.
-func emitEnvoy(w, notes io.Writer, s snapshot.Snapshot, proxy, gatewayAddr, gatewayTLSAddr string) error {
+func emitEnvoy(w, notes io.Writer, s snapshot.Snapshot, proxy, gatewayAddr, gatewayTLSAddr string, admin netip.AddrPort) error {
 	set, err := xds.Resources(s, proxy, gatewayAddr, gatewayTLSAddr, envoyFilter)
 	if err != nil {
 		return err
 	}
 	for _, note := range set.LeftOut() {
 		fmt.Fprintln(notes, "note: left out:", note)
+	}
+	if set.Admin = admin; set.ShowsMetrics() {
+		fmt.Fprintf(notes, "note: metrics: Envoy's admin interface, which they come from, is opened at %s\n", admin)
 	}
 	bootstrap, err := set.Bootstrap(proxy)
 	if err != nil {

@@ -66,6 +66,9 @@ type Route struct {
 // Answer is a response that a proxy gives by itself.
 type Answer struct {
 	Status uint32 `json:"status,omitempty"`
+	// Metrics answers with those of the proxy, in Prometheus' text format. Status
+	// is 200 then, and the rest is empty.
+	Metrics bool `json:"metrics,omitempty"`
 	// ContentType and Body are those of the response; "" for none.
 	ContentType string `json:"contentType,omitempty"`
 	Body        string `json:"body,omitempty"`

@@ -242,7 +242,7 @@ func (b *builder) split(l *listener, targets snapshot.List[snapshot.Target]) spl
 	for i, t := range targets.All() {
 		s.total += uint64(t.Weight)
 		c := b.cluster(t.Cluster, l.proxy)
-		s.arms[i] = arm{cluster: c, below: s.total, meter: b.meter(l.name, c.service)}
+		s.arms[i] = arm{cluster: c, below: s.total, meter: b.meter(l.name, l.serves(c))}
 	}
 	return s
 }
@@ -282,7 +282,7 @@ func (b *builder) carrySplit(l *listener, s split) split {
 			if c == moved {
 				c = b.cluster(s.arms[i].cluster.name, l.proxy)
 			}
-			s.arms[i].cluster, s.arms[i].meter = c, b.meter(l.name, c.service)
+			s.arms[i].cluster, s.arms[i].meter = c, b.meter(l.name, l.serves(c))
 		}
 	}
 	return s
@@ -406,7 +406,7 @@ func (b *builder) tables() {
 		g.meters[meterKey{l.name, ""}] = l.meter
 		for s := range l.splits() {
 			for _, a := range s.arms {
-				g.meters[meterKey{l.name, a.cluster.service}] = a.meter
+				g.meters[meterKey{l.name, l.serves(a.cluster)}] = a.meter
 				clusters[a.cluster.key] = a.cluster
 			}
 		}

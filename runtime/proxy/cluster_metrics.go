@@ -3,6 +3,11 @@ package proxy
 import "github.com/prometheus/client_golang/prometheus"
 
 var (
+	connectDesc    = describe("upstream_connects_total", "Attempts to connect to an endpoint.", "cluster")
+	failureDesc    = describe("upstream_connect_failures_total", "Attempts to connect to an endpoint that failed.", "cluster")
+	openDesc       = describe("upstream_connections_active", "Open connections to endpoints, idle ones among them.", "cluster")
+	inFlightDesc   = describe("upstream_requests_active", "HTTP requests that endpoints have and have not answered yet.", "cluster")
+	waitingDesc    = describe("upstream_requests_pending", "Requests and connections that wait for a connection to an endpoint.", "cluster")
 	endpointsDesc  = describe("cluster_endpoints", "Endpoints of clusters that look after their health: healthy, failing an active check, or ejected for what they answer.", "cluster", "health")
 	ejectionsDesc  = describe("cluster_ejections_total", "Ejections of endpoints by outlier detection.", "cluster", "reason")
 	unejectedDesc  = describe("cluster_ejections_over_bound_total", "Outliers that were not ejected, since too many were.", "cluster")
@@ -16,6 +21,8 @@ var reasonNames = [reasons]string{"total_errors", "gateway_errors", "local_error
 
 // tally sums what clusters of one name, of several proxies, say of themselves.
 type tally struct {
+	connects, failures          uint64
+	open, inFlight, waiting     int64
 	watched                     bool
 	healthy, unhealthy, ejected uint64
 	ejections                   [reasons]uint64
@@ -42,6 +49,11 @@ func (t *tally) add(c *cluster) {
 		}
 	}
 	s := c.state
+	t.connects += s.meter.connects.Load()
+	t.failures += s.meter.failures.Load()
+	t.open += s.load.connections.now.Load()
+	t.inFlight += s.load.requests.now.Load()
+	t.waiting += s.load.pending.now.Load()
 	for i := range t.ejections {
 		t.ejections[i] += s.detector.ejected[i].Load()
 	}
@@ -54,26 +66,31 @@ func (t *tally) add(c *cluster) {
 	}
 }
 
-// collect sends what is not 0 of the clusters called name.
+// collect sends what there is to tell of the clusters called name.
 func (t *tally) collect(ch chan<- prometheus.Metric, name string) {
-	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
-		if v > 0 {
-			ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), append([]string{name}, labels...)...)
-		}
+	gauge := func(d *prometheus.Desc, n int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, float64(n), append([]string{name}, labels...)...)
+	}
+	if t.connects > 0 {
+		send(ch, connectDesc, t.connects, name)
+		ch <- prometheus.MustNewConstMetric(failureDesc, prometheus.CounterValue, float64(t.failures), name)
+		gauge(openDesc, t.open)
+		gauge(inFlightDesc, t.inFlight)
+		gauge(waitingDesc, t.waiting)
 	}
 	if t.watched {
-		for health, n := range map[string]uint64{"healthy": t.healthy, "unhealthy": t.unhealthy, "ejected": t.ejected} {
-			ch <- prometheus.MustNewConstMetric(endpointsDesc, prometheus.GaugeValue, float64(n), name, health)
-		}
+		gauge(endpointsDesc, int64(t.healthy), "healthy")
+		gauge(endpointsDesc, int64(t.unhealthy), "unhealthy")
+		gauge(endpointsDesc, int64(t.ejected), "ejected")
 	}
 	for i, n := range t.ejections {
-		counter(ejectionsDesc, n, reasonNames[i])
+		send(ch, ejectionsDesc, n, name, reasonNames[i])
 	}
-	counter(unejectedDesc, t.refused)
-	counter(checksDesc, t.passed, "passed")
-	counter(checksDesc, t.failed, "failed")
-	counter(unshakenDesc, t.unshaken)
+	send(ch, unejectedDesc, t.refused, name)
+	send(ch, checksDesc, t.passed, name, "passed")
+	send(ch, checksDesc, t.failed, name, "failed")
+	send(ch, unshakenDesc, t.unshaken, name)
 	for i, n := range t.overflows {
-		counter(overBoundsDesc, n, boundNames[i])
+		send(ch, overBoundsDesc, n, name, boundNames[i])
 	}
 }

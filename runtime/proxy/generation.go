@@ -56,6 +56,39 @@ func (g *generation) cluster(key string) (int, bool) {
 	return slices.BinarySearchFunc(g.clusters, key, func(c *cluster, key string) int { return cmp.Compare(c.key, key) })
 }
 
+// of returns the listeners of a proxy by their names, and the clusters that they
+// lead to, by key; of "", all.
+func (g *generation) of(proxyID string) (listeners map[string]*listener, clusters []*cluster) {
+	listeners = make(map[string]*listener, len(g.listeners))
+	used := map[*cluster]bool{}
+	for _, l := range g.listeners {
+		if proxyID != "" && l.proxy != proxyID {
+			continue
+		}
+		listeners[l.name] = l
+		if proxyID == "" {
+			continue
+		}
+		for s := range l.splits() {
+			for _, a := range s.arms {
+				used[a.cluster] = true
+			}
+		}
+		for _, c := range l.calls {
+			used[c] = true
+		}
+	}
+	if proxyID == "" {
+		return listeners, g.clusters
+	}
+	for _, c := range g.clusters {
+		if used[c] {
+			clusters = append(clusters, c)
+		}
+	}
+	return listeners, clusters
+}
+
 // listener is what happens to what arrives on a socket.
 type listener struct {
 	gen       *generation
@@ -114,6 +147,14 @@ func (l *listener) route(h *filter.Headers, sni string) *route {
 		return vh.match(h, sni)
 	}
 	return nil
+}
+
+// serves returns the service as whose traffic l's to c is counted.
+func (l *listener) serves(c *cluster) string {
+	if l.direction == snapshot.Inbound { // c is the application beside it
+		return cmp.Or(l.service, c.service)
+	}
+	return c.service
 }
 
 // splits iterates over all that l may send to.

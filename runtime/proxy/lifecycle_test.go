@@ -400,7 +400,7 @@ func TestMetrics(t *testing.T) {
 	until(t, "the last request is counted", func() bool {
 		p.metrics.mu.Lock()
 		defer p.metrics.mu.Unlock()
-		return p.metrics.meters[meterKey{"gateway", "a"}].time(200).count.Load() == 4
+		return p.metrics.gen.meters[meterKey{"gateway", "a"}].time(200).count.Load() == 4
 	})
 	got := metricsOf(t, p)
 	for name, value := range map[string]float64{

@@ -7,29 +7,33 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/runtime/filter"
 )
 
 // metrics holds every counter of a Proxy. Whoever counts holds a pointer to
 // its counters, found when the generation is built, so that a request costs a
 // few atomic additions and no lookup.
 type metrics struct {
-	mu       sync.Mutex
-	conns    map[string]*connMeter
-	meters   map[meterKey]*meter // of the current generation
-	clusters []*cluster          // of the current generation
+	mu    sync.Mutex
+	conns map[string]*connMeter // by listener
+	gen   *generation           // the current one; nil before the first
 }
 
 // meterKey says whose requests are counted: those of a listener for a
 // service, which is empty for what no route took.
 type meterKey struct{ listener, service string }
 
-// meter counts requests, or TCP connections, which have code 0.
+// meter counts requests, or TCP connections and UDP sessions, which have code 0.
 type meter struct {
 	codes    [10]codeCounter
 	others   atomic.Uint64 // of codes beyond the first ten
 	received atomic.Uint64
 	sent     atomic.Uint64
 	times    [6]atomic.Pointer[histogram] // by class of code, made with the first of it
+	// datagrams that were sent on, by filter.Direction.
+	datagrams [2]atomic.Uint64
 
 	retries, retrySuccesses, retryOverflows atomic.Uint64
 }
@@ -147,10 +151,11 @@ func (m *metrics) connections(listener string) *connMeter {
 func (m *metrics) keep(gen *generation) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.meters, m.clusters = gen.meters, gen.clusters
+	m.gen = gen
 	wanted := make(map[string]bool, len(gen.listeners))
 	for _, l := range gen.listeners {
 		wanted[l.name] = true
+		m.conns[l.name] = l.conns // collect may have met it before its time
 	}
 	for name, c := range m.conns {
 		if c.active.Load() == 0 && !wanted[name] {
@@ -167,93 +172,114 @@ func describe(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	requestsDesc = describe("requests_total", "Finished requests by response code; code 0 is a request or TCP connection that ended without one.", "listener", "service", "code")
-	durationDesc = describe("request_duration_seconds", "Time from the request's headers to the end of its response, by the class of its code.", "listener", "service", "class")
-	retriesDesc  = describe("retries_total", "Tries after the first of a request.", "listener", "service")
-	successDesc  = describe("retry_successes_total", "Retries whose response was taken.", "listener", "service")
-	overflowDesc = describe("retry_overflows_total", "Retries that were not made, for there were as many at the time as may be.", "listener", "service")
-	receivedDesc = describe("received_bytes_total", "Body bytes from downstream.", "listener", "service")
-	sentDesc     = describe("sent_bytes_total", "Body bytes to downstream.", "listener", "service")
-	connsDesc    = describe("connections_total", "Accepted downstream connections.", "listener")
-	activeDesc   = describe("connections_active", "Open downstream connections.", "listener")
-	refusedDesc  = describe("connections_refused_total", "Downstream connections cut off because of who the client is.", "listener")
-	shakenDesc   = describe("tls_handshake_failures_total", "TLS handshakes of clients that failed or were refused.", "listener")
-	connectDesc  = describe("upstream_connects_total", "Attempts to connect to an endpoint.", "cluster")
-	failureDesc  = describe("upstream_connect_failures_total", "Attempts to connect to an endpoint that failed.", "cluster")
+	requestsDesc     = describe("requests_total", "Finished HTTP requests by the code that the client got; 0 for those that ended without one.", "listener", "service", "code")
+	durationDesc     = describe("request_duration_seconds", "Time from the request's headers to the end of its response, by the class of its code.", "listener", "service", "class")
+	carriedDesc      = describe("carried_duration_seconds", "How long TCP connections and UDP sessions that have ended were carried.", "listener", "service", "protocol")
+	datagramsInDesc  = describe("received_datagrams_total", "Datagrams from downstream that were sent on.", "listener", "service")
+	datagramsOutDesc = describe("sent_datagrams_total", "Datagrams sent downstream.", "listener", "service")
+	retriesDesc      = describe("retries_total", "Tries after the first of a request.", "listener", "service")
+	successDesc      = describe("retry_successes_total", "Retries whose response was taken.", "listener", "service")
+	overflowDesc     = describe("retry_overflows_total", "Retries that were not made, for there were as many at the time as may be.", "listener", "service")
+	receivedDesc     = describe("received_bytes_total", "Bytes from downstream: bodies of HTTP and payloads, counted when the request or TCP connection ends.", "listener", "service")
+	sentDesc         = describe("sent_bytes_total", "Bytes to downstream, counted likewise.", "listener", "service")
+	connsDesc        = describe("connections_total", "Accepted downstream connections, and sessions of UDP.", "listener")
+	activeDesc       = describe("connections_active", "Open downstream connections, and sessions of UDP.", "listener")
+	refusedDesc      = describe("connections_refused_total", "Downstream connections cut off because of who the client is.", "listener")
+	shakenDesc       = describe("tls_handshake_failures_total", "TLS handshakes of clients that failed or were refused.", "listener")
 )
 
 // Describe sends the descriptions of all metrics.
 func (m *metrics) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		requestsDesc, durationDesc, retriesDesc, successDesc, overflowDesc, receivedDesc, sentDesc, connsDesc, activeDesc, refusedDesc, shakenDesc, connectDesc, failureDesc,
-		endpointsDesc, ejectionsDesc, unejectedDesc, checksDesc, overBoundsDesc, unshakenDesc,
+		requestsDesc, durationDesc, carriedDesc, datagramsInDesc, datagramsOutDesc, retriesDesc, successDesc, overflowDesc, receivedDesc, sentDesc, connsDesc, activeDesc, refusedDesc, shakenDesc, connectDesc, failureDesc,
+		openDesc, inFlightDesc, waitingDesc, endpointsDesc, ejectionsDesc, unejectedDesc, checksDesc, overBoundsDesc, unshakenDesc,
 	} {
 		ch <- d
 	}
 }
 
 // Collect sends the current values; counters nothing has touched are left out.
-func (m *metrics) Collect(ch chan<- prometheus.Metric) {
-	counter := func(d *prometheus.Desc, v uint64, labels ...string) {
-		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
-	}
+func (m *metrics) Collect(ch chan<- prometheus.Metric) { m.collect(ch, "") }
+
+// collect does so for one proxy, or with "" for all.
+func (m *metrics) collect(ch chan<- prometheus.Metric, proxyID string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	for key, r := range m.meters {
-		for i := range r.codes {
-			c := &r.codes[i]
-			if n := c.count.Load(); n > 0 {
-				counter(requestsDesc, n, key.listener, key.service, strconv.Itoa(int(c.code.Load()-1)))
-			}
-		}
-		if n := r.others.Load(); n > 0 {
-			counter(requestsDesc, n, key.listener, key.service, "other")
-		}
-		used := false
-		for i := range r.times {
-			if h := r.times[i].Load(); h != nil {
-				used = true
-				count, seconds, buckets := h.read()
-				ch <- prometheus.MustNewConstHistogram(durationDesc, count, seconds, buckets, key.listener, key.service, classes[i])
-			}
-		}
-		if used {
-			counter(receivedDesc, r.received.Load(), key.listener, key.service)
-			counter(sentDesc, r.sent.Load(), key.listener, key.service)
-		}
-		for d, n := range map[*prometheus.Desc]uint64{
-			retriesDesc: r.retries.Load(), successDesc: r.retrySuccesses.Load(), overflowDesc: r.retryOverflows.Load(),
-		} {
-			if n > 0 {
-				counter(d, n, key.listener, key.service)
-			}
+	if m.gen == nil {
+		return
+	}
+	listeners, clusters := m.gen.of(proxyID)
+	for key, r := range m.gen.meters {
+		if l := listeners[key.listener]; l != nil {
+			r.collect(ch, l.protocol, key)
 		}
 	}
 	for name, c := range m.conns {
-		counter(connsDesc, c.total.Load(), name)
-		if n := c.denied.Load(); n > 0 {
-			counter(refusedDesc, n, name)
+		switch {
+		case listeners[name] != nil:
+			c.collect(ch, name)
+		case proxyID == "" && c.active.Load() > 0: // what is left of it ends
+			c.collect(ch, name)
+		case proxyID == "":
+			delete(m.conns, name)
 		}
-		if n := c.handshakes.failed.Load(); n > 0 {
-			counter(shakenDesc, n, name)
-		}
-		ch <- prometheus.MustNewConstMetric(activeDesc, prometheus.GaugeValue, float64(c.active.Load()), name)
 	}
 	// Clusters of one name, of several proxies, stand together.
-	var connects, failures uint64
 	var sum tally
-	for i, c := range m.clusters {
-		connects += c.state.meter.connects.Load()
-		failures += c.state.meter.failures.Load()
+	for i, c := range clusters {
 		sum.add(c)
-		if i+1 < len(m.clusters) && m.clusters[i+1].name == c.name {
+		if i+1 == len(clusters) || clusters[i+1].name != c.name {
+			sum.collect(ch, c.name)
+			sum = tally{}
+		}
+	}
+}
+
+// send sends a counter that is not 0.
+func send(ch chan<- prometheus.Metric, d *prometheus.Desc, v uint64, labels ...string) {
+	if v > 0 {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+}
+
+// collect sends what key's requests, connections or sessions came to.
+func (m *meter) collect(ch chan<- prometheus.Metric, protocol snapshot.Protocol, key meterKey) {
+	used := false
+	for i := range m.times {
+		h := m.times[i].Load()
+		if h == nil {
 			continue
 		}
-		if connects > 0 {
-			counter(connectDesc, connects, c.name)
-			counter(failureDesc, failures, c.name)
+		used = true
+		d, labels := durationDesc, []string{key.listener, key.service, classes[i]}
+		if protocol != snapshot.HTTP {
+			d, labels = carriedDesc, []string{key.listener, key.service, string(protocol)}
 		}
-		sum.collect(ch, c.name)
-		connects, failures, sum = 0, 0, tally{}
+		count, seconds, buckets := h.read()
+		ch <- prometheus.MustNewConstHistogram(d, count, seconds, buckets, labels...)
 	}
+	for i := range m.codes {
+		if c := &m.codes[i]; protocol == snapshot.HTTP {
+			send(ch, requestsDesc, c.count.Load(), key.listener, key.service, strconv.Itoa(int(c.code.Load()-1)))
+		}
+	}
+	send(ch, requestsDesc, m.others.Load(), key.listener, key.service, "other")
+	send(ch, retriesDesc, m.retries.Load(), key.listener, key.service)
+	send(ch, successDesc, m.retrySuccesses.Load(), key.listener, key.service)
+	send(ch, overflowDesc, m.retryOverflows.Load(), key.listener, key.service)
+	in, out := m.datagrams[filter.Request].Load(), m.datagrams[filter.Response].Load()
+	send(ch, datagramsInDesc, in, key.listener, key.service)
+	send(ch, datagramsOutDesc, out, key.listener, key.service)
+	if used || in > 0 {
+		ch <- prometheus.MustNewConstMetric(receivedDesc, prometheus.CounterValue, float64(m.received.Load()), key.listener, key.service)
+		ch <- prometheus.MustNewConstMetric(sentDesc, prometheus.CounterValue, float64(m.sent.Load()), key.listener, key.service)
+	}
+}
+
+// collect sends what a listener's connections came to.
+func (c *connMeter) collect(ch chan<- prometheus.Metric, listener string) {
+	ch <- prometheus.MustNewConstMetric(connsDesc, prometheus.CounterValue, float64(c.total.Load()), listener)
+	send(ch, refusedDesc, c.denied.Load(), listener)
+	send(ch, shakenDesc, c.handshakes.failed.Load(), listener)
+	ch <- prometheus.MustNewConstMetric(activeDesc, prometheus.GaugeValue, float64(c.active.Load()), listener)
 }

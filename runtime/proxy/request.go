@@ -60,8 +60,8 @@ func (s *stream) settle(o *filter.Output) error {
 	if s.route == nil {
 		return &errLocal{filter.Reply{Status: 404, GRPCStatus: -1, Details: "route_not_found"}, "NR"}
 	}
-	if a := s.route.answer; a.Status != 0 {
-		return &errLocal{directResponse(a, &s.request), ""}
+	if s.route.answer.Status != 0 {
+		return &errLocal{s.l.answer(s.d.proxy, s.route, &s.request), ""}
 	}
 	s.limit(s.route)
 	if o.End {

@@ -13,6 +13,8 @@ import (
 
 	"golang.org/x/net/ipv4"
 	"golang.org/x/net/ipv6"
+
+	"github.com/meshc/meshc/runtime/filter"
 )
 
 const (
@@ -259,10 +261,9 @@ func newRelay(s *socket, l *listener, nc *session) *relay {
 func (x *relay) serve() {
 	start := time.Now()
 	meter := x.l.meter
-	var received, sent atomic.Uint64
 	defer func() {
 		x.kill()
-		meter.done(0, time.Since(start), received.Load(), sent.Load())
+		meter.done(0, time.Since(start), 0, 0) // what moves is counted as it does
 		x.l.gen.release()
 	}()
 	a := x.l.split.pick()
@@ -275,7 +276,7 @@ func (x *relay) serve() {
 		return
 	}
 	defer done()
-	back, err := newDatagramReader(x.up, x.carrier(x.nc, &sent))
+	back, err := newDatagramReader(x.up, x.carrier(x.nc, meter, filter.Response))
 	if err != nil {
 		return
 	}
@@ -285,7 +286,7 @@ func (x *relay) serve() {
 		x.carry(back.next)
 		x.kill()
 	}()
-	use := x.carrier(x.up, &received)
+	use := x.carrier(x.up, meter, filter.Request)
 	x.carry(func() error { return x.nc.next(use) })
 	x.kill()
 	<-answered
@@ -332,12 +333,17 @@ func (x *relay) carry(next func() error) {
 	}
 }
 
-// carrier returns what sends a datagram on to dst, and counts its bytes.
-func (x *relay) carrier(dst net.Conn, bytes *atomic.Uint64) func(datagram []byte) {
+// carrier returns what sends a datagram of direction d on to dst, and counts it.
+func (x *relay) carrier(dst net.Conn, m *meter, d filter.Direction) func(datagram []byte) {
+	bytes := &m.received
+	if d == filter.Response {
+		bytes = &m.sent
+	}
 	return func(b []byte) {
 		x.since.Store(x.proxy.clock.Load())
 		if _, err := dst.Write(b); err == nil {
 			bytes.Add(uint64(len(b)))
+			m.datagrams[d].Add(1)
 		}
 	}
 }

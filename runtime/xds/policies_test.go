@@ -48,7 +48,8 @@ func policies() snapshot.Snapshot {
 	answer := answers.VirtualHosts.At(0)
 	given := answer.Routes.At(0)
 	given.Answer = snapshot.Answer{Status: 200, ContentType: "application/json", Body: `{"localEndpoints":1}`}
-	answer.Routes = snapshot.ListOf(given)
+	shown := snapshot.Route{Name: "metrics", PathExact: "/m", Methods: snapshot.ListOf("GET"), Answer: snapshot.Answer{Status: 200, Metrics: true}}
+	answer.Routes = snapshot.ListOf(shown, given)
 	answers.VirtualHosts = snapshot.ListOf(answer)
 	answers.IfLocal, answers.SourceRanges = true, snapshot.ListOf("10.0.0.0/8", "2001:db8::/32")
 	check := snapshot.HealthCheck{Interval: 10 * second, Timeout: 2 * second, Unhealthy: 3, Healthy: 1}

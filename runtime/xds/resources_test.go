@@ -2,6 +2,7 @@ package xds_test
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
@@ -114,6 +115,7 @@ func TestResourcesAreAsWritten(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			set.Admin = netip.MustParseAddrPort("127.0.0.1:9901")
 			bootstrap, err := set.Bootstrap(id)
 			if err != nil {
 				t.Fatal(err)

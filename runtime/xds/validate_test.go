@@ -4,6 +4,7 @@ package xds_test
 
 import (
 	"context"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,6 +41,7 @@ func validateIn(t *testing.T, dir string, s snapshot.Snapshot, node string, filt
 	if err != nil {
 		t.Fatal(err)
 	}
+	set.Admin = netip.MustParseAddrPort("127.0.0.1:9901")
 	bootstrap, err := set.Bootstrap(node)
 	if err != nil {
 		t.Fatal(err)

@@ -25,6 +25,16 @@ type Dataplane struct {
 		} `json:"gateway"`
 		Ingress *Ingress `json:"ingress"`
 	} `json:"networking"`
+	// Metrics stand in place of what the enabled backend of the mesh says; nil
+	// where the dataplane says nothing.
+	Metrics *struct {
+		Conf struct {
+			Port     int32             `json:"port"`
+			Path     string            `json:"path"`
+			Tags     map[string]string `json:"tags"`
+			SkipMTLS *bool             `json:"skipMTLS"`
+		} `json:"conf"`
+	} `json:"metrics"`
 }
 
 // Ingress is where a zone takes traffic from other zones.

@@ -2,7 +2,9 @@ package envoy
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -30,6 +32,22 @@ type Set struct {
 	Routes     []*routev3.RouteConfiguration
 	// Secrets are what comes over SDS. The content is in no Set.
 	Secrets []Secret
+	// Admin is where Envoy's admin interface is to listen, if ShowsMetrics.
+	Admin netip.AddrPort
+}
+
+// ShowsMetrics reports whether a route leads to the AdminCluster.
+func (s Set) ShowsMetrics() bool {
+	for _, c := range s.Routes {
+		for _, h := range c.VirtualHosts {
+			for _, r := range h.Routes {
+				if r.GetRoute().GetCluster() == AdminCluster {
+					return true
+				}
+			}
+		}
+	}
+	return false
 }
 
 // Bootstrap returns a configuration file that holds all of s and needs no
@@ -82,10 +100,19 @@ func (s Set) Bootstrap(nodeID string) (*bootstrapv3.Bootstrap, error) {
 			resources.Secrets = append(resources.Secrets, secret.inFiles())
 		}
 	}
-	return &bootstrapv3.Bootstrap{
+	out := &bootstrapv3.Bootstrap{
 		Node:            &corev3.Node{Id: nodeID, Cluster: "meshc"},
 		StaticResources: resources,
-	}, nil
+	}
+	if s.ShowsMetrics() {
+		if !s.Admin.IsValid() {
+			return nil, errors.New("the metrics need an admin interface, and there is no address for it")
+		}
+		admin := socketAddress(s.Admin.Addr().String(), s.Admin.Port())
+		out.Admin = &bootstrapv3.Admin{Address: admin}
+		resources.Clusters = append(resources.Clusters, adminCluster(admin))
+	}
+	return out, nil
 }
 
 // whole returns l with the routes that it would ask for over RDS and the

@@ -64,13 +64,18 @@ func (c Connection) Bootstrap() (*bootstrapv3.Bootstrap, error) {
 			},
 			LdsConfig: overADS(), CdsConfig: overADS(),
 		},
-		StaticResources: &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{server, {
-			Name:                 AdminCluster,
-			ConnectTimeout:       durationpb.New(time.Second),
-			ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
-			LoadAssignment:       alone(AdminCluster, admin),
-		}}},
+		StaticResources: &bootstrapv3.Bootstrap_StaticResources{Clusters: []*clusterv3.Cluster{server, adminCluster(admin)}},
 	}, nil
+}
+
+// adminCluster returns the AdminCluster, for an admin interface at this address.
+func adminCluster(at *corev3.Address) *clusterv3.Cluster {
+	return &clusterv3.Cluster{
+		Name:                 AdminCluster,
+		ConnectTimeout:       durationpb.New(time.Second),
+		ClusterDiscoveryType: &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC},
+		LoadAssignment:       alone(AdminCluster, at),
+	}
 }
 
 // server returns the cluster of the xDS server.

@@ -117,9 +117,13 @@ func httpRoute(r snapshot.Route) (*routev3.Route, error) {
 	if out.ResponseHeadersToAdd, out.ResponseHeadersToRemove, err = headerChanges(r.ResponseHeaders); err != nil {
 		return nil, err
 	}
-	if r.Answer.HTTPS {
+	switch {
+	case r.Answer.HTTPS:
 		out.Action, err = redirect(r)
 		return out, err
+	case r.Answer.Metrics:
+		out.Action = &routev3.Route_Route{Route: adminMetrics()}
+		return out, nil
 	}
 	if r.Answer.Status != 0 {
 		out.Action = directResponse(r.Answer.Status, r.Answer.Body)
@@ -142,6 +146,16 @@ func httpRoute(r snapshot.Route) (*routev3.Route, error) {
 	}
 	out.Action = &routev3.Route_Route{Route: action}
 	return out, nil
+}
+
+// adminMetrics sends requests to where Envoy's admin interface shows Envoy's own
+// metrics, and to no other page of it. Without an AdminCluster Envoy answers 503.
+func adminMetrics() *routev3.RouteAction {
+	return &routev3.RouteAction{
+		ClusterSpecifier: &routev3.RouteAction_Cluster{Cluster: AdminCluster},
+		PrefixRewrite:    "/stats/prometheus",
+		Timeout:          durationpb.New(0), // unset would mean 15 s
+	}
 }
 
 func directResponse(status uint32, body string) *routev3.Route_DirectResponse {

@@ -68,6 +68,10 @@
 //	                     what comes back when TEXT is sent over UDP
 //	metric NAME          what a Wasm plugin's metric comes to, summed over all
 //	                     proxies; of a histogram NAME_count or NAME_sum
+//	scrape ADDRESS:PORT/PATH
+//	                     each line is a regular expression: a whole line of what
+//	                     Prometheus gets there matches it, sooner or later. The data
+//	                     planes name their metrics differently, so "only" stands before
 //	logged NAME          these lines came, next, to the backend NAME, or stand in the
 //	                     file NAME of the folder that $LOGS stands for in the input;
 //	                     what is another each time is left out of them (log.go);

@@ -70,5 +70,10 @@ static_resources:
     load_assignment:
       cluster_name: meshc
       endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %s, port_value: %s}}}}]}]
-`, node, node[strings.LastIndexByte(node, '.')+1:], admin, api, host, port)
+  - name: envoy-admin
+    type: STATIC
+    load_assignment:
+      cluster_name: envoy-admin
+      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]
+`, node, node[strings.LastIndexByte(node, '.')+1:], admin, api, host, port, admin)
 }

@@ -138,6 +138,8 @@ func (t *transcript) step(s step) error {
 		return t.refused(s)
 	case "metric":
 		return t.metric(s)
+	case "scrape":
+		return t.scrape(s)
 	case "datagram":
 		return t.datagram(s)
 	case "logged":
