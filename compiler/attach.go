@@ -134,6 +134,7 @@ func (b *build) attachDataplane(d *schema.Document) *view {
 		v.tags = append(v.tags, g.Tags)
 	}
 	var from *caller
+	inVain := false // what may be told once for many is told anew with each
 	if len(dp.Networking.Outbound) > 0 {
 		from = b.callerOf(d.Mesh, v.tags...)
 	}
@@ -163,6 +164,12 @@ func (b *build) attachDataplane(d *schema.Document) *view {
 		b.checkSubset(d, i, tags)
 		l.passage = b.passage(from, tags)
 		l.protocol = listens(l.passage.protocol("tcp"))
+		if l.protocol == snapshot.TCP && len(l.http) > 0 && l.own != nil {
+			b.addOnce([]diag.Diagnostic{finding(diag.CodeNotApplied, diag.Warning, l.route, []any{"conf", "http"},
+				fmt.Sprintf("conf.http is not looked at for service %s: not all that it leads to speaks HTTP, so bytes are carried", name),
+				"give the inbounds of all of it kuma.io/protocol: http, http2 or grpc", diag.Related{Place: d.Place(l.path...), Message: "an outbound for it"})})
+			inVain = true
+		}
 		v.listeners = append(v.listeners, l)
 	}
 	b.attachMetrics(v)
@@ -172,7 +179,7 @@ func (b *build) attachDataplane(d *schema.Document) *view {
 	}
 	b.checkPorts(v)
 	slices.SortStableFunc(v.listeners, func(x, y listener) int { return cmp.Compare(x.id, y.id) })
-	v.found = len(b.diags) > before
+	v.found = inVain || len(b.diags) > before
 	return v
 }
 

@@ -81,6 +81,9 @@ func appendChoice(out []Choice, kind string, all []contender, united bool) []Cho
 func (x *Explainer) faults(mesh string, tags []map[string]string, u clusterUse) []Choice {
 	c := Choice{Kind: "FaultInjection"}
 	rules := x.b.rules("kuma/FaultInjection", mesh)
+	if rules == nil {
+		return nil
+	}
 	x.b.matchTargets(rules, tags, []arm{{clusterUse: u}}, func(d *schema.Document, _ string) {
 		c.Applied = append(c.Applied, d)
 	})

@@ -89,7 +89,6 @@ func (w *wishes) kubernetesService(svc *kubernetes.Service) {
 		w.written("has no effect, for the node is not known: serve with --node and --node-label", []any{"spec", "topologyKeys"})
 	}
 	w.written("has no effect in this build", []any{"spec", "trafficDistribution"})
-	w.written("has no effect: a client keeps to its endpoint for as long as the endpoint is there", []any{"spec", "sessionAffinityConfig", "clientIP", "timeoutSeconds"})
 	for i, p := range spec.Ports {
 		switch proto := kubernetesProtocol(svc, p); {
 		case p.Protocol == "UDP" && !node.Ports:
