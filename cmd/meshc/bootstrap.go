@@ -28,6 +28,7 @@ envoy --config-yaml "$(meshc bootstrap default.shop)"
 Exit code: 0 printed, 2 bad flags.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "xds-addr", Value: defaultXDS, Usage: "`HOST:PORT` of meshc serve --xds-addr, as this Envoy reaches it; HOST may be a DNS name"},
+			&cli.StringFlag{Name: "service", Usage: "what the Envoy calls itself in spans, as the kuma.io/service of its dataplane (default: NODE)"},
 			&cli.StringFlag{Name: "xds-ca", Usage: "`FILE` with the authority of the server's certificate; turns TLS on"},
 			&cli.StringFlag{Name: "xds-server-name", Usage: "the `NAME` in the server's certificate (default: the host of --xds-addr)"},
 			&cli.StringFlag{Name: "xds-cert", Usage: "certificate `FILE` that the Envoy shows, for meshc serve --xds-client-ca"},
@@ -56,7 +57,7 @@ Exit code: 0 printed, 2 bad flags.`,
 // connectionOf reads the flags of meshc bootstrap.
 func connectionOf(c *cli.Context) (envoy.Connection, error) {
 	out := envoy.Connection{
-		NodeID: c.Args().First(), ServerName: c.String("xds-server-name"),
+		NodeID: c.Args().First(), Service: c.String("service"), ServerName: c.String("xds-server-name"),
 		ServerCA: absolute(c.String("xds-ca")), Certificate: absolute(c.String("xds-cert")), Key: absolute(c.String("xds-key")),
 	}
 	if c.NArg() != 1 {

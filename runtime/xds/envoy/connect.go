@@ -27,6 +27,8 @@ const (
 // Connection says how an Envoy finds its xDS server.
 type Connection struct {
 	NodeID string
+	// Service is what the Envoy calls itself in spans; the NodeID where it is empty.
+	Service string
 	// Host is an IP address or a DNS name.
 	Host string
 	Port uint16
@@ -51,9 +53,13 @@ func (c Connection) Bootstrap() (*bootstrapv3.Bootstrap, error) {
 	if c.StateOfTheWorld {
 		api = corev3.ApiConfigSource_GRPC
 	}
+	service := c.Service
+	if service == "" {
+		service = c.NodeID
+	}
 	admin := socketAddress(c.Admin.Addr().String(), c.Admin.Port())
 	return &bootstrapv3.Bootstrap{
-		Node:  &corev3.Node{Id: c.NodeID, Cluster: "meshc"},
+		Node:  &corev3.Node{Id: c.NodeID, Cluster: service},
 		Admin: &bootstrapv3.Admin{Address: admin},
 		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
 			AdsConfig: &corev3.ApiConfigSource{
