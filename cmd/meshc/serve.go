@@ -266,10 +266,15 @@ func (s *server) start(failures chan<- error) ([]any, error) {
 			return nil, fmt.Errorf("--rest-addr: %w", err)
 		}
 		addresses = append(addresses, "rest", l.Addr().String())
+		var health func() any
+		if s.proxy != nil {
+			health = func() any { return s.proxy.Health() }
+		}
 		view := rest.New(rest.Config{
 			Board: &s.board, Log: s.log, Version: version(),
 			Metrics:    promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}),
 			Identities: func() any { return s.identity.Status() },
+			Health:     health,
 		})
 		s.rest = view.HTTPServer()
 		consumers = append(consumers, view)

@@ -224,7 +224,7 @@ func (d *detector) tick() {
 	answers, attempts := make([]success, 0, len(endpoints)), make([]success, 0, len(endpoints))
 	for _, e := range endpoints {
 		s := e.standing
-		if s.has(ejected) && now.Sub(s.ejections.at) >= min(base*time.Duration(s.ejections.backoff), max(maxEjectionTime, base)) {
+		if s.has(ejected) && now.Sub(s.ejections.at) >= s.ejections.length(base) {
 			d.pardon(s, now)
 		}
 		answers = appendSuccess(answers, s, &s.answers)
@@ -239,6 +239,22 @@ func (d *detector) tick() {
 		}
 	}
 	d.timer.Reset(d.interval)
+}
+
+// length is how long the endpoint is out.
+func (e *ejections) length(base time.Duration) time.Duration {
+	return min(base*time.Duration(e.backoff), max(maxEjectionTime, base))
+}
+
+// until returns when s, an endpoint of c, may be let in again; zero where it is
+// not ejected.
+func (d *detector) until(c *cluster, s *standing) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !s.has(ejected) {
+		return time.Time{}
+	}
+	return s.ejections.at.Add(s.ejections.length(or(c.outliers.BaseEjectionTime, baseEjectionTime)))
 }
 
 // success is the share of an endpoint's requests that succeeded in an interval.

@@ -52,6 +52,12 @@ func (s *Server) ownRoute(path string) http.HandlerFunc {
 				send(w, http.StatusOK, typeJSON, marshal(s.Identities()))
 			}
 		}
+	case "meshc/health":
+		if s.Health != nil {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				send(w, http.StatusOK, typeJSON, marshal(s.Health()))
+			}
+		}
 	case "meshc/plugins":
 		return s.plugins
 	}

@@ -94,6 +94,7 @@ func TestStatusPages(t *testing.T) {
 		"/metrics":           "some_metric 1\n",
 		"/meshc/reloads":     "[]\n",
 		"/meshc/xds/nodes":   "[]\n",
+		"/meshc/health":      "[]\n",
 		"/meshc/diagnostics": `{"diagnostics":[],"summary":{"files":0,"documents":0,"ignored":0,"errors":0,"warnings":0}}` + "\n",
 	} {
 		if a := v.get(path, 200, nil); a.body != want {

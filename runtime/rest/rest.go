@@ -30,6 +30,8 @@ type Config struct {
 	Metrics http.Handler
 	// Identities returns what /meshc/identities shows; nil means 404.
 	Identities func() any
+	// Health returns what /meshc/health shows; nil means 404.
+	Health func() any
 	// Log takes what net/http complains of; nil means slog.Default.
 	Log *slog.Logger
 	// Version is meshc's own, for the index.

@@ -55,6 +55,7 @@ func start(t *testing.T, docs ...snapshot.Document) *view {
 		Board: v.board, Version: "1.2.3", Log: slog.New(slog.DiscardHandler),
 		Metrics:    http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "some_metric 1\n") }),
 		Identities: func() any { return struct{}{} },
+		Health:     func() any { return []int{} },
 	})
 	server := httptest.NewUnstartedServer(nil)
 	server.Config = v.rest.HTTPServer()
@@ -144,7 +145,7 @@ func every() []snapshot.Document {
 
 var readable = []string{
 	"/", "/healthz", "/readyz", "/metrics",
-	"/meshc/snapshot", "/meshc/diagnostics", "/meshc/reloads", "/meshc/xds/nodes", "/meshc/plugins", "/meshc/identities",
+	"/meshc/snapshot", "/meshc/diagnostics", "/meshc/reloads", "/meshc/xds/nodes", "/meshc/plugins", "/meshc/identities", "/meshc/health",
 	"/api/v1/services", "/api/v1/namespaces/shop/services", "/api/v1/namespaces/shop/services/web", "/api/v1/namespaces/shop/services/web/status",
 	"/api/v1/endpoints", "/api/v1/namespaces/shop/endpoints", "/api/v1/namespaces/shop/endpoints/web",
 	"/apis/discovery.k8s.io/v1/endpointslices", "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices", "/apis/discovery.k8s.io/v1/namespaces/shop/endpointslices/web-x",
