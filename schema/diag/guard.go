@@ -25,6 +25,10 @@ var guards = []guard{
 		networking address tls enabled tags kuma.io/service kuma.io/protocol kuma.io/region kuma.io/zone
 		logging tracing metrics defaultBackend format path port skipMTLS sampling url traceId128bit apiVersion sharedSpanContext
 		outbound passthrough routing localityAwareLoadBalancing`)},
+	{"WasmPlugin", harmlessKeys(anyDocument + `
+		selectors destinations match kuma.io/service kuma.io/protocol kuma.io/region kuma.io/zone service protocol version
+		conf module path sha256 listeners pathPrefix methods routes phase order rootId vmId
+		services limits memory callTimeout failurePolicy`)},
 }
 
 // Kong's entities with secrets stand among others, in lists of these names.

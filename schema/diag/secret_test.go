@@ -56,6 +56,9 @@ func TestExcerptsHideSecrets(t *testing.T) {
 		"misspelt, Kong":      "_format_version: '3.0'\nservices: []\ncertificates:\n- cert: a\n  kye: S3CR3T\n  bogus: 1\n- {kye: S3CR3T}\n",
 		"misspelt, Kong flow": "{_format_version: '3.0', certificates: [{cert: a, kye: S3CR3T, bogus: 1}]}\n",
 		"misspelt, Kong JSON": "{\n\"certificates\": [\n{\n\"kye\": \"S3CR3T\",\n\"bogus\": 1\n}]}\n",
+		"misspelt plugin":     "type: WasmPlugin\nconf:\n  configuraton: {pw: S3CR3T}\n  evn:\n    A: S3CR3T\n  vmConfguration: S3CR3T\n  bogus: 1\n",
+		"misspelt env, flow":  "{type: WasmPlugin, conf: {listeners: [gateway], evn: {A: S3CR3T}, configuraton: S3CR3T, bogus: 1}}\n",
+		"misspelt env, CUE":   "schema.#WasmPlugin & {\n\tconf: evn: A: \"S3CR3T\"\n\tbogus: 1\n}\n",
 		"of Kubernetes":       "kind: Secret\nstrngData:\n  a: S3CR3T\nbogus: 1\n",
 		"second of a file":    "type: Dataplane\nname: a\n---\ntype: Secret\ndta: S3CR3T\nbogus: 1\n",
 		"broken YAML":         "type: Secret\n\tdata: S3CR3T\nbogus: 1\n",
@@ -127,6 +130,10 @@ plugins:
 type: ExternalService
 networking: {address: 'shown-11.test:443', tls: {enabled: true}}
 tags: {kuma.io/service: shown-12}
+---
+type: WasmPlugin
+selectors: [{match: {kuma.io/service: shown-13}}]
+conf: {module: {path: shown-14}, listeners: [shown-15], order: shown-16}
 `
 	var ds []diag.Diagnostic
 	for line := range strings.Count(text, "\n") {
@@ -136,8 +143,8 @@ tags: {kuma.io/service: shown-12}
 	if err := diag.Write(&out, diag.Text, ds, diag.Summary{}, diag.Options{Source: func(string) []byte { return []byte(text) }}); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(out.String(), "shown-"); n != 12 {
-		t.Errorf("%d of 12 are shown:\n%s", n, out.String())
+	if n := strings.Count(out.String(), "shown-"); n != 16 {
+		t.Errorf("%d of 16 are shown:\n%s", n, out.String())
 	}
 }
 
