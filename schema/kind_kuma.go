@@ -257,7 +257,7 @@ var (
 	requestMatch = regexp.MustCompile(`^conf\.http\[\d+\]\.match\.`)
 	missingTag   = regexp.MustCompile(`^(.*(?:match|destination))\["kuma\.io/(?:service|protocol)"\]$`)
 	repeated     = regexp.MustCompile(`^(.*\.retryOn)\[\d+\]$`)
-	backendConf  = regexp.MustCompile(`^((?:mtls|tracing|logging)\.backends\[\d+\])\.conf\b`)
+	backendConf  = regexp.MustCompile(`^((?:tracing|logging)\.backends\[\d+\])\.conf\b`)
 )
 
 // kumaPath writes a field path as Kuma does: a tag in brackets, a tag that a
