@@ -28,7 +28,7 @@ func (w *kongWorld) findShown(users map[*schema.Document]*schema.Document) {
 		if cert == nil {
 			continue // reported
 		}
-		if inVault(cert) {
+		if kong.InVault(cert.Tree) != "" {
 			w.unsupported(diag.CodeNotApplied, diag.Warning, d, "name", fmt.Sprintf("clients that ask for %s are refused: its certificate is in a vault of Kong's, which this build of meshc does not read", k.Name), "write the certificate in PEM")
 			continue
 		}
@@ -49,13 +49,6 @@ func (w *kongWorld) findShown(users map[*schema.Document]*schema.Document) {
 		s.snis = append(s.snis, d)
 		w.b.shown[name] = s
 	}
-}
-
-// inVault reports whether a part of the Certificate d is in a vault of Kong's.
-func inVault(d *schema.Document) bool {
-	return slices.ContainsFunc([]string{"cert", "key", "cert_alt", "key_alt"}, func(field string) bool {
-		return strings.HasPrefix(d.Tree.Get(field).Str(), kong.VaultReference)
-	})
 }
 
 // serverName is a name that Kong has, as the ClientHello does: in lower case and

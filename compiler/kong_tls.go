@@ -160,16 +160,17 @@ func (w *kongWorld) checkCertificates(users map[*schema.Document]*schema.Documen
 		if d.Kind == "Certificate" {
 			fields, lost = []string{"cert", "key"}, "no service shows it to its upstream, and it has no server names for which the gateway would show it"
 		}
-		user := users[d]
-		if user == nil {
+		user, vault := users[d], kong.InVault(d.Tree)
+		switch {
+		case user == nil && vault != "": // reported with the reference; SNIs of it are told of by findShown
+			continue
+		case user == nil:
 			w.unsupported(diag.CodeNotApplied, diag.Warning, d, "cert", describe(d)+" is checked and not used: "+lost, "")
 			continue
 		}
-		for _, field := range fields {
-			if strings.HasPrefix(d.Tree.Get(field).Str(), kong.VaultReference) {
-				w.unsupported(diag.CodeNotEnforced, diag.Error, d, field, fmt.Sprintf("this build of meshc reads no vaults, and service %s needs this for TLS", user.Name),
-					"write it in PEM", diag.Related{Place: user.Place(), Message: "the service"})
-			}
+		if slices.Contains(fields, vault) {
+			w.unsupported(diag.CodeNotEnforced, diag.Error, d, vault, fmt.Sprintf("this build of meshc reads no vaults, and service %s needs this for TLS", user.Name),
+				"write it in PEM", diag.Related{Place: user.Place(), Message: "the service"})
 		}
 	}
 }

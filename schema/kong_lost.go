@@ -83,10 +83,8 @@ func (k *kongFile) tellUnapplied(e *kongEntity, d *Document, n *tree.Node, path 
 	case *kong.Consumer:
 		k.leftOut(e, n, path)
 	case *kong.Certificate, *kong.CACertificate:
-		for _, field := range []string{"cert", "key", "cert_alt", "key_alt"} {
-			if v := n.Get(field); strings.HasPrefix(v.Str(), kong.VaultReference) {
-				k.add(notApplied(n.Find(field), field, "the reference into a vault is not resolved"))
-			}
+		if field := kong.InVault(n); field != "" {
+			k.add(notApplied(n.Find(field), field, "references into a vault are not resolved"))
 		}
 	}
 }

@@ -2,12 +2,24 @@ package kong
 
 import (
 	"cmp"
+	"strings"
 
 	"github.com/meshc/meshc/schema/tree"
 )
 
 // VaultReference begins a value that Kong fetches from a vault.
 const VaultReference = "{vault://"
+
+// InVault returns the first field of a Certificate or CACertificate that is a
+// reference to a vault; "" where none is.
+func InVault(n *tree.Node) string {
+	for _, field := range []string{"cert", "key", "cert_alt", "key_alt"} {
+		if strings.HasPrefix(n.Get(field).Str(), VaultReference) {
+			return field
+		}
+	}
+	return ""
+}
 
 // Certificate is a certificate with its key, in PEM, or references to a vault.
 type Certificate struct {
