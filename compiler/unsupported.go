@@ -53,11 +53,12 @@ func (w *wishes) notApplied(path []any, message, hint string) {
 	w.found = append(w.found, finding(diag.CodeNotApplied, diag.Warning, w.doc, path, message, hint))
 }
 
-// written warns of every path that the document's author wrote down.
+// written warns of every path that the document's author wrote down, in words
+// about what stands there: "has no effect".
 func (w *wishes) written(message string, paths ...[]any) {
 	for _, path := range paths {
 		if w.doc.Wrote(path...) {
-			w.notApplied(path, fmt.Sprintf("%s %s", diag.Path(path...), message), "")
+			w.notApplied(path, "it "+message, "")
 		}
 	}
 }
@@ -71,9 +72,9 @@ func (w *wishes) kubernetesService(svc *kubernetes.Service) {
 				"serve with --node-ports to open its ports on this machine")
 		}
 		if len(spec.LoadBalancerSourceRanges) > 0 {
-			w.notApplied([]any{"spec", "loadBalancerSourceRanges"}, "loadBalancerSourceRanges "+opened+"; the gateway's own takes every client", "")
+			w.notApplied([]any{"spec", "loadBalancerSourceRanges"}, "it "+opened+"; the gateway's own takes every client", "")
 		} else if spec.Type == "LoadBalancer" && strings.TrimSpace(svc.Metadata.Annotations[sourceRangesAnnotation]) != "" {
-			w.notApplied([]any{"metadata", "annotations", sourceRangesAnnotation}, "the annotation "+opened+"; the gateway's own takes every client", "")
+			w.notApplied([]any{"metadata", "annotations", sourceRangesAnnotation}, "it "+opened+"; the gateway's own takes every client", "")
 		}
 		w.written(opened, []any{"spec", "healthCheckNodePort"})
 		if spec.ExternalTrafficPolicy == "Local" {

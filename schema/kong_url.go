@@ -27,7 +27,7 @@ func (r *reader) kongURL(n *tree.Node) *tree.Node {
 	}
 	for _, key := range urlParts {
 		if other := n.Field(key); other != nil && other.Value.Kind != tree.Null {
-			r.add(notApplied(other.KeyPos, key, key+" has no effect beside url, which sets it"))
+			r.add(notApplied(other.KeyPos, key, "it has no effect beside url, which sets it"))
 		}
 	}
 	r.warnDropped(f)

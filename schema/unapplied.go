@@ -24,7 +24,7 @@ func (r *reader) warnUnapplied(k *kind, n *tree.Node) {
 		}
 		if v != nil && !v.Default && v.Kind != tree.Null {
 			field := diag.Path(path...)
-			r.add(notApplied(n.Find(path...), field, "this build of meshc does not apply "+field+": "+u.lost))
+			r.add(notApplied(n.Find(path...), field, "this build of meshc does not apply it: "+u.lost))
 		}
 	}
 }
