@@ -102,6 +102,8 @@ type InboundExplained struct {
 	Choices []Choice
 	// MTLS says that it admits only whom its TrafficPermissions name.
 	MTLS bool
+	// Metrics says that the proxy shows its metrics there, as its Mesh asks for.
+	Metrics bool
 }
 
 // Proxies returns the IDs of the dataplanes, sorted.
@@ -126,9 +128,12 @@ func (x *Explainer) Proxy(id string) (out ProxyExplained, ok bool) {
 		l := &v.listeners[i]
 		address := net.JoinHostPort(l.address, strconv.Itoa(int(l.port)))
 		if l.direction == snapshot.Inbound {
-			in := InboundExplained{Address: address, Service: l.service}
-			if !l.ingress { // what passes through an ingress is decided upon where it goes
+			in := InboundExplained{Address: address, Service: l.service, Metrics: l.metrics != nil}
+			if l.guarded() { // what passes through an ingress is decided upon where it goes
 				in.Choices, in.MTLS = x.inbound(v.doc.Mesh, l.tags), x.b.hasMTLS(v.doc.Mesh)
+			}
+			if in.Metrics {
+				in.Choices = slices.DeleteFunc(in.Choices, func(c Choice) bool { return c.Kind != "TrafficPermission" })
 			}
 			out.Inbounds = append(out.Inbounds, in)
 			continue
@@ -169,9 +174,29 @@ func (x *Explainer) Gateway(mesh, service string) []Choice {
 	return append(out, x.proxyWide(mesh, tags)...)
 }
 
+// Stream returns the policies for what the gateway takes as bytes by a Kong
+// Route, whose ID is among sources, without those for where it is led to (Target).
+func (x *Explainer) Stream(sources []string) []Choice {
+	tags := []map[string]string{gatewayTags}
+	for _, s := range x.b.streams {
+		if slices.Contains(sources, s.doc.ID()) {
+			return slices.DeleteFunc(x.outbound(s.to.mesh, tags, s.to.name, s.route), func(c Choice) bool { return c.Kind == "TrafficLog" })
+		}
+	}
+	return nil
+}
+
 // Target returns the policies for a cluster that the traffic of a proxy is led
-// to: a dataplane's, or the gateway's.
-func (x *Explainer) Target(proxyID, cluster string) []Choice {
+// to: a dataplane's, or the gateway's, as requests or as bytes.
+func (x *Explainer) Target(proxyID, cluster string, bytes bool) []Choice {
+	if proxyID == snapshot.GatewayID && bytes {
+		for _, s := range x.b.streams {
+			if out, ok := x.targetOf(s.to.mesh, []map[string]string{gatewayTags}, s.passage, cluster, false); ok {
+				return out
+			}
+		}
+		return nil
+	}
 	if proxyID == snapshot.GatewayID {
 		for _, h := range x.b.hosts {
 			if out, ok := x.targetOf(h.service.mesh, []map[string]string{gatewayTags}, h.passage, cluster, true); ok {

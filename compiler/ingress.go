@@ -50,11 +50,11 @@ func (b *build) entriesOf(in *zoneIngress, asked map[serviceKey][]map[string]str
 		done[a.serviceKey] = true
 		for _, tags := range append(asked[a.serviceKey], asked[serviceKey{a.mesh, "*"}]...) {
 			u := clusterUse{service: s, tags: tags, from: place{location: location{zone: in.zone}}, through: true}
-			if !slices.ContainsFunc(s.endpoints, func(e endpoint) bool { return e.zone == in.zone && hasTags(e.tags, tags) }) {
-				continue // it has no such endpoints
-			}
 			u.name = u.endpointsName()
-			out = append(out, entry{strings.ToLower(meshTransport(s.mesh, s.name, tags).SNI), u})
+			for range u.visible() { // it has such endpoints
+				out = append(out, entry{strings.ToLower(meshTransport(s.mesh, s.name, tags).SNI), u})
+				break
+			}
 		}
 	}
 	slices.SortFunc(out, func(x, y entry) int { return cmp.Or(cmp.Compare(x.sni, y.sni), cmp.Compare(x.name, y.name)) })

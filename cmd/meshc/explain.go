@@ -34,6 +34,8 @@ Exit code: 0, 1 where the request goes nowhere or the input has errors, 2 for wh
 			&cli.StringFlag{Name: "proxy", Usage: "list what the dataplane `MESH.NAME` gets"},
 			&cli.StringFlag{Name: "host", Usage: "follow a request for `HOST`, as in its Host header"},
 			&cli.StringFlag{Name: "listener", Usage: "the listener that takes the request: its `NAME` or ADDRESS:PORT", DefaultText: "the one that --host means"},
+			&cli.BoolFlag{Name: "https", Usage: "the request comes over TLS"},
+			&cli.StringFlag{Name: "sni", Usage: "the server `NAME` that the client asks for in TLS, or '' for none", DefaultText: "that of --host"},
 			&cli.StringFlag{Name: "path", Value: "/", Usage: "the `PATH` of the request, with its query"},
 			&cli.StringFlag{Name: "method", Value: "GET", Usage: "the `METHOD` of the request"},
 			&cli.StringSliceFlag{Name: "header", Usage: "a header of the request, as `NAME: VALUE`; repeatable"},
@@ -45,7 +47,7 @@ Exit code: 0, 1 where the request goes nowhere or the input has errors, 2 for wh
 			if c.String("proxy") != "" || c.String("host") != "" || c.String("listener") != "" {
 				return explainInput(c)
 			}
-			for _, name := range []string{"path", "method", "header", "from", "format", "node-ports", "node", "node-label"} {
+			for _, name := range []string{"path", "method", "header", "from", "format", "https", "sni", "node-ports", "node", "node-label"} {
 				if c.IsSet(name) {
 					return failed("--%s is about a request or a proxy: say which with --host or --proxy", name)
 				}

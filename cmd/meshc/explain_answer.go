@@ -10,9 +10,13 @@ import (
 
 // requestAnswer is what a request meets, as the JSON of explain --host.
 type requestAnswer struct {
-	Proxy       string       `json:"proxy"`
-	Listener    *placed      `json:"listener,omitempty"` // nothing below it where no listener takes the request
-	Clients     []string     `json:"clients,omitempty"`  // CIDRs; the listener takes nobody else
+	Proxy    string  `json:"proxy"`
+	Listener *placed `json:"listener,omitempty"` // nothing below it where no listener takes the request
+	// Chain is what the listener has for the server name of the client's TLS;
+	// ServerNames are those that it has any for, where it has none for this one.
+	Chain       *placed      `json:"chain,omitempty"`
+	ServerNames []string     `json:"serverNames,omitempty"`
+	Clients     []string     `json:"clients,omitempty"` // CIDRs; nobody else is taken
 	VirtualHost *placed      `json:"virtualHost,omitempty"`
 	Route       *placed      `json:"route,omitempty"`
 	Policies    []choiceJSON `json:"policies,omitempty"`
@@ -80,6 +84,10 @@ func (r *requestAnswer) write(w *strings.Builder) {
 	}
 	line("proxy", &placed{Name: r.Proxy})
 	line("listener", r.Listener)
+	line("chain", r.Chain)
+	if len(r.ServerNames) > 0 {
+		fmt.Fprintf(w, "%-13s %s\n", "server names", shortened(r.ServerNames))
+	}
 	if len(r.Clients) > 0 {
 		fmt.Fprintf(w, "%-13s %s\n", "clients", strings.Join(r.Clients, ", "))
 	}
@@ -122,6 +130,14 @@ func (r *requestAnswer) write(w *strings.Builder) {
 	if r.Answer != "" {
 		fmt.Fprintf(w, "%-13s %s\n", "answer", r.Answer)
 	}
+}
+
+// shortened writes the first of many names.
+func shortened(names []string) string {
+	if n := len(names) - maxEndpoints; n > 0 {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxEndpoints], ", "), n)
+	}
+	return strings.Join(names, ", ")
 }
 
 // What a reader is shown at most of a long list; JSON has all.

@@ -106,7 +106,10 @@ func explainRequest(c *cli.Context, out *strings.Builder, a *asker, id, format s
 	if a.headers, err = requestOf(c); err != nil {
 		return false, err
 	}
-	a.listener = c.String("listener")
+	a.listener, a.tls, a.serverName = c.String("listener"), overTLS(c), serverNameOf(c)
+	if a.tls && id != snapshot.GatewayID && a.listener == "" {
+		return false, failed("--https and --sni are about the gateway, or a listener that --listener names: dataplanes take requests in the clear")
+	}
 	answer, err := a.answer(id)
 	if err != nil {
 		return false, failed("%v", err)

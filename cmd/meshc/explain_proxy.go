@@ -57,7 +57,9 @@ type proxyJSON struct {
 	Proxy     string         `json:"proxy"`
 	Outbounds []outboundJSON `json:"outbounds,omitempty"`
 	Inbounds  []inboundJSON  `json:"inbounds,omitempty"`
-	Policies  choicesJSON    `json:"policies,omitempty"`
+	// Metrics is where the proxy shows its own, which is no inbound of the Dataplane.
+	Metrics  *inboundJSON `json:"metrics,omitempty"`
+	Policies choicesJSON  `json:"policies,omitempty"`
 }
 
 // united are the kinds of which several policies may apply at one place.
@@ -120,7 +122,12 @@ func writeProxyJSON(w io.Writer, id string, p compiler.ProxyExplained) error {
 		out.Outbounds = append(out.Outbounds, j)
 	}
 	for _, in := range p.Inbounds {
-		out.Inbounds = append(out.Inbounds, inboundJSON{in.Address, in.Service, choicesOf(in.Choices)})
+		j := inboundJSON{in.Address, in.Service, choicesOf(in.Choices)}
+		if in.Metrics {
+			out.Metrics = &j
+		} else {
+			out.Inbounds = append(out.Inbounds, j)
+		}
 	}
 	return writeIndented(w, out)
 }
@@ -148,7 +155,11 @@ func writeIndented(w io.Writer, v any) error {
 func writeProxy(w *strings.Builder, id string, p compiler.ProxyExplained) {
 	fmt.Fprintf(w, "%s  %s\n", id, placeOf(p.Dataplane))
 	for _, in := range p.Inbounds {
-		fmt.Fprintf(w, "\ninbound %s  service %s\n", in.Address, in.Service)
+		what := "inbound"
+		if in.Metrics {
+			what = "metrics"
+		}
+		fmt.Fprintf(w, "\n%s %s  service %s\n", what, in.Address, in.Service)
 		writeChoices(w, "  ", in.Choices)
 		if in.MTLS && !slices.ContainsFunc(in.Choices, func(c compiler.Choice) bool { return c.Kind == "TrafficPermission" }) {
 			fmt.Fprintf(w, "  mTLS, and no TrafficPermission: everybody is refused\n")

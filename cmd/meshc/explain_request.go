@@ -26,6 +26,10 @@ type asker struct {
 	headers   filter.Headers
 	// listener is the name or the ADDRESS:PORT of the one that is asked for, or "".
 	listener string
+	// tls says that the client begins with TLS, and serverName is what it asks
+	// for there; "" for nothing.
+	tls        bool
+	serverName string
 }
 
 // requestOf returns the request that the flags describe.
@@ -35,7 +39,11 @@ func requestOf(c *cli.Context) (h filter.Headers, err error) {
 		return h, failed("--path %q does not begin with /", path)
 	}
 	h.Add(":method", c.String("method"))
-	h.Add(":scheme", "http")
+	if overTLS(c) {
+		h.Add(":scheme", "https")
+	} else {
+		h.Add(":scheme", "http")
+	}
 	h.Add(":authority", c.String("host"))
 	h.Add(":path", path)
 	for _, line := range c.StringSlice("header") {
@@ -48,24 +56,79 @@ func requestOf(c *cli.Context) (h filter.Headers, err error) {
 	return h, nil
 }
 
+// overTLS reports whether the flags say that the client begins with TLS.
+func overTLS(c *cli.Context) bool {
+	return c.Bool("https") || c.IsSet("sni") || c.String("listener") == snapshot.GatewayTLS
+}
+
+// serverNameOf returns the server name that a client asks for: the one that is
+// given, else the host, unless that is an address (RFC 6066, section 3).
+func serverNameOf(c *cli.Context) string {
+	if c.IsSet("sni") {
+		return strings.ToLower(c.String("sni"))
+	}
+	host := c.String("host")
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return ""
+	}
+	return strings.ToLower(host)
+}
+
+// chainOf returns the chain of l for the server name of the client; ok is false
+// where there is none.
+func (a *asker) chainOf(l snapshot.Listener) (c snapshot.Chain, ok bool) {
+	for _, pattern := range snapshot.ServerNamePatterns(a.serverName) {
+		for _, c := range l.Chains.All() {
+			if slices.Contains(c.ServerNames.Slice(), pattern) {
+				return c, true
+			}
+		}
+	}
+	return c, false
+}
+
 // answer says what the request meets at a proxy.
 func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 	out.Proxy = proxyID
 	l, ok := a.listenerOf(proxyID)
 	if !ok {
 		out.Answer = "no outbound of the dataplane is for this host: name the service or the ADDRESS:PORT of one"
-		if a.listener != "" {
+		switch {
+		case a.listener != "":
 			out.Answer = "the proxy has no such listener"
+		case proxyID == snapshot.GatewayID:
+			out.Answer = "the gateway does not listen for TLS: no document has a certificate for it"
 		}
 		return out, nil
 	}
 	out.Listener, out.Clients = a.placed(l.Name, l.Sources), l.SourceRanges.Slice()
+	sni := ""
+	if l.Chains.Len() > 0 {
+		chain, ok := a.chainOf(l)
+		if !ok {
+			for _, c := range l.Chains.All() {
+				out.ServerNames = append(out.ServerNames, c.ServerNames.Slice()...)
+			}
+			out.Answer = fmt.Sprintf("closed: there is nothing for the server name %q", a.serverName)
+			return out, nil
+		}
+		out.Chain, sni = a.placed(chain.Name, chain.Sources), a.serverName
+		if chain.SourceRanges.Len() > 0 {
+			out.Clients = chain.SourceRanges.Slice()
+		}
+		if chain.Protocol != snapshot.HTTP {
+			l.Protocol, l.Targets, l.Sources = chain.Protocol, chain.Targets, chain.Sources
+		}
+	}
 	if l.Protocol != snapshot.HTTP {
 		a.policies(&out, proxyID, l, snapshot.Route{Targets: l.Targets})
 		a.targets(&out, proxyID, l, l.Targets)
 		return out, nil
 	}
-	host, route, err := proxy.Lookup(l, &a.headers, "")
+	host, route, err := proxy.Lookup(l, &a.headers, sni)
 	if err != nil {
 		return out, err
 	}
@@ -125,7 +188,7 @@ func (a *asker) listenerOf(proxyID string) (found snapshot.Listener, ok bool) {
 				if l.Name == a.listener || l.Port != 0 && address == a.listener {
 					return l, true
 				}
-			case l.Name == snapshot.GatewayID:
+			case l.Name == snapshot.GatewayTLS && a.tls, l.Name == snapshot.GatewayID && !a.tls:
 				found, ok = l, true
 			case l.Port != 0 && address == host,
 				l.Direction == snapshot.Node && everyAddress(l.Address, l.Port, host),
@@ -150,7 +213,9 @@ func (a *asker) policies(out *requestAnswer, proxyID string, l snapshot.Listener
 	address := net.JoinHostPort(l.Address, strconv.Itoa(int(l.Port)))
 	switch p, _ := a.explainer.Proxy(proxyID); l.Direction {
 	case snapshot.Gateway:
-		if mesh, service, ok := a.explainer.Service(route.Name); ok {
+		if l.Protocol != snapshot.HTTP {
+			out.choices = a.explainer.Stream(l.Sources.Slice())
+		} else if mesh, service, ok := a.explainer.Service(route.Name); ok {
 			out.choices = a.explainer.Gateway(mesh, service)
 		}
 	case snapshot.Inbound:
@@ -210,7 +275,7 @@ func (a *asker) shares(proxyID string, l snapshot.Listener, targets snapshot.Lis
 	for _, t := range targets.All() {
 		s := &compiler.Share{Weight: t.Weight}
 		if l.Direction == snapshot.Gateway || l.Direction == snapshot.Outbound {
-			s.Choices = a.explainer.Target(proxyID, t.Cluster)
+			s.Choices = a.explainer.Target(proxyID, t.Cluster, l.Protocol != snapshot.HTTP)
 		}
 		out = append(out, s)
 	}
