@@ -101,3 +101,42 @@ func TestAProvidedAuthority(t *testing.T) {
 		}
 	}
 }
+
+// TestAReloadLooksAtTheFilesAsTheyAre replaces the two halves of an authority
+// one after the other, each followed by a reload: what the second one finds is
+// a pair, however long ago the files were last looked at.
+func TestAReloadLooksAtTheFilesAsTheyAre(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name string, data []byte) {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	next := world(snapshot.Snapshot{
+		Authorities: snapshot.ListOf(snapshot.Authority{ID: "default/mine", Mesh: "default", Backend: "mine", Issues: true, Cert: "c", Key: "k",
+			Expiration: snapshot.Duration(24 * time.Hour), Sources: snapshot.ListOf("kuma/Mesh//default")}),
+		Secrets: snapshot.ListOf(
+			snapshot.Secret{ID: "c", File: "ca.pem", Digest: snapshot.Digest{1}}, snapshot.Secret{ID: "k", File: "ca.key", Digest: snapshot.Digest{2}}),
+	})
+	cert, key := root(t, good)
+	write("ca.pem", cert)
+	write("ca.key", key)
+	s := identity.New(identity.Config{Roots: []string{dir}, Poll: time.Hour, Log: slog.New(slog.DiscardHandler)})
+	told := 0
+	s.OnChange(func() { told++ })
+	mesh(t, publish(t, s, next), "default.web", "default")
+
+	cert, key = root(t, good)
+	write("ca.key", key)
+	if _, _, err := s.Prepare(t.Context(), next); err == nil || !strings.Contains(err.Error(), "its key is not that of its certificate") {
+		t.Errorf("with half of the new pair: %v", err)
+	}
+	write("ca.pem", cert)
+	told = 0
+	if b := mesh(t, publish(t, s, next), "default.web", "default"); !bytes.Equal(b.RootsPEM, cert) {
+		t.Error("the new authority is not in use")
+	}
+	if told != 1 {
+		t.Errorf("who shows certificates was told %d times of the new ones", told)
+	}
+}

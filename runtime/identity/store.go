@@ -68,6 +68,10 @@ func (s *Store) OnChange(f func()) { s.changed = append(s.changed, f) }
 // Prepare is part of publish.Consumer: it reads the secrets of next, and makes
 // or checks its authorities. An error says where the document is written.
 func (s *Store) Prepare(ctx context.Context, next snapshot.Snapshot) (commit, abort func(), err error) {
+	// What is followed goes on from one View to the next, so it has to be as the
+	// files are now: next was made of these, and half of a pair from before the
+	// last write would be refused with nothing left to change.
+	s.look()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	v, err := s.newView(ctx, next)
