@@ -129,11 +129,11 @@ func (x *Explainer) Proxy(id string) (out ProxyExplained, ok bool) {
 		address := net.JoinHostPort(l.address, strconv.Itoa(int(l.port)))
 		if l.direction == snapshot.Inbound {
 			in := InboundExplained{Address: address, Service: l.service, Metrics: l.metrics != nil}
-			if l.guarded() { // what passes through an ingress is decided upon where it goes
-				in.Choices, in.MTLS = x.inbound(v.doc.Mesh, l.tags), x.b.hasMTLS(v.doc.Mesh)
+			if !l.ingress { // what passes through an ingress is decided upon where it goes
+				in.Choices, in.MTLS = x.inbound(v.doc.Mesh, l.tags), x.b.hasMTLS(v.doc.Mesh) && l.guarded()
 			}
-			if in.Metrics {
-				in.Choices = slices.DeleteFunc(in.Choices, func(c Choice) bool { return c.Kind != "TrafficPermission" })
+			if !l.guarded() {
+				in.Choices = slices.DeleteFunc(in.Choices, func(c Choice) bool { return c.Kind == "TrafficPermission" })
 			}
 			out.Inbounds = append(out.Inbounds, in)
 			continue
