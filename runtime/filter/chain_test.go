@@ -441,6 +441,51 @@ func TestTrailersCreatedAtTheEndOfTheBody(t *testing.T) {
 		`A request data "y" false`, `B request data "y" false`, `A request data "" true`, `B request data "" false`, "B request trailers 1")
 }
 
+// TestTrailersCreatedBeforeAStop: who passed the data on is shown them, and who
+// stopped it.
+func TestTrailersCreatedBeforeAStop(t *testing.T) {
+	a := &script{reqData: func(s *script, _ *filter.Buffer, end bool) filter.DataStatus {
+		s.stream.Trailers(req).Add("x", "1")
+		return filter.DataContinue
+	}}
+	c := &script{
+		reqData:     func(*script, *filter.Buffer, bool) filter.DataStatus { return filter.DataStopAndBuffer },
+		reqTrailers: func(*script, *filter.Headers) filter.TrailersStatus { return filter.TrailersStop },
+	}
+	r := newRig(t, 0, a, &script{}, c)
+	r.chain.Headers(req, request(), false)
+	r.wants(t, req, "headers")
+	r.chain.LastData(req, []byte("x"))
+	r.wants(t, req, "-")
+	c.stream.Continue(req)
+	r.wants(t, req, "data:x trailers:1 end")
+	r.logged(t, "A request headers false", "B request headers false", "C request headers false",
+		`A request data "x" true`, `B request data "x" false`, `C request data "x" false`, "B request trailers 1", "C request trailers 1")
+}
+
+// TestTrailersCreatedOfWhatWasMissed: the filter that makes them is shown them,
+// too, as in Envoy, whose iteration begins at a filter that it resumes.
+func TestTrailersCreatedOfWhatWasMissed(t *testing.T) {
+	a := &script{
+		reqHeaders: func(*script, *filter.Headers, bool) filter.HeadersStatus { return filter.HeadersStopAll },
+		reqData: func(s *script, _ *filter.Buffer, end bool) filter.DataStatus {
+			s.stream.Trailers(req).Add("x", "1")
+			return filter.DataContinue
+		},
+		reqTrailers: func(_ *script, t *filter.Headers) filter.TrailersStatus {
+			t.Add("x", "2")
+			return filter.TrailersContinue
+		},
+	}
+	r := newRig(t, 0, a, &script{})
+	r.chain.Headers(req, request(), false)
+	r.chain.LastData(req, []byte("x"))
+	a.stream.Continue(req)
+	r.wants(t, req, "headers data:x trailers:2 end")
+	r.logged(t, "A request headers false", "B request headers false", `A request data "x" true`, `B request data "x" false`,
+		"A request trailers 1", "B request trailers 2")
+}
+
 func TestReply(t *testing.T) {
 	forbidden := filter.Reply{Status: 403, Body: []byte("no"), GRPCStatus: -1, Headers: []filter.Field{{Name: "X-Why", Value: "because"}}}
 	t.Run("passes the response methods of the whole chain", func(t *testing.T) {

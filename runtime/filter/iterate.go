@@ -54,6 +54,7 @@ type hold struct {
 	seen     bool // the filter was shown the trailers it holds
 	body     Buffer
 	end      bool // the end of the message is held with the body
+	resumed  bool // after StopAll: the filter is being shown what it missed
 }
 
 func (h *hold) empty() bool { return !h.headers && !h.all && !h.data && !h.trailers }
@@ -135,9 +136,7 @@ func (c *Chain) passData(d Direction, pos int, data []byte, end bool) {
 		h := &s.hold[d]
 		if h.all {
 			c.keep(d, h, data, end)
-			if created != nowhere {
-				h.trailers, h.seen = true, false
-			}
+			c.passCreated(d, created)
 			return
 		}
 		if h.body.Len() > 0 {
@@ -182,12 +181,14 @@ func (c *Chain) passData(d Direction, pos int, data []byte, end bool) {
 			} // else the filter saw h.body and left it as it was
 			*b = Buffer{}
 			m.full = m.full || h.body.Len() >= c.limit
-			if created != nowhere {
-				h.trailers, h.seen = true, created == i
-				m.trailersAt = i
-			}
 			if status == DataStopAndBuffer && h.body.Len() > c.limit && !c.tcp {
 				c.tooLarge(d)
+			}
+			if created == i && !h.resumed {
+				h.trailers, h.seen = true, true
+				m.trailersAt = i
+			} else if !c.over(d) {
+				c.passCreated(d, created)
 			}
 			return
 		}
@@ -208,8 +209,19 @@ func (c *Chain) passData(d Direction, pos int, data []byte, end bool) {
 	}
 	*b = Buffer{}
 	c.emitData(d, data, created == nowhere && end)
-	if created != nowhere {
-		c.passTrailers(d, created+1)
+	c.passCreated(d, created)
+}
+
+// passCreated moves trailers that the filter at position pos has made, if any
+// has. A filter is not shown its own; but in Envoy, whose iteration begins at the
+// filter that it resumes, it is where it made them of what it missed by a StopAll.
+func (c *Chain) passCreated(d Direction, pos int) {
+	switch {
+	case pos == nowhere:
+	case c.at(d, pos).hold[d].resumed:
+		c.passTrailers(d, pos)
+	default:
+		c.passTrailers(d, pos+1)
 	}
 }
 
@@ -292,7 +304,9 @@ func (c *Chain) resume(d Direction, s *slot) {
 	if c.over(d) {
 		return
 	}
+	h.resumed = true
 	c.passData(d, pos, body, end)
+	h.resumed = false
 	if !c.over(d) && trailers && !seen {
 		c.passTrailers(d, pos)
 	}
