@@ -211,7 +211,7 @@ func abiEveryScenario() []abiScenario {
 		name: "http-response", script: "response_headers:http={http};/ok;1000,ret=1 http_call_response:effective,add=2;x-called;1,continue=1",
 		send: []string{"GET /none HTTP/1.1\r\n\r\n"},
 	})
-	get("http-body", "response_body#1:http={http};/ok;1000,ret=1 http_call_response:effective,set=1;0;0;called,continue=1")
+	get("http-body", "response_headers:remove=2;content-length response_body#1:ret=1 response_body#2:http={http};/ok;1000,ret=1 http_call_response:effective,set=1;0;0;called,continue=1")
 	get("http-tick", "request_headers:tick=20 tick#1:tick=0,http={http};/ok;1000 http_call_response:answer", "http_call_response#1 returns")
 
 	// gRPC.
