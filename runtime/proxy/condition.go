@@ -47,9 +47,9 @@ func newCondition(spec snapshot.Route) (c condition, err error) {
 }
 
 // holds reports whether a request with the headers h, the query cut off its
-// path, whose client asked for the server name sni, meets the condition. Like
-// Envoy it takes paths only: no "*".
-func (c *condition) holds(path string, h *filter.Headers, sni string) bool {
+// path, whose client asked for a server name for which the patterns asked stand,
+// meets the condition. Like Envoy it takes paths only: no "*".
+func (c *condition) holds(path string, h *filter.Headers, asked []string) bool {
 	switch {
 	case path == "" || path[0] != '/':
 		return false
@@ -72,12 +72,7 @@ func (c *condition) holds(path string, h *filter.Headers, sni string) bool {
 			return false
 		}
 	}
-	return c.serverNames == nil || asksFor(sni, c.serverNames)
-}
-
-// asksFor reports whether one of patterns stands for the server name sni.
-func asksFor(sni string, patterns []string) bool {
-	return slices.ContainsFunc(snapshot.ServerNamePatterns(sni), func(p string) bool { return slices.Contains(patterns, p) })
+	return c.serverNames == nil || slices.ContainsFunc(asked, func(p string) bool { return slices.Contains(c.serverNames, p) })
 }
 
 // holds reports whether one of the header's values is as it must be.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/runtime/filter"
 	"github.com/meshc/meshc/runtime/proxy/http1"
 )
@@ -37,6 +38,8 @@ type downstream struct {
 	local  netip.AddrPort
 	client uint64 // what ClientIP balancing knows the client by
 	sni    string // the server name that the client asked for, in lower case
+	// asked are the patterns that stand for sni.
+	asked []string
 
 	phase atomic.Uint32
 	// leaving says that the connection takes no other request, as all of a socket
@@ -59,6 +62,7 @@ func newDownstream(s *socket, nc net.Conn) *downstream {
 		id: s.proxy.lastID.Add(1), remote: addressOf(nc.RemoteAddr()), local: addressOf(nc.LocalAddr()),
 	}
 	d.client, d.sni = clientHash(d.remote.Addr()), serverName(nc)
+	d.asked = snapshot.ServerNamePatterns(d.sni)
 	d.since.Store(d.proxy.clock.Load())
 	d.stream.d = d
 	d.stream.pumped = make(chan struct{}, 1)

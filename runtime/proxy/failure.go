@@ -292,7 +292,7 @@ func (s *stream) reply(r *filter.Reply) {
 func (s *stream) replying(h *filter.Headers) {
 	r := s.route
 	if r == nil {
-		r = s.l.route(&s.request, s.d.sni)
+		r = s.l.route(&s.request, s.d.asked)
 	}
 	if r != nil {
 		r.responseHeaders.apply(h)

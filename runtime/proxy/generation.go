@@ -131,20 +131,20 @@ func (l *listener) continues(before *listener) bool {
 // filters returns the filters of a stream that arrives with the headers h from a
 // client that asked for the server name sni. The route is not settled by that:
 // the filters may change the request.
-func (l *listener) filters(h *filter.Headers, sni string) []filter.Factory {
+func (l *listener) filters(h *filter.Headers, asked []string) []filter.Factory {
 	if l.byRoute == nil {
 		return l.factories
 	}
-	if r := l.route(h, sni); r != nil && r.filters != "" {
+	if r := l.route(h, asked); r != nil && r.filters != "" {
 		return l.byRoute[r.filters]
 	}
 	return l.factories
 }
 
 // route returns the route of a request as filters has it, or nil.
-func (l *listener) route(h *filter.Headers, sni string) *route {
+func (l *listener) route(h *filter.Headers, asked []string) *route {
 	if vh := l.host(h.Value(":authority")); vh != nil {
-		return vh.match(h, sni)
+		return vh.match(h, asked)
 	}
 	return nil
 }

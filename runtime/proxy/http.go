@@ -102,7 +102,7 @@ func (s *stream) serve(end bool) (keep bool) {
 			return false
 		}
 	}
-	if factories := s.l.filters(&s.request, s.d.sni); len(factories) > 0 {
+	if factories := s.l.filters(&s.request, s.d.asked); len(factories) > 0 {
 		s.filter(factories)
 	}
 	if s.f == nil {
@@ -234,7 +234,7 @@ func (s *stream) filter(factories []filter.Factory) {
 	s.mu.Lock()
 	s.chain = f.chain
 	s.mu.Unlock()
-	s.limit(s.l.route(&s.request, s.d.sni))
+	s.limit(s.l.route(&s.request, s.d.asked))
 	f.chain.Headers(filter.Request, &s.request, s.requestEnd)
 	o, ok := f.ready()
 	if !ok {

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/runtime/filter"
@@ -12,7 +13,7 @@ import (
 // server name sni, "" for none; -1 for nowhere. It is found by the code that
 // serves. An error is a condition that cannot be read.
 func Lookup(l snapshot.Listener, request *filter.Headers, sni string) (host, route int, err error) {
-	running := &listener{}
+	running, asked := &listener{}, snapshot.ServerNamePatterns(strings.ToLower(sni))
 	for _, spec := range l.VirtualHosts.All() {
 		vh := &virtualHost{name: spec.Name, domains: spec.Domains, digest: spec.Digest}
 		running.hosts = append(running.hosts, vh)
@@ -32,7 +33,7 @@ func Lookup(l snapshot.Listener, request *filter.Headers, sni string) (host, rou
 			if err != nil {
 				return i, -1, fmt.Errorf("route %q: %w", r.Name, err)
 			}
-			if c.holds(path, request, sni) {
+			if c.holds(path, request, asked) {
 				return i, j, nil
 			}
 		}

@@ -151,11 +151,11 @@ func hasUpper(s string) bool {
 }
 
 // match returns the first route that takes the request with headers h of a
-// client that asked for the server name sni, or nil.
-func (vh *virtualHost) match(h *filter.Headers, sni string) *route {
+// client that asked for a server name for which the patterns asked stand, or nil.
+func (vh *virtualHost) match(h *filter.Headers, asked []string) *route {
 	path, _ := cutQuery(h.Value(":path"))
 	for i := range vh.routes {
-		if r := &vh.routes[i]; r.condition.holds(path, h, sni) {
+		if r := &vh.routes[i]; r.condition.holds(path, h, asked) {
 			return r
 		}
 	}

@@ -169,7 +169,7 @@ func (s *stream) resolve() {
 	if s.vhost == nil || s.request.Value(":method") == "CONNECT" {
 		return
 	}
-	if s.route = s.vhost.match(&s.request, s.d.sni); s.route != nil {
+	if s.route = s.vhost.match(&s.request, s.d.asked); s.route != nil {
 		s.arm = s.route.split.pick()
 	}
 }

@@ -113,7 +113,7 @@ func TestHeaderMatches(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := cond.holds("/", h, ""); got != c.want {
+		if got := cond.holds("/", h, nil); got != c.want {
 			t.Errorf("%+v holds: %t", c.match, got)
 		}
 	}

@@ -67,7 +67,7 @@ func TestRouteConditions(t *testing.T) {
 		}
 		var got string
 		if vh := p.current.byKey[p.cfg.Gateway].host(c.host); vh != nil {
-			if r := vh.match(&h, ""); r != nil {
+			if r := vh.match(&h, nil); r != nil {
 				got = r.name
 			}
 		}
@@ -178,7 +178,7 @@ func BenchmarkMatch(b *testing.B) {
 		b.Run(spec.Name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if vh.match(&s.request, "") == nil {
+				if vh.match(&s.request, nil) == nil {
 					b.Fatal("no match")
 				}
 			}

@@ -67,7 +67,7 @@ func (m *http2Session) begin(s *http2.Stream) {
 	c := m.d
 	d.session, d.codec = m, s
 	d.proxy, d.socket, d.nc, d.id = c.proxy, c.socket, c.nc, c.id
-	d.remote, d.local, d.client, d.sni = c.remote, c.local, c.client, c.sni
+	d.remote, d.local, d.client, d.sni, d.asked = c.remote, c.local, c.client, c.sni, c.asked
 	d.enter(phaseBusy)
 	s.Attach(d, d.seq.Add(1))
 	m.serving.Add(1)
