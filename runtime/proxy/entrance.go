@@ -75,7 +75,7 @@ func (e *entrance) part(ctx context.Context) error {
 	case err != nil:
 		return err
 	case e.chain.protocol == snapshot.HTTP:
-		s.serve(s.acquire(), &servedConn{c, e.own})
+		return s.enter(e.l, &servedConn{c, e.own})
 	default:
 		s.carry(e.l, e.chain, &servedConn{c, e.own}, nil)
 	}
@@ -134,6 +134,28 @@ func (e *entrance) config(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 		c.NextProtos = e.l.alpn
 	}
 	return c, nil
+}
+
+// enter serves the HTTP connection nc, which has made its handshake for a chain
+// of the listener shaken. The one that serves by now may be another, and nc has
+// shown it nothing but its server name and its address.
+func (s *socket) enter(shaken *listener, nc *servedConn) error {
+	l := s.acquire()
+	if l != shaken && !l.takes(nc) {
+		l.gen.release()
+		return errors.New("the listener that serves by now has no chain for the client")
+	}
+	s.serve(l, nc)
+	return nil
+}
+
+// takes reports whether a chain of l serves the client of nc by HTTP.
+func (l *listener) takes(nc net.Conn) bool {
+	if l.chains == nil || !l.ranges.admit(addressOf(nc.RemoteAddr()).Addr()) {
+		return false
+	}
+	c := l.chains.find(serverName(nc))
+	return c != nil && c.shown != nil && c.protocol == snapshot.HTTP && c.ranges.admit(addressOf(nc.RemoteAddr()).Addr())
 }
 
 // successor returns the socket behind s's door, unless that ends, too.
