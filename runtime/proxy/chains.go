@@ -3,8 +3,10 @@ package proxy
 import (
 	"crypto/tls"
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -21,6 +23,7 @@ type chains struct {
 // chain is what becomes of the connections with some server names.
 type chain struct {
 	name     string
+	index    int // in chains.all
 	ranges   ranges
 	shown    *shown // nil where TLS does not end here
 	protocol snapshot.Protocol
@@ -46,6 +49,9 @@ func (b *builder) chains(l *listener, spec snapshot.Listener, old *listener) (*c
 	if spec.Chains.Len() == 0 {
 		return nil, nil
 	}
+	if old != nil && old.digest == spec.Digest {
+		return b.carryChains(l, old.chains)
+	}
 	var before map[string]*chain // by name
 	if old != nil && old.chains != nil {
 		before = make(map[string]*chain, len(old.chains.all))
@@ -53,18 +59,13 @@ func (b *builder) chains(l *listener, spec snapshot.Listener, old *listener) (*c
 			before[c.name] = c
 		}
 	}
-	same := old != nil && old.digest == spec.Digest
 	out := &chains{byName: map[string]*chain{}}
-	for i, s := range spec.Chains.All() {
+	for _, s := range spec.Chains.All() {
 		c := &chain{
-			name: s.Name, protocol: s.Protocol, shown: newShown(s, before[s.Name]),
+			name: s.Name, index: len(out.all), protocol: s.Protocol, shown: newShown(s, before[s.Name]),
 			idleTimeout: time.Duration(s.IdleTimeout), connectAttempts: s.ConnectAttempts,
 		}
-		if same {
-			c.split = b.carrySplit(l, old.chains.all[i].split)
-		} else {
-			c.split = b.split(l, s.Targets)
-		}
+		c.split = b.split(l, s.Targets)
 		var err error
 		if c.ranges, err = newRanges(s.SourceRanges); err == nil && c.shown != nil {
 			err = c.shown.check(b.gen.identities)
@@ -79,6 +80,35 @@ func (b *builder) chains(l *listener, spec snapshot.Listener, old *listener) (*c
 			}
 			out.byName[pattern] = c
 		}
+	}
+	return out, nil
+}
+
+// carryChains returns old for l, to which nothing of it is new but, perhaps, what
+// its secrets hold and the clusters of its targets.
+func (b *builder) carryChains(l *listener, old *chains) (*chains, error) {
+	stale := false
+	for _, c := range old.all {
+		if c.shown != nil {
+			if err := c.shown.check(b.gen.identities); err != nil {
+				return nil, fmt.Errorf("chain %q: %w", c.name, err)
+			}
+		}
+		stale = stale || b.stale(c.split)
+	}
+	if !stale {
+		return old, nil
+	}
+	out := &chains{all: slices.Clone(old.all), byName: maps.Clone(old.byName)}
+	for i, c := range out.all {
+		if b.stale(c.split) {
+			carried := *c
+			carried.split = b.carrySplit(l, c.split)
+			out.all[i] = &carried
+		}
+	}
+	for pattern, c := range out.byName {
+		out.byName[pattern] = out.all[c.index]
 	}
 	return out, nil
 }

@@ -297,6 +297,92 @@ func TestChainsShowTheNewCertificate(t *testing.T) {
 	}
 }
 
+// What takes the place of a chain while a client makes its handshake serves the
+// client only if it would have let it in.
+func TestChainsGoDuringAHandshake(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		reload func(d *door443)
+		served bool
+	}{
+		{"for one like it", func(d *door443) { d.routes[0] = answer("after"); d.serve() }, true},
+		{"for that of another name", func(d *door443) { d.chains = nil; d.chain("other", snapshot.HTTP, "other.test"); d.serve() }, false},
+		{"for one that carries bytes", func(d *door443) { d.chains = nil; d.chain("www", snapshot.TCP, "www.test"); d.serve() }, false},
+		{"for one of other addresses", func(d *door443) { d.chains[0].SourceRanges = snapshot.ListOf("192.0.2.0/24"); d.serve() }, false},
+		{"for a mesh", func(d *door443) {
+			d.proxies = nil
+			d.dataplane("door", inbound("tls", snapshot.HTTP, "bytes", "web"))
+			d.mustPublish()
+		}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDoor443(t)
+			d.authority("one", true)
+			d.chain("www", snapshot.HTTP, "www.test")
+			d.routes = []snapshot.Route{answer("before")}
+			d.serve()
+			conn, _, err := d.dial(&tls.Config{ServerName: "www.test", VerifyConnection: func(tls.ConnectionState) error {
+				c.reload(d)
+				return nil
+			}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			io.WriteString(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+			got, _ := io.ReadAll(conn)
+			if !c.served && len(got) > 0 || c.served && !bytes.Contains(got, []byte("after")) {
+				t.Errorf("the client gets %q", got)
+			}
+		})
+	}
+}
+
+// A reload leaves chains that stay as they are alone, but for the clusters that
+// are others.
+func TestChainsAreCarried(t *testing.T) {
+	d := newDoor443(t)
+	d.chain("www", snapshot.HTTP, "www.test")
+	d.chain("bytes", snapshot.TCP, "bytes.test")
+	d.routes = []snapshot.Route{answer("same")}
+	d.serve()
+	serving := func() *chains {
+		d.proxy.mu.Lock()
+		defer d.proxy.mu.Unlock()
+		return d.proxy.current.listeners[0].chains
+	}
+	first := serving()
+	if first.all[0].shown.sound.Load() == nil {
+		t.Error("a certificate that was found good is parsed again")
+	}
+	d.cluster("other", tcpEcho(t), snapshot.Transport{})
+	d.serve()
+	if serving() != first {
+		t.Error("chains of which nothing is new are made anew")
+	}
+	d.clusters[0].ConnectTimeout++
+	d.serve()
+	second := serving()
+	if second == first || second.all[0] != first.all[0] || second.all[1] == first.all[1] || second.find("bytes.test") != second.all[1] {
+		t.Error("not just the chain is made anew whose cluster is another")
+	}
+	conn, _, err := d.dial(&tls.Config{ServerName: "bytes.test"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	echoes(t, conn, []byte("hello"))
+
+	d.secrets = nil
+	d.secret("www#cert", []byte("no certificate"))
+	d.secret("www#key", []byte("no key"))
+	d.certify("bytes")
+	d.proxies = nil
+	d.dataplane("door", snapshot.Listener{Name: "tls", Direction: snapshot.Inbound, Protocol: snapshot.HTTP, Address: "127.0.0.1", Chains: snapshot.ListOf(d.chains...),
+		VirtualHosts: snapshot.ListOf(snapshot.VirtualHost{Name: "all", Domains: snapshot.ListOf("*"), Routes: snapshot.ListOf(d.routes...)})})
+	if err := d.publish(); err == nil {
+		t.Error("a certificate that cannot be read is taken")
+	}
+}
+
 func FuzzClientHello(f *testing.F) {
 	d := newDoor443(f)
 	d.proxy = run(f, &world{}, func(c *Config) { c.Identities, c.Gateway, c.Log = d.store, "", slog.New(slog.DiscardHandler) })

@@ -18,6 +18,9 @@ import (
 type shown struct {
 	spec snapshot.List[snapshot.Certificate]
 	last atomic.Pointer[serverConfigs]
+	// sound are the versions of the secrets that check found good last. What it
+	// parses is not kept in last: its generation may never serve.
+	sound atomic.Pointer[string]
 }
 
 // serverConfigs are for clients that offer a protocol of ours and for those
@@ -47,10 +50,17 @@ func newShown(s snapshot.Chain, before *chain) *shown {
 // check returns why the certificates that v has cannot be shown.
 func (s *shown) check(v *identity.View) error {
 	versions, pairs, err := s.read(v)
-	if last := s.last.Load(); err == nil && (last == nil || last.versions != versions) {
-		_, err = parse(pairs, s.spec)
+	if err != nil {
+		return err
 	}
-	return err
+	if sound := s.sound.Load(); sound != nil && *sound == versions {
+		return nil
+	}
+	if _, err := parse(pairs, s.spec); err != nil {
+		return err
+	}
+	s.sound.Store(&versions)
+	return nil
 }
 
 // configs returns what v has now. Where that is not good any more, it is what
