@@ -102,8 +102,16 @@ type InboundExplained struct {
 	Choices []Choice
 	// MTLS says that it admits only whom its TrafficPermissions name.
 	MTLS bool
+	// Entries are what the ingress of a zone hands on.
+	Entries []EntryExplained
 	// Metrics says that the proxy shows its metrics there, as its Mesh asks for.
 	Metrics bool
+}
+
+// EntryExplained is what an ingress takes under one server name.
+type EntryExplained struct {
+	ServerName, Service string
+	Endpoints           []string // ADDRESS:PORT, sorted
 }
 
 // Proxies returns the IDs of the dataplanes, sorted.
@@ -131,6 +139,13 @@ func (x *Explainer) Proxy(id string) (out ProxyExplained, ok bool) {
 			in := InboundExplained{Address: address, Service: l.service, Metrics: l.metrics != nil}
 			if !l.ingress { // what passes through an ingress is decided upon where it goes
 				in.Choices, in.MTLS = x.inbound(v.doc.Mesh, l.tags), x.b.hasMTLS(v.doc.Mesh) && l.guarded()
+			}
+			for _, e := range l.entries {
+				to := EntryExplained{ServerName: e.sni, Service: e.service.name}
+				for _, e := range e.endpoints(func(e endpoint) snapshot.Endpoint { return e.Endpoint }) {
+					to.Endpoints = append(to.Endpoints, net.JoinHostPort(e.Address, strconv.Itoa(int(e.Port))))
+				}
+				in.Entries = append(in.Entries, to)
 			}
 			if !l.guarded() {
 				in.Choices = slices.DeleteFunc(in.Choices, func(c Choice) bool { return c.Kind == "TrafficPermission" })
@@ -238,6 +253,28 @@ func (x *Explainer) targetOf(mesh string, tags []map[string]string, p *passage, 
 func (b *build) hasMTLS(mesh string) bool {
 	d := b.meshes[mesh]
 	return d != nil && d.Body.(*kuma.Mesh).MTLS.EnabledBackend != ""
+}
+
+// Route returns the document that asks for a route of the gateway, as the
+// snapshot names the route; nil for one that a service has by its name.
+func (x *Explainer) Route(name string) *schema.Document {
+	for _, r := range x.b.gatewayRoutes {
+		if r.match.Name == name {
+			return r.doc
+		}
+	}
+	return nil
+}
+
+// Ingress returns the ingress that is at an address, and its zone; nil where
+// there is none.
+func (x *Explainer) Ingress(host string, port uint16) (d *schema.Document, zone string) {
+	for _, in := range x.b.zones.ingresses {
+		if in.host == host && in.port == port {
+			return in.doc, in.zone
+		}
+	}
+	return nil, ""
 }
 
 // Service returns the service that a route of the gateway is for, as the

@@ -54,6 +54,8 @@ func (b *build) findZones() {
 		}
 	}
 	used := map[string]bool{}
+	listed := map[zoneOf]*zoneIngress{} // those that say themselves what is behind them
+	offered := map[zoneService]bool{}
 	for _, d := range b.dataplanes {
 		if ingressOf(d) == nil {
 			continue
@@ -68,12 +70,48 @@ func (b *build) findZones() {
 		}
 		for _, a := range in.available {
 			z.wall(a.mesh, in.zone)
+			offered[zoneService{a.serviceKey, in.zone}] = true
+			if len(ingressOf(d).AvailableServices) > 0 {
+				listed[zoneOf{a.mesh, in.zone}] = in
+			}
 		}
+	}
+	if len(listed) > 0 {
+		b.tellShutIn(listed, offered)
 	}
 	for name, d := range z.documents {
 		if d.Body.(*kuma.Zone).Ingress.Address != "" && !used[name] {
 			b.tell(d, []any{"ingress", "address"}, fmt.Sprintf("it has no effect, for no Dataplane with networking.ingress has kuma.io/zone: %s", name),
 				"add the Dataplane of the zone's ingress, whose availableServices say what is behind it")
+		}
+	}
+}
+
+type zoneOf struct{ mesh, zone string }
+
+type zoneService struct {
+	serviceKey
+	zone string
+}
+
+// tellShutIn warns of what listens in a zone and that its ingress does not make
+// available: other zones do not reach it.
+func (b *build) tellShutIn(listed map[zoneOf]*zoneIngress, offered map[zoneService]bool) {
+	for _, d := range b.dataplanes {
+		if ingressOf(d) != nil {
+			continue
+		}
+		for i, inbound := range d.Body.(*kuma.Dataplane).Networking.Inbound {
+			at := zoneService{serviceKey{d.Mesh, inbound.Tags[kuma.ServiceTag]}, locationOf(inbound.Tags).zone}
+			in := listed[zoneOf{d.Mesh, at.zone}]
+			if in == nil || offered[at] || b.zones.disabled(at.zone) {
+				continue
+			}
+			offered[at] = true // once is enough
+			b.unsupported = append(b.unsupported, finding(diag.CodeNotApplied, diag.Warning, in.doc, []any{"networking", "ingress", "availableServices"},
+				fmt.Sprintf("other zones do not reach service %s of mesh %s in this zone, for it is not among these", at.name, at.mesh),
+				"add it, or leave availableServices out for all that the Dataplanes of the zone offer",
+				diag.Related{Place: d.Place("networking", "inbound", i), Message: "an instance of it"}))
 		}
 	}
 }

@@ -60,6 +60,10 @@ type endpointJSON struct {
 	Address string      `json:"address"` // HOST:PORT
 	Weight  uint32      `json:"weight,omitempty"`
 	Place   *diag.Place `json:"place,omitempty"`
+	// Priority is 0 for those that come first.
+	Priority uint32 `json:"priority,omitempty"`
+	// Zone is that whose ingress it is; nil for any other endpoint.
+	Zone *string `json:"ingressOfZone,omitempty"`
 	// Permissions are the TrafficPermissions that admit the proxy there, where
 	// mTLS asks for one, and Refused says that none does.
 	Permissions []string `json:"permissions,omitempty"`
@@ -115,6 +119,15 @@ func (r *requestAnswer) write(w *strings.Builder) {
 			fmt.Fprintf(w, "  endpoint %s", e.Address)
 			if e.Place != nil {
 				fmt.Fprintf(w, "  %s", e.Place)
+			}
+			if e.Zone != nil {
+				fmt.Fprintf(w, "  ingress of zone %s", *e.Zone)
+			}
+			if e.Weight != 0 {
+				fmt.Fprintf(w, "  weight %d", e.Weight)
+			}
+			if e.Priority != 0 {
+				fmt.Fprintf(w, "  if too few before it are healthy")
 			}
 			if e.Refused {
 				w.WriteString("  refuses: no TrafficPermission admits this proxy")

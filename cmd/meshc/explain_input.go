@@ -106,7 +106,7 @@ func explainRequest(c *cli.Context, out *strings.Builder, a *asker, id, format s
 	if a.headers, err = requestOf(c); err != nil {
 		return false, err
 	}
-	a.listener, a.tls, a.serverName = c.String("listener"), overTLS(c), serverNameOf(c)
+	a.listener, a.tls, a.serverName, a.named = c.String("listener"), overTLS(c), serverNameOf(c), c.IsSet("sni")
 	if a.tls && id != snapshot.GatewayID && a.listener == "" {
 		return false, failed("--https and --sni are about the gateway, or a listener that --listener names: dataplanes take requests in the clear")
 	}

@@ -50,6 +50,14 @@ type inboundJSON struct {
 	Address  string      `json:"address"`
 	Service  string      `json:"service"`
 	Policies choicesJSON `json:"policies,omitempty"`
+	Entries  []entryJSON `json:"entries,omitempty"`
+}
+
+// entryJSON is what the ingress of a zone hands on.
+type entryJSON struct {
+	ServerName string   `json:"serverName"`
+	Service    string   `json:"service"`
+	Endpoints  []string `json:"endpoints"`
 }
 
 // proxyJSON is the answer to explain --proxy in JSON.
@@ -122,7 +130,10 @@ func writeProxyJSON(w io.Writer, id string, p compiler.ProxyExplained) error {
 		out.Outbounds = append(out.Outbounds, j)
 	}
 	for _, in := range p.Inbounds {
-		j := inboundJSON{in.Address, in.Service, choicesOf(in.Choices)}
+		j := inboundJSON{Address: in.Address, Service: in.Service, Policies: choicesOf(in.Choices)}
+		for _, e := range in.Entries {
+			j.Entries = append(j.Entries, entryJSON(e))
+		}
 		if in.Metrics {
 			out.Metrics = &j
 		} else {
@@ -161,6 +172,9 @@ func writeProxy(w *strings.Builder, id string, p compiler.ProxyExplained) {
 		}
 		fmt.Fprintf(w, "\n%s %s  service %s\n", what, in.Address, in.Service)
 		writeChoices(w, "  ", in.Choices)
+		for _, e := range in.Entries {
+			fmt.Fprintf(w, "  %s to %s\n", e.ServerName, shortened(e.Endpoints))
+		}
 		if in.MTLS && !slices.ContainsFunc(in.Choices, func(c compiler.Choice) bool { return c.Kind == "TrafficPermission" }) {
 			fmt.Fprintf(w, "  mTLS, and no TrafficPermission: everybody is refused\n")
 		}

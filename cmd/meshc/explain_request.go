@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -30,6 +31,7 @@ type asker struct {
 	// for there; "" for nothing.
 	tls        bool
 	serverName string
+	named      bool // by --sni, and not by the host
 }
 
 // requestOf returns the request that the flags describe.
@@ -80,6 +82,14 @@ func serverNameOf(c *cli.Context) string {
 // chainOf returns the chain of l for the server name of the client; ok is false
 // where there is none.
 func (a *asker) chainOf(l snapshot.Listener) (c snapshot.Chain, ok bool) {
+	if l.Direction == snapshot.Inbound && !a.named { // the ingress of a zone, and the host is a service
+		for _, c := range l.Chains.All() {
+			if service, tags, ok := strings.Cut(c.Name, "{"); ok && service == a.serverName && strings.HasPrefix(tags, "mesh=") && !strings.Contains(tags, ",") {
+				a.serverName = c.Name
+				return c, true
+			}
+		}
+	}
 	for _, pattern := range snapshot.ServerNamePatterns(a.serverName) {
 		for _, c := range l.Chains.All() {
 			if slices.Contains(c.ServerNames.Slice(), pattern) {
@@ -145,11 +155,20 @@ func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 	r := vh.Routes.At(route)
 	out.Route = a.placed(r.Name, vh.Sources)
 	a.policies(&out, proxyID, l, r)
-	if at, ok := exceptionAt(out.choices, r.Name); ok {
+	if d := a.explainer.Route(r.Name); d != nil && l.Direction == snapshot.Gateway {
+		out.Route.Places = []diag.Place{placeOf(d)}
+	} else if at, ok := exceptionAt(out.choices, r.Name); ok {
 		out.Route.Places = []diag.Place{at}
 	}
 	if status := r.Answer.Status; status != 0 {
 		out.Answer, out.answers = fmt.Sprintf("%d, by the proxy itself", status), true
+		if r.Answer.HTTPS {
+			to := cmp.Or(r.Answer.Host, a.headers.Value(":authority"))
+			if h, _, err := net.SplitHostPort(to); err == nil && r.Answer.Host == "" {
+				to = net.JoinHostPort(h, "443")
+			}
+			out.Answer += ": to https://" + to + a.headers.Value(":path")
+		}
 		return out, nil
 	}
 	a.targets(&out, proxyID, l, r.Targets)
@@ -190,6 +209,8 @@ func (a *asker) listenerOf(proxyID string) (found snapshot.Listener, ok bool) {
 				}
 			case l.Name == snapshot.GatewayTLS && a.tls, l.Name == snapshot.GatewayID && !a.tls:
 				found, ok = l, true
+			case l.Direction == snapshot.Gateway && l.Address == "" && everyAddress("::", l.Port, host) && !names(found, host):
+				return l, true
 			case l.Port != 0 && address == host,
 				l.Direction == snapshot.Node && everyAddress(l.Address, l.Port, host),
 				l.Direction == snapshot.Outbound && (l.Service == host || l.Service+".mesh" == host):
@@ -198,6 +219,16 @@ func (a *asker) listenerOf(proxyID string) (found snapshot.Listener, ok bool) {
 		}
 	}
 	return found, ok
+}
+
+// names reports whether a virtual host of l names a host.
+func names(l snapshot.Listener, host string) bool {
+	for _, vh := range l.VirtualHosts.All() {
+		if slices.Contains(vh.Domains.Slice(), host) {
+			return true
+		}
+	}
+	return false
 }
 
 // everyAddress reports whether host is IP:PORT, and a listener on this port and
@@ -321,7 +352,11 @@ func (a *asker) targets(out *requestAnswer, proxyID string, l snapshot.Listener,
 			j.Policies = reasonsOf(j.choices)
 		}
 		for _, e := range set.Endpoints.All() {
-			to := endpointJSON{Address: net.JoinHostPort(e.Address, strconv.Itoa(int(e.Port))), Weight: e.Weight, Place: a.endpointPlace(set, e)}
+			to := endpointJSON{Address: net.JoinHostPort(e.Address, strconv.Itoa(int(e.Port))), Weight: e.Weight, Priority: e.Priority, Place: a.endpointPlace(set, e)}
+			if d, zone := a.explainer.Ingress(e.Address, e.Port); d != nil && to.Place == nil {
+				at := placeOf(d)
+				to.Place, to.Zone = &at, &zone
+			}
 			if mesh := meshOf(clusters[t.Cluster], e); mesh != "" {
 				to.Permissions, to.Refused = a.admitted(proxyID, mesh, e)
 			}
