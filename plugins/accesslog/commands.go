@@ -55,6 +55,8 @@ var commands = map[string]func(argument string) (renderer, error){
 	"DOWNSTREAM_LOCAL_ADDRESS_WITHOUT_PORT":         host("destination"),
 	"DOWNSTREAM_LOCAL_PORT":                         property("destination", "port"),
 
+	"UPSTREAM_REQUEST_ATTEMPT_COUNT": property("upstream", "request_attempt_count"),
+
 	"KUMA_MESH":                plain(func(e *entry) (string, bool) { return e.Mesh, true }),
 	"KUMA_TRAFFIC_DIRECTION":   plain(func(e *entry) (string, bool) { return e.Direction, true }),
 	"KUMA_SOURCE_SERVICE":      plain(func(e *entry) (string, bool) { return some(e.Source) }),

@@ -401,10 +401,10 @@ func (c peers) property(path []string) (filter.Value, bool) {
 			return uint64(len(c.arm.cluster.known())), true
 		}
 	case "upstream.request_attempt_count":
-		if c.endpoint == nil {
-			return uint64(0), true
+		if c.tries == 0 && c.endpoint != nil {
+			return uint64(1), true // of a tunnel
 		}
-		return uint64(max(c.tries, 1)), true
+		return uint64(c.tries), true // one that found no endpoint counts
 	case "upstream.cx_pool_ready_duration":
 		return c.ready, c.up != nil || c.ready > 0
 	case "xds.node":

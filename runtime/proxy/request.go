@@ -75,7 +75,11 @@ func (s *stream) settle(o *filter.Output) error {
 // connection of the pool that died before the request was sent on it is
 // replaced, once; one that died later counts as a try.
 func (s *stream) try(o *filter.Output) (end bool, err error) {
-	s.tries++
+	if s.f == nil {
+		s.tries++
+	} else {
+		s.f.chain.Sync(func() { s.tries++ }) // which filters may ask for
+	}
 	if err := s.choose(); err != nil {
 		return false, err
 	}
