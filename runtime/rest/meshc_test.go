@@ -105,18 +105,21 @@ func TestStatusPages(t *testing.T) {
 	v.board.SetDiagnostics([]byte(`{"diagnostics":[1]}`))
 	v.board.AddReload(status.Reload{Time: at, OK: true, Trigger: "start"})
 	v.board.AddReload(status.Reload{Time: at, Trigger: "watch", Error: "bad", Steps: []status.Step{{Name: "read", Duration: snapshot.Duration(time.Millisecond)}}})
-	v.board.UpdateNode("1", func(n *status.Node) { n.ID, n.Connected = "gateway", at })
+	v.board.UpdateNode("1", func(n *status.Node) {
+		n.ID, n.Connected, n.Sent, n.Acked = "gateway", at, snapshot.Digest{1}, snapshot.Digest{1}
+	})
 	v.board.UpdateNode("2", func(n *status.Node) {
 		n.ID, n.Connected, n.Refusals = "default.web", at, []status.Refusal{{Time: at, Type: "listener", Message: "no"}}
 	})
 	zero := strings.Repeat("0", 64)
+	one := "01" + zero[2:]
 	for path, want := range map[string]string{
 		"/meshc/diagnostics": `{"diagnostics":[1]}`,
 		"/meshc/reloads": `[{"time":"2026-01-02T03:04:05Z","ok":true,"version":"` + zero + `","trigger":"start","steps":[]},` +
 			`{"time":"2026-01-02T03:04:05Z","ok":false,"version":"` + zero + `","trigger":"watch","error":"bad","steps":[{"name":"read","duration":"1ms"}]}]` + "\n",
-		"/meshc/xds/nodes": `[{"id":"default.web","userAgent":"","address":"","protocol":"","connected":"2026-01-02T03:04:05Z","sent":"` + zero + `","acked":"` + zero +
-			`","refusals":[{"time":"2026-01-02T03:04:05Z","type":"listener","version":"","message":"no","origins":[]}]},` +
-			`{"id":"gateway","userAgent":"","address":"","protocol":"","connected":"2026-01-02T03:04:05Z","sent":"` + zero + `","acked":"` + zero + `","refusals":[]}]` + "\n",
+		"/meshc/xds/nodes": `[{"id":"default.web","userAgent":"","address":"","protocol":"","connected":"2026-01-02T03:04:05Z",` +
+			`"refusals":[{"time":"2026-01-02T03:04:05Z","type":"listener","version":"","message":"no","origins":[]}]},` +
+			`{"id":"gateway","userAgent":"","address":"","protocol":"","connected":"2026-01-02T03:04:05Z","sent":"` + one + `","acked":"` + one + `","refusals":[]}]` + "\n",
 	} {
 		if a := v.get(path, 200, nil); a.body != want {
 			t.Errorf("%s: %s\nwant %s", path, a.body, want)

@@ -60,9 +60,9 @@ type Node struct {
 	// Refused says why the client may not be this node; empty where it may.
 	Refused string `json:"refused,omitempty"`
 	// Sent and Acked are the snapshot versions last sent whole, and last
-	// accepted whole.
-	Sent  snapshot.Digest `json:"sent"`
-	Acked snapshot.Digest `json:"acked"`
+	// accepted whole; zero before the first.
+	Sent  snapshot.Digest `json:"sent,omitzero"`
+	Acked snapshot.Digest `json:"acked,omitzero"`
 	// Refusals are kept until a different version of the resource is sent.
 	Refusals []Refusal `json:"refusals"`
 }
