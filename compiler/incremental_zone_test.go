@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/meshc/meshc/compiler"
+	"github.com/meshc/meshc/schema"
 )
 
 // TestIncrementalZones edits what zones are, what is behind their ingresses, and
@@ -18,6 +21,30 @@ func TestIncrementalZones(t *testing.T) {
 		"open.yaml": `{type: Dataplane, name: db-open, networking: {address: 10.2.0.3, inbound: [{port: 80, tags: {kuma.io/service: db, kuma.io/protocol: http}}], outbound: [{port: 20001, tags: {kuma.io/service: web}}]}}`,
 	}
 	rapid.Check(t, func(t *rapid.T) { incremental(t, maps.Clone(world), drawZone) })
+}
+
+// TestMeshGoneForACompile takes a Mesh away, which is an error, and brings it
+// back another one, as a file does that is saved in two steps.
+func TestMeshGoneForACompile(t *testing.T) {
+	const proxies = `{type: Dataplane, mesh: m, name: web-east, networking: {address: 10.0.0.1, inbound: [{port: 80, tags: {kuma.io/service: web, kuma.io/protocol: http, kuma.io/zone: east}}], outbound: [{port: 10001, tags: {kuma.io/service: web}}]}}
+---
+{type: Dataplane, mesh: m, name: web-west, networking: {address: 10.0.0.2, inbound: [{port: 80, tags: {kuma.io/service: web, kuma.io/protocol: http, kuma.io/zone: west}}]}}
+`
+	meshes := []string{"{type: Mesh, name: m, routing: {localityAwareLoadBalancing: true}}", "{type: Mesh, name: m}"}
+	for i, before := range meshes {
+		after, loader, warm := meshes[1-i], schema.NewLoader(), compiler.New()
+		compile := func(c *compiler.Compiler, state map[string]string) compiler.Result {
+			return c.Compile(loader.Load(t.Context(), treeOf(state)).Documents)
+		}
+		compile(warm, map[string]string{"mesh.yaml": before, "proxies.yaml": proxies})
+		if r := compile(warm, map[string]string{"proxies.yaml": proxies}); len(r.Diagnostics) == 0 {
+			t.Fatal("nobody misses the mesh")
+		}
+		whole := map[string]string{"mesh.yaml": after, "proxies.yaml": proxies}
+		if got, want := render(compile(warm, whole).Snapshot), render(compile(compiler.New(), whole).Snapshot); got != want {
+			t.Errorf("warm:\n%s\ncold:\n%s", got, want)
+		}
+	}
 }
 
 func drawZone(t *rapid.T) string {

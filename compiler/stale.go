@@ -55,7 +55,12 @@ func (b *build) compareWithLast() {
 		if b.localityAware(mesh) {
 			aware[mesh] = true
 		}
-		if aware[mesh] != b.c.lastAware[mesh] {
+	}
+	for _, meshes := range []map[string]bool{aware, b.c.lastAware} { // one that is gone counts as well
+		for mesh := range meshes {
+			if aware[mesh] == b.c.lastAware[mesh] {
+				continue
+			}
 			if n.passages[mesh] == nil {
 				n.passages[mesh] = &policyNews{}
 			}
