@@ -144,6 +144,9 @@ func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 	}
 	if host < 0 {
 		out.Answer = "404: no virtual host has this host"
+		if _, err := netip.ParseAddrPort(a.headers.Value(":authority")); err == nil && a.listener == "" {
+			out.Answer += ", and no listener is opened for this address"
+		}
 		return out, nil
 	}
 	vh := l.VirtualHosts.At(host)
