@@ -35,3 +35,11 @@ func TestRealEnvoyShowsItsCertificate(t *testing.T) {
 	r.begin(as("gateway"))
 	r.eventually("was refused", func(n status.Node) bool { return n.ID == "gateway" && n.Refused != "" })
 }
+
+// TestRealEnvoyLooksItsServerUp: localhost has an IPv6 address as well, on which
+// nobody listens.
+func TestRealEnvoyLooksItsServerUp(t *testing.T) {
+	r := start(t)
+	r.publish(world(nil, gateway()))
+	r.connect(envoy.Connection{NodeID: "gateway", Host: "localhost", Port: netip.MustParseAddrPort(r.addr).Port()})
+}

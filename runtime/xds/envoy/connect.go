@@ -103,6 +103,8 @@ func (c Connection) server() (*clusterv3.Cluster, error) {
 		ClusterDiscoveryType:          &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STRICT_DNS},
 		TypedExtensionProtocolOptions: map[string]*anypb.Any{httpOptions: options},
 		LoadAssignment:                alone(ServerCluster, socketAddress(c.Host, c.Port)),
+		// As for clusters: localhost has both kinds of address, and is served on this one.
+		DnsLookupFamily: clusterv3.Cluster_V4_PREFERRED,
 	}
 	if _, err := netip.ParseAddr(c.Host); err == nil {
 		out.ClusterDiscoveryType = &clusterv3.Cluster_Type{Type: clusterv3.Cluster_STATIC}
