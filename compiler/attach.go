@@ -31,7 +31,7 @@ type view struct {
 	doc       *schema.Document
 	tags      []map[string]string // of its inbounds, or as a gateway
 	listeners []listener
-	// metrics are those of the mesh that it was made with.
+	// metrics are those that it was made with, of its mesh or its own.
 	metrics *metricsConf
 	// found says that something is wrong with it.
 	found bool
@@ -82,7 +82,6 @@ func attach(b *build) {
 	b.attachNode()
 	b.keepViews()
 	b.attachIngresses()
-	b.checkMetricsPorts()
 }
 
 func (b *build) attachGateway() {
@@ -101,7 +100,7 @@ func (b *build) attachGateway() {
 // attachDataplane makes the view of a dataplane, with its listeners in order.
 func (b *build) attachDataplane(d *schema.Document) *view {
 	dp := d.Body.(*kuma.Dataplane)
-	v, before := &view{id: d.Mesh + "." + d.Name, doc: d, metrics: b.metrics[d.Mesh]}, len(b.diags)
+	v, before := &view{id: d.Mesh + "." + d.Name, doc: d, metrics: b.shownBy(d)}, len(b.diags)
 	v.listeners = make([]listener, 0, len(dp.Networking.Inbound)+len(dp.Networking.Outbound)+1)
 	for i, in := range dp.Networking.Inbound {
 		v.tags = append(v.tags, in.Tags)

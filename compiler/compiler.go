@@ -154,6 +154,7 @@ type build struct {
 	byKind       map[string][]*schema.Document // docs by "DIALECT/KIND"
 	meshes       map[string]*schema.Document   // nil for a default nobody wrote
 	metrics      map[string]*metricsConf       // by mesh, of those that have an enabled backend
+	hidden       map[*schema.Document]bool     // the dataplanes whose metrics have no place to be shown at
 	metricsConfs []*metricsConf                // the same and those of dataplanes that differ, in order
 	services     map[serviceKey]*service
 	defined      []*service // the same as they were met

@@ -53,6 +53,7 @@ func (b *build) readMetrics() {
 		}
 	}
 	slices.SortFunc(b.metricsConfs, compareMetrics)
+	b.hideMetrics()
 }
 
 func compareMetrics(x, y *metricsConf) int {
@@ -63,7 +64,7 @@ func compareMetrics(x, y *metricsConf) int {
 // nil where it does not. What d says of them comes before what its mesh says.
 func (b *build) metricsOf(d *schema.Document) (c *metricsConf, at string) {
 	c, dp := b.metrics[d.Mesh], d.Body.(*kuma.Dataplane)
-	if c == nil || dp.Networking.Ingress != nil { // an ingress shows none (Kuma's rule)
+	if c == nil || dp.Networking.Ingress != nil || b.hidden[d] { // an ingress shows none (Kuma's rule)
 		return nil, ""
 	}
 	at = canonicalIP(dp.Networking.Address)
@@ -170,44 +171,63 @@ func metricsPath(d *schema.Document) []any {
 	return []any{"networking", "address"}
 }
 
-// checkMetricsPorts reports dataplanes that would show their metrics where
-// another one listens: one backend gives all of a mesh the same port.
-func (b *build) checkMetricsPorts() {
-	if len(b.metrics) == 0 {
-		return
-	}
+// hideMetrics finds the dataplanes that cannot show their metrics, for there
+// another one listens: one backend gives all of a mesh the same port, and many
+// dataplanes may have one address. The first of them shows its metrics.
+func (b *build) hideMetrics() {
 	type place struct {
-		*view
-		*listener
+		address string
+		port    uint16
 	}
-	shown := map[string]place{}
-	for _, v := range b.views {
-		for i := range v.listeners {
-			if l := &v.listeners[i]; l.metrics != nil {
-				at := address(l.address, l.port)
-				if _, taken := shown[at]; !taken {
-					shown[at] = place{v, l}
-				}
-			}
+	type taker struct {
+		doc  *schema.Document
+		path []any
+	}
+	ports := map[uint16]bool{}
+	for _, d := range b.dataplanes {
+		if c, _ := b.metricsOf(d); c != nil {
+			ports[c.port] = true
 		}
 	}
-	for _, v := range b.views {
-		for i := range v.listeners {
-			l := &v.listeners[i]
-			other, taken := shown[address(l.address, l.port)]
-			if !taken || other.view == v || l.direction != snapshot.Inbound {
+	taken := map[place]taker{}
+	for _, d := range b.dataplanes {
+		dp := d.Body.(*kuma.Dataplane)
+		for i, in := range dp.Networking.Inbound {
+			if !ports[uint16(in.Port)] {
 				continue
 			}
-			mine, theirs := place{v, l}, other
-			if l.metrics == nil { // it is the metrics that can move
-				mine, theirs = other, mine
+			if at := (place{inboundAddress(dp, in), uint16(in.Port)}); taken[at].doc == nil {
+				taken[at] = taker{d, []any{"networking", "inbound", i, "port"}}
 			}
-			b.report(diag.CodePortTwice, diag.Error, mine.doc, mine.path,
-				fmt.Sprintf("%s shows its metrics at %s, where %s listens", mine.doc.Name, address(l.address, l.port), theirs.doc.Name),
-				"give one of the two an address of its own, or another port under metrics.conf.port",
-				diag.Related{Place: theirs.doc.Place(theirs.path...), Message: "the other listener"})
 		}
 	}
+	b.hidden = map[*schema.Document]bool{}
+	for _, d := range b.dataplanes {
+		c, address := b.metricsOf(d)
+		if c == nil || net.ParseIP(address) == nil {
+			continue
+		}
+		at := place{address, c.port}
+		other := taken[at]
+		switch other.doc {
+		case nil:
+			taken[at] = taker{d, metricsPath(d)}
+			continue
+		case d:
+			continue // its own inbound: checkPorts tells
+		}
+		b.hidden[d] = true
+		b.report(diag.CodePortTwice, diag.Warning, d, metricsPath(d),
+			fmt.Sprintf("%s does not show its metrics at %s, where %s listens", d.Name, net.JoinHostPort(address, fmt.Sprint(c.port)), other.doc.Name),
+			"give one of the two an address of its own, or another port under metrics.conf.port",
+			diag.Related{Place: other.doc.Place(other.path...), Message: "the other listener"})
+	}
+}
+
+// shownBy returns the metrics that d shows, nil for none.
+func (b *build) shownBy(d *schema.Document) *metricsConf {
+	c, _ := b.metricsOf(d)
+	return c
 }
 
 // lower makes the routes of the listener that shows metrics.

@@ -185,7 +185,7 @@ func (b *build) keepViews() {
 
 // stale reports whether v must be made anew.
 func (b *build) stale(v *view) bool {
-	if v.found || v.metrics != b.metrics[v.doc.Mesh] {
+	if v.found || v.metrics != b.shownBy(v.doc) {
 		return true // what was found is to be told again, and may have other reasons
 	}
 	stale := b.news.staleFor(v.doc.Mesh, v.tags...)
