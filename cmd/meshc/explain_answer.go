@@ -136,7 +136,11 @@ func (r *requestAnswer) write(w *strings.Builder) {
 			}
 			w.WriteByte('\n')
 		}
-		if len(t.Endpoints) == 0 {
+		switch {
+		case len(t.Endpoints) > 0:
+		case r.VirtualHost == nil: // bytes
+			w.WriteString("  no endpoint: the connection is closed\n")
+		default:
 			w.WriteString("  no endpoint: 503\n")
 		}
 	}

@@ -55,6 +55,9 @@ func (a *asker) targets(out *requestAnswer, proxyID string, l snapshot.Listener,
 	}
 	if len(out.Targets) == 0 {
 		out.Answer = "503: nothing is behind it"
+		if l.Protocol != snapshot.HTTP {
+			out.Answer = "closed: nothing is behind it"
+		}
 	}
 }
 
