@@ -64,6 +64,11 @@ func (w *kongWorld) stream(d *schema.Document, s *service) {
 		out.ranges = append(out.ranges, rangeOf(from.IP).String())
 	}
 	slices.Sort(out.ranges)
+	if i := slices.IndexFunc(r.Protocols, func(p string) bool { return p == "tls" || p == "tls_passthrough" }); i >= 0 && out.plain {
+		w.b.unsupported = append(w.b.unsupported, finding(diag.CodeNotApplied, diag.Warning, d, []any{"protocols", i},
+			fmt.Sprintf("%s has no effect beside tcp: all that comes is carried as it is, whatever the server name, and TLS does not end here", r.Protocols[i]),
+			"write two routes, one for tcp and one for "+r.Protocols[i]+", each with ports of its own"))
+	}
 	for i, to := range r.Destinations {
 		at := door{port: uint16(to.Port)}
 		if to.IP != "" {
