@@ -43,6 +43,7 @@ type Compiler struct {
 	locals       memo[localKey, *lowered]
 	hosts        memo[*service, snapshot.VirtualHost]
 	routeHosts   [2]memo[string, snapshot.VirtualHost] // by transport and host
+	secureHosts  memo[*service, snapshot.VirtualHost]  // over TLS
 	kongRoutes   memo[*schema.Document, *kongRouted]
 	proxies      memo[string, snapshot.Proxy]
 	metrics      memo[*schema.Document, *metricsConf] // of a Mesh or a Dataplane
@@ -115,6 +116,7 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	c.clusters.endCompile()
 	c.locals.endCompile()
 	c.hosts.endCompile()
+	c.secureHosts.endCompile()
 	for i := range c.routeHosts {
 		c.routeHosts[i].endCompile()
 	}

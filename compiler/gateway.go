@@ -268,6 +268,47 @@ func (t transport) port() string {
 	return "80"
 }
 
+// domainsOver443 are the domains HOST:443 that services have themselves.
+func (b *build) domainsOver443() map[string]bool {
+	taken := map[string]bool{}
+	for _, h := range b.hosts {
+		for _, domain := range h.domains {
+			if strings.HasSuffix(domain, ":443") {
+				taken[domain] = true
+			}
+		}
+	}
+	return taken
+}
+
+// secureHost makes of plain, the virtual host of h in the clear, the one over
+// TLS: there HOST:443 is HOST, unless it is one of taken.
+func (b *build) secureHost(h *gatewayHost, plain snapshot.VirtualHost, taken map[string]bool) snapshot.VirtualHost {
+	others, own := "", 0 // whose HOST:443 is another's, and how many are free
+	for _, domain := range h.domains {
+		if _, port := splitPort(domain); port != "" {
+			continue
+		}
+		if taken[domain+":443"] {
+			others += domain + " "
+		} else {
+			own++
+		}
+	}
+	if own == 0 {
+		return plain
+	}
+	return b.c.secureHosts.get(h.service, []any{plain.Digest, others}, func() snapshot.VirtualHost {
+		domains := plain.Domains.Slice()
+		for _, domain := range h.domains {
+			if _, port := splitPort(domain); port == "" && !taken[domain+":443"] {
+				domains = append(domains, domain+":443")
+			}
+		}
+		return lowerHost(plain.Name, domains, plain.Routes.Slice(), plain.Sources)
+	})
+}
+
 // lowerRouteHost makes the virtual host of h for requests over a transport.
 func (b *build) lowerRouteHost(h *routeHost, over transport) snapshot.VirtualHost {
 	inputs := []any{strings.Join(h.domains, " ")}

@@ -104,9 +104,10 @@ func (b *build) lowerGatewayTLS(plain snapshot.Listener, shared []snapshot.Chain
 		return nil
 	}
 	l.Name = snapshot.GatewayTLS
+	taken := b.domainsOver443()
 	l.VirtualHosts = snapshot.ListOfFunc(plain.VirtualHosts.Len(), func(i int) snapshot.VirtualHost {
 		if i < len(b.hosts) {
-			return plain.VirtualHosts.At(i)
+			return b.secureHost(b.hosts[i], plain.VirtualHosts.At(i), taken)
 		}
 		return b.lowerRouteHost(b.routeHosts[i-len(b.hosts)], overTLS)
 	})
