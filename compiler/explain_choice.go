@@ -9,62 +9,54 @@ import (
 	"github.com/meshc/meshc/schema/kuma"
 )
 
-// Policies that are chosen for an outbound, and those that are chosen for each
-// of the services that its traffic leads to.
-var (
-	forOutbound = []string{"TrafficRoute", "Timeout", "Retry", "TrafficLog"}
-	forTarget   = []string{"HealthCheck", "CircuitBreaker"}
-	forProxy    = []string{"TrafficTrace", "ProxyTemplate"}
-	// forInbound are chosen by the tags of the inbound. A fault acts on those who
-	// call it.
-	forInbound = []string{"TrafficPermission", "FaultInjection"}
-)
-
-func (x *Explainer) outbound(mesh string, tags []map[string]string, service string, route *schema.Document) []Choice {
+// choices returns those of the kinds of one side for whoever has tags, towards a
+// service where destinations count, else "".
+func (x *Explainer) choices(at side, mesh string, tags []map[string]string, service string) []Choice {
 	var out []Choice
-	for _, kind := range forOutbound {
-		if kind == "Retry" && !leadsTo(route, service) {
-			continue // retries are those of the services that routes lead to (Kuma's rule)
+	for _, k := range families {
+		if k.side == at {
+			out = appendChoice(out, k, x.b.rules(k.kind, mesh).of(tags...).contenders(service))
 		}
-		out = appendChoice(out, kind, x.b.rules("kuma/"+kind, mesh).of(tags...).contenders(service), false)
 	}
 	return out
+}
+
+func (x *Explainer) outbound(mesh string, tags []map[string]string, service string, route *schema.Document) []Choice {
+	out := x.choices(atOutbound, mesh, tags, service)
+	if leadsTo(route, service) {
+		return out
+	}
+	// Retries are those of the services that routes lead to (Kuma's rule).
+	return slices.DeleteFunc(out, func(c Choice) bool { return c.Kind == "Retry" })
 }
 
 func (x *Explainer) target(mesh string, tags []map[string]string, service string) []Choice {
-	var out []Choice
-	for _, kind := range forTarget {
-		out = appendChoice(out, kind, x.b.rules("kuma/"+kind, mesh).of(tags...).contenders(service), false)
-	}
-	return out
+	return x.choices(atTarget, mesh, tags, service)
 }
 
 func (x *Explainer) inbound(mesh string, tags map[string]string) []Choice {
-	var out []Choice
-	for _, kind := range forInbound {
-		out = appendChoice(out, kind, x.b.rules("kuma/"+kind, mesh).of(tags).contenders(""), true)
-	}
-	return out
+	return x.choices(atInbound, mesh, []map[string]string{tags}, "")
 }
 
 func (x *Explainer) proxyWide(mesh string, tags []map[string]string) []Choice {
-	var out []Choice
-	for _, kind := range forProxy {
-		out = appendChoice(out, kind, x.b.rules("kuma/"+kind, mesh).of(tags...).contenders(""), false)
-	}
-	return out
+	return x.choices(atProxy, mesh, tags, "")
+}
+
+// United says that several policies of the kind may apply at one place.
+func (c Choice) United() bool {
+	return slices.ContainsFunc(families, func(k policyKind) bool { return k.name() == c.Kind && k.family.united() })
 }
 
 // appendChoice adds the choice among contenders, of which the best is the first.
-func appendChoice(out []Choice, kind string, all []contender, united bool) []Choice {
+func appendChoice(out []Choice, kind policyKind, all []contender) []Choice {
 	if len(all) == 0 {
 		return out
 	}
 	top := all[0]
-	c := Choice{Kind: kind}
+	c := Choice{Kind: kind.name()}
 	for i, o := range all {
 		switch {
-		case i == 0, united && o.rank == top.rank:
+		case i == 0, kind.family.united() && o.rank == top.rank:
 			c.Applied = append(c.Applied, o.doc)
 		case o.rank == top.rank && o.created.Equal(top.created):
 			c.Lost = append(c.Lost, Loser{o.doc, top.doc, "its name comes first, and they are equal in all else"})

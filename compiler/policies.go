@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/meshc/meshc/schema"
 	"github.com/meshc/meshc/schema/diag"
@@ -26,18 +27,55 @@ const (
 	together
 )
 
-// policyKind is a kind of policies, as "DIALECT/KIND".
+// united says that all policies of the highest rank apply, not one of them.
+func (f family) united() bool { return f == inbound || f == together }
+
+// side is where policies of a kind act, and so where they are explained.
+type side int
+
+const (
+	// Outbounds, as a whole.
+	atOutbound side = iota
+	// Each service that the traffic of an outbound is led to.
+	atTarget
+	// Inbounds, or those who call them.
+	atInbound
+	// The proxy as a whole.
+	atProxy
+	// The listeners that the policy itself names.
+	atListeners
+)
+
+// policyKind is a kind of policies, as "DIALECT/KIND", and all that passes must
+// know of it to match, compare and explain its policies.
 type policyKind struct {
 	kind   string
 	family family
+	side   side
+	// passage says that passages depend on it.
+	passage bool
 }
 
+// name returns the kind without its dialect.
+func (k policyKind) name() string {
+	_, name, _ := strings.Cut(k.kind, "/")
+	return name
+}
+
+// families are the kinds of policies; those of one side in the order in which
+// they are explained.
 var families = []policyKind{
-	{"kuma/TrafficRoute", outbound}, {"kuma/Timeout", outbound}, {"kuma/TrafficLog", outbound},
-	{"kuma/Retry", outbound}, {"kuma/HealthCheck", outbound}, {"kuma/CircuitBreaker", outbound},
-	{"kuma/TrafficPermission", inbound}, {"kuma/FaultInjection", inbound},
-	{"kuma/TrafficTrace", proxy}, {"kuma/ProxyTemplate", proxy},
-	{"meshc/WasmPlugin", together},
+	{"kuma/TrafficRoute", outbound, atOutbound, true},
+	{"kuma/Timeout", outbound, atOutbound, true},
+	{"kuma/Retry", outbound, atOutbound, true},
+	{"kuma/TrafficLog", outbound, atOutbound, false},
+	{"kuma/HealthCheck", outbound, atTarget, true},
+	{"kuma/CircuitBreaker", outbound, atTarget, true},
+	{"kuma/TrafficPermission", inbound, atInbound, false},
+	{"kuma/FaultInjection", inbound, atInbound, false},
+	{"kuma/TrafficTrace", proxy, atProxy, false},
+	{"kuma/ProxyTemplate", proxy, atProxy, false},
+	{"meshc/WasmPlugin", together, atListeners, false},
 }
 
 // passThrough is what Kuma calls traffic that leaves the mesh for a service

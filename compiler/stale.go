@@ -32,18 +32,20 @@ type changedPolicy struct {
 // that it is cheaper to look everything up again.
 const manyPolicies = 16
 
-// passagePolicies are the kinds that passages depend on.
-var passagePolicies = []string{"kuma/TrafficRoute", "kuma/Timeout", "kuma/Retry", "kuma/HealthCheck", "kuma/CircuitBreaker"}
-
 // compareWithLast finds the news of this compile.
 func (b *build) compareWithLast() {
 	n := &news{services: map[serviceKey]bool{}}
 	changed := func(s *service) { n.services[s.serviceKey] = true }
 	symmetric(b.c.lastServices, b.sorted, func(x, y *service) bool { return x == y }, serviceBefore, changed, changed)
 	b.c.lastServices = b.sorted
-	n.passages = b.changedPolicies(passagePolicies)
+	var passages, kinds []string
+	for _, k := range families {
+		if k.passage {
+			passages = append(passages, k.kind)
+		}
+	}
+	n.passages = b.changedPolicies(passages)
 	n.permissions = b.changedPolicies([]string{"kuma/TrafficPermission"})
-	var kinds []string
 	for _, k := range b.c.Kinds {
 		for _, p := range k.Policies {
 			kinds = append(kinds, p.Document)

@@ -70,9 +70,6 @@ type proxyJSON struct {
 	Policies choicesJSON  `json:"policies,omitempty"`
 }
 
-// united are the kinds of which several policies may apply at one place.
-var united = map[string]bool{"TrafficPermission": true, "FaultInjection": true, "WasmPlugin": true}
-
 func policyOf(d *schema.Document) policyJSON {
 	return policyJSON{d.Name, d.File, d.Tree.Pos.Line}
 }
@@ -83,7 +80,7 @@ func choicesOf(choices []compiler.Choice) choicesJSON {
 		if len(c.Applied) == 0 {
 			continue
 		}
-		if !united[c.Kind] {
+		if !c.United() {
 			out[c.Kind] = policyOf(c.Applied[0])
 			continue
 		}
