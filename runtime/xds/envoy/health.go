@@ -2,6 +2,7 @@ package envoy
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"time"
@@ -126,7 +127,8 @@ func payload(encoded string) (*corev3.HealthCheck_Payload, error) {
 	if err != nil {
 		return nil, fmt.Errorf("health check: what is sent or awaited is not base64: %w", err)
 	}
-	return &corev3.HealthCheck_Payload{Payload: &corev3.HealthCheck_Payload_Binary{Binary: b}}, nil
+	// In binary Envoy would not send it: it looks for text, which is hexadecimal.
+	return &corev3.HealthCheck_Payload{Payload: &corev3.HealthCheck_Payload_Text{Text: hex.EncodeToString(b)}}, nil
 }
 
 // given returns nil for 0, which leaves the choice to Envoy.
