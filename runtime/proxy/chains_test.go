@@ -32,30 +32,8 @@ type door443 struct {
 
 func newDoor443(t testing.TB) *door443 {
 	d := &door443{mesh: &mesh{t: t, store: identity.New(identity.Config{Log: slog.New(slog.DiscardHandler)})}}
-	d.cluster("bytes", tcpEcho(t), snapshot.Transport{})
+	d.cluster("bytes", echo(t), snapshot.Transport{})
 	return d
-}
-
-// tcpEcho is a server that sends back what it gets, and whose address is returned.
-func tcpEcho(t testing.TB) string {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			c, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			go func() {
-				defer c.Close()
-				io.Copy(c, c)
-			}()
-		}
-	}()
-	return ln.Addr().String()
 }
 
 // chain adds one that shows a certificate of its own name.
@@ -354,7 +332,7 @@ func TestChainsAreCarried(t *testing.T) {
 	if first.all[0].shown.sound.Load() == nil {
 		t.Error("a certificate that was found good is parsed again")
 	}
-	d.cluster("other", tcpEcho(t), snapshot.Transport{})
+	d.cluster("other", echo(t), snapshot.Transport{})
 	d.serve()
 	if serving() != first {
 		t.Error("chains of which nothing is new are made anew")
@@ -396,7 +374,7 @@ func FuzzClientHello(f *testing.F) {
 	f.Fuzz(func(t *testing.T, first []byte) {
 		nc, err := net.Dial("tcp", address)
 		if err != nil {
-			t.Skip(err)
+			t.Fatal(err)
 		}
 		defer nc.Close()
 		nc.Write(first)

@@ -105,11 +105,7 @@ func servingSocket(c snapshot.Chain) (*corev3.TransportSocket, error) {
 	for _, s := range ChainSecrets(c) {
 		common.TlsCertificateSdsSecretConfigs = append(common.TlsCertificateSdsSecretConfigs, &tlsv3.SdsSecretConfig{Name: s.Name, SdsConfig: overADS()})
 	}
-	socket, err := pack(&tlsv3.DownstreamTlsContext{CommonTlsContext: common})
-	if err != nil {
-		return nil, err
-	}
-	return &corev3.TransportSocket{Name: tlsSocket, ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: socket}}, nil
+	return overTLS(&tlsv3.DownstreamTlsContext{CommonTlsContext: common})
 }
 
 // keepServerName keeps the server name that the client asked for, for routes,

@@ -1,6 +1,7 @@
 package envoy
 
 import (
+	"cmp"
 	"net/netip"
 	"time"
 
@@ -10,7 +11,6 @@ import (
 	endpointv3 "github.com/envoyproxy/go-control-plane/envoy/config/endpoint/v3"
 	tlsv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/transport_sockets/tls/v3"
 	httpv3 "github.com/envoyproxy/go-control-plane/envoy/extensions/upstreams/http/v3"
-	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	"google.golang.org/protobuf/types/known/anypb"
 	"google.golang.org/protobuf/types/known/durationpb"
 )
@@ -53,13 +53,9 @@ func (c Connection) Bootstrap() (*bootstrapv3.Bootstrap, error) {
 	if c.StateOfTheWorld {
 		api = corev3.ApiConfigSource_GRPC
 	}
-	service := c.Service
-	if service == "" {
-		service = c.NodeID
-	}
 	admin := socketAddress(c.Admin.Addr().String(), c.Admin.Port())
 	return &bootstrapv3.Bootstrap{
-		Node:  &corev3.Node{Id: c.NodeID, Cluster: service},
+		Node:  &corev3.Node{Id: c.NodeID, Cluster: cmp.Or(c.Service, c.NodeID)},
 		Admin: &bootstrapv3.Admin{Address: admin},
 		DynamicResources: &bootstrapv3.Bootstrap_DynamicResources{
 			AdsConfig: &corev3.ApiConfigSource{
@@ -112,41 +108,28 @@ func (c Connection) server() (*clusterv3.Cluster, error) {
 	if c.ServerCA == "" {
 		return out, nil
 	}
-	name := c.ServerName
-	if name == "" {
-		name = c.Host
-	}
-	out.TransportSocket, err = c.socket(name)
+	out.TransportSocket, err = c.socket(cmp.Or(c.ServerName, c.Host))
 	return out, err
 }
 
 // socket returns the TLS that leads to the server of this name.
 func (c Connection) socket(name string) (*corev3.TransportSocket, error) {
-	kind, sni := tlsv3.SubjectAltNameMatcher_DNS, name
+	sni := name
 	if _, err := netip.ParseAddr(name); err == nil {
-		kind, sni = tlsv3.SubjectAltNameMatcher_IP_ADDRESS, "" // RFC 6066, 3: no addresses
+		sni = "" // RFC 6066, 3: no addresses
 	}
 	common := &tlsv3.CommonTlsContext{
 		AlpnProtocols: []string{"h2"},
-		TlsParams:     &tlsv3.TlsParameters{TlsMaximumProtocolVersion: tlsv3.TlsParameters_TLSv1_3},
+		TlsParams:     tlsVersions(),
 		ValidationContextType: &tlsv3.CommonTlsContext_ValidationContext{ValidationContext: &tlsv3.CertificateValidationContext{
-			TrustedCa: inFile(c.ServerCA),
-			MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{{
-				SanType: kind, Matcher: &matcherv3.StringMatcher{MatchPattern: &matcherv3.StringMatcher_Exact{Exact: name}},
-			}},
+			TrustedCa:                 inFile(c.ServerCA),
+			MatchTypedSubjectAltNames: []*tlsv3.SubjectAltNameMatcher{serverName(name)},
 		}},
 	}
 	if c.Certificate != "" {
 		common.TlsCertificates = []*tlsv3.TlsCertificate{{CertificateChain: inFile(c.Certificate), PrivateKey: inFile(c.Key)}}
 	}
-	config, err := pack(&tlsv3.UpstreamTlsContext{CommonTlsContext: common, Sni: sni})
-	if err != nil {
-		return nil, err
-	}
-	return &corev3.TransportSocket{
-		Name:       tlsSocket,
-		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: config},
-	}, nil
+	return overTLS(&tlsv3.UpstreamTlsContext{CommonTlsContext: common, Sni: sni})
 }
 
 func inFile(path string) *corev3.DataSource {

@@ -18,6 +18,18 @@ import (
 // tlsSocket is the name of Envoy's TLS.
 const tlsSocket = "envoy.transport_sockets.tls"
 
+// overTLS returns the socket that speaks TLS as context says.
+func overTLS(context message) (*corev3.TransportSocket, error) {
+	config, err := pack(context)
+	if err != nil {
+		return nil, err
+	}
+	return &corev3.TransportSocket{
+		Name:       tlsSocket,
+		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: config},
+	}, nil
+}
+
 // transportSockets returns how each of c's endpoints is spoken to that names a
 // Transport; the others are spoken to in the clear.
 func transportSockets(c snapshot.Cluster) ([]*clusterv3.Cluster_TransportSocketMatch, error) {
@@ -27,17 +39,14 @@ func transportSockets(c snapshot.Cluster) ([]*clusterv3.Cluster_TransportSocketM
 		if err != nil {
 			return nil, fmt.Errorf("transport %q: %w", t.Name, err)
 		}
-		socket, err := pack(context)
+		socket, err := overTLS(context)
 		if err != nil {
 			return nil, fmt.Errorf("transport %q: %w", t.Name, err)
 		}
 		out = append(out, &clusterv3.Cluster_TransportSocketMatch{
-			Name:  t.Name,
-			Match: transportLabels(t.Name),
-			TransportSocket: &corev3.TransportSocket{
-				Name:       tlsSocket,
-				ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: socket},
-			},
+			Name:            t.Name,
+			Match:           transportLabels(t.Name),
+			TransportSocket: socket,
 		})
 	}
 	return out, nil
@@ -85,17 +94,10 @@ func downstreamSocket(l snapshot.Listener) (*corev3.TransportSocket, error) {
 			common.ValidationContextType = combined(ask, peers(l))
 		}
 	}
-	socket, err := pack(&tlsv3.DownstreamTlsContext{
+	return overTLS(&tlsv3.DownstreamTlsContext{
 		CommonTlsContext:         common,
 		RequireClientCertificate: wrapperspb.Bool(true),
 	})
-	if err != nil {
-		return nil, err
-	}
-	return &corev3.TransportSocket{
-		Name:       tlsSocket,
-		ConfigType: &corev3.TransportSocket_TypedConfig{TypedConfig: socket},
-	}, nil
 }
 
 // peers are the names of which a client of l must have one for the handshake.
