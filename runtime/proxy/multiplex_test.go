@@ -354,6 +354,19 @@ func TestHTTP2UpstreamAbort(t *testing.T) {
 	}
 }
 
+// A request that chose its endpoint before a reload closed the pool is served.
+func TestHTTP2ClosedPool(t *testing.T) {
+	address, _ := h2backend(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "served") })
+	w := &world{}
+	w.h2cluster("a", address)
+	p := run(t, w)
+	p.current.clusters[0].endpoints[0].pool.close()
+	c := h2client(t, p.address(t, "gateway"))
+	if _, got := fetch(t, c, "POST", "http://a/", "body"); got != "served" {
+		t.Errorf("got %q", got)
+	}
+}
+
 // A removed endpoint's connection ends with its last stream, an idle one after a while.
 func TestHTTP2UpstreamLeaves(t *testing.T) {
 	begun, release := make(chan struct{}), make(chan struct{})

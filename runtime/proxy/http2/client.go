@@ -20,7 +20,8 @@ var errSilent = &Error{Code: CodeNo, Reason: "the server does not answer a PING"
 // clientState is what only client connections have; conn.mu guards it.
 type clientState struct {
 	scheme    string
-	leaving   bool  // no more streams are begun
+	leaving   bool  // no more streams are opened
+	left      bool  // by the server, which looks at no more of them
 	quiet     int64 // nothing was heard since, by the clock
 	asked     int64 // when a PING was sent that is not answered, by the clock
 	idleSince int64 // by the clock; 0 while there are streams
@@ -69,7 +70,7 @@ func (c *ClientConn) Open() (s *Stream, reused bool) {
 
 // start puts s on the wire; c.mu is held.
 func (c *conn) start(s *Stream) error {
-	if c.client1.leaving || c.lastID > maxID-2 {
+	if c.client1.left || c.lastID > maxID-2 {
 		return errNoMore
 	}
 	id := c.lastID + 2
@@ -95,7 +96,8 @@ func (c *ClientConn) Usable() bool {
 	return c.err == nil && !c.client1.leaving && c.lastID <= maxID-1024
 }
 
-// Drain begins no more streams, and closes the connection after the last.
+// Drain opens no more streams, and closes the connection after the last; those that
+// are held may yet begin.
 func (c *ClientConn) Drain() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,7 +108,7 @@ func (c *ClientConn) Drain() {
 // Kill closes the connection at once.
 func (c *ClientConn) Kill() { c.kill(net.ErrClosed) }
 
-// leave begins no more streams; c.mu is held.
+// leave opens no more streams; c.mu is held.
 func (c *conn) leave() {
 	c.client1.leaving = true
 	if c.active == 0 && c.err == nil && !c.closing {
@@ -191,5 +193,6 @@ func (c *conn) onGoAway(f *http2.GoAwayFrame) {
 			c.drop(s, &Error{Code: f.ErrCode, Remote: true, Unprocessed: true, Reason: "the server goes away"})
 		}
 	}
+	c.client1.left = true
 	c.leave()
 }

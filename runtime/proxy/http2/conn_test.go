@@ -161,6 +161,31 @@ func TestRoundTrip(t *testing.T) {
 	client.clean(t)
 }
 
+// A stream that is held when its connection is drained can yet begin.
+func TestDrainWithHeldStream(t *testing.T) {
+	cn, sn := pair(t)
+	server := serve(sn, Limits{}, echo)
+	client := NewClientConn(cn, Limits{})
+	over := make(chan struct{})
+	go func() { defer close(over); client.Serve() }()
+	s, _ := client.Open()
+	client.Drain()
+	if other, _ := client.Open(); other != nil {
+		t.Error("a stream was opened after Drain")
+	}
+	if err := s.WriteHeaders(fields(":method", "GET", ":path", "/", ":authority", "a"), true); err != nil {
+		t.Fatal(err)
+	}
+	var h filter.Headers
+	if _, err := s.ReadHeaders(&h); err != nil || h.Value(":status") != "200" {
+		t.Fatal(h, err)
+	}
+	s.Close()
+	await(t, "the client", over)
+	await(t, "the server", server.done)
+	client.clean(t)
+}
+
 // A server that falls silent is asked, and given up.
 func TestSilentServer(t *testing.T) {
 	cn, sn := pair(t)
