@@ -52,7 +52,9 @@
 //	                     backend signed is their status, of gRPC's grpc-STATUS
 //	until [fresh] FIELD VALUE
 //	                     send the request, on one connection or each on a fresh one,
-//	                     until its answer has this field; :status is its status
+//	                     until its answer has this field; :status is its status.
+//	                     Where each request adds to what the field counts, VALUE
+//	                     is >=N: N itself may never be seen
 //	until closed         the same for bytes, until nothing comes back but the end
 //	until peer           connect until the server shows this certificate
 //	until line           connect until the first line that comes is this one

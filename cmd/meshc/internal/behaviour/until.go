@@ -16,6 +16,7 @@ import (
 type condition struct {
 	fresh        bool
 	field, value string
+	least        int // of a field that counts; 0 is for value
 }
 
 func parseUntil(args []string) (condition, error) {
@@ -33,7 +34,23 @@ func parseUntil(args []string) (condition, error) {
 		return c, errors.New("want [fresh] FIELD VALUE, closed, peer or line")
 	}
 	c.field, c.value = args[0], strings.Join(args[1:], " ")
+	if least, ok := strings.CutPrefix(c.value, ">="); ok {
+		n, err := strconv.Atoi(least)
+		if err != nil || n < 1 {
+			return c, fmt.Errorf("%q is not a number from 1 on", least)
+		}
+		c.least = n
+	}
 	return c, nil
+}
+
+// met reports whether value is what c waits for.
+func (c condition) met(value string) bool {
+	if c.least == 0 {
+		return value == c.value
+	}
+	n, err := strconv.Atoi(value)
+	return err == nil && n >= c.least
 }
 
 // until does the same again and again until it shows what is wanted.
@@ -106,5 +123,5 @@ func (t *transcript) shows(c condition, text string) (got string, ok bool, err e
 	if c.field == ":status" {
 		got = strconv.Itoa(m.status())
 	}
-	return m.String(), got == c.value, nil
+	return m.String(), c.met(got), nil
 }
