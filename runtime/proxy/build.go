@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"net/netip"
 	"slices"
-	"sort"
 	"strconv"
 	"time"
 
@@ -92,24 +90,6 @@ func (p *Proxy) build(ctx context.Context, next snapshot.Snapshot) (*generation,
 	return g, nil
 }
 
-// replace makes anew the clusters of the previous generation that changed.
-func (b *builder) replace() {
-	for _, old := range b.previous.clusters {
-		spec := b.specs.find(old.name)
-		set := b.sets.find(cmp.Or(spec.EndpointsName(), old.name))
-		if old.spec == spec.Digest && old.set == set.Digest {
-			continue
-		}
-		if keyOf(spec, old.name, old.owner) != old.key {
-			b.replaced[old], b.changed = moved, true
-			continue
-		}
-		c := b.newCluster(old.name, old.owner, spec, set, old.state)
-		b.replaced[old] = c
-		b.changed = b.changed || c.service != old.service
-	}
-}
-
 func (b *builder) listener(proxy string, spec snapshot.Listener, origins snapshot.List[snapshot.Origin]) error {
 	if spec.IfLocal && !isLocal(spec.Address) {
 		b.log.Debug("listener not opened: its address is none of this machine's", "listener", spec.Name)
@@ -190,186 +170,6 @@ func (b *builder) address(spec snapshot.Listener) string {
 	return net.JoinHostPort(host, strconv.Itoa(int(spec.Port)))
 }
 
-// virtualHosts makes the virtual hosts of a listener that is new or changed.
-// It takes over those of old, which may be nil, that did not change.
-func (b *builder) virtualHosts(l *listener, spec snapshot.Listener, old *listener) error {
-	var before []*virtualHost
-	if old != nil && old.name == l.name { // else its meters are others
-		before = old.hosts
-	}
-	var byDigest map[snapshot.Digest]int // positions in before
-	at := 0                              // where the next is if nothing changed
-	l.hosts = make([]*virtualHost, spec.VirtualHosts.Len())
-	for i, vh := range spec.VirtualHosts.All() {
-		if at >= len(before) || before[at].digest != vh.Digest {
-			if byDigest == nil {
-				byDigest = make(map[snapshot.Digest]int, len(before))
-				for i, h := range before {
-					byDigest[h.digest] = i
-				}
-			}
-			found, ok := byDigest[vh.Digest]
-			if !ok {
-				var err error
-				if l.hosts[i], err = b.virtualHost(l, vh); err != nil {
-					return fmt.Errorf("virtual host %q: %w", vh.Name, err)
-				}
-				continue
-			}
-			at = found
-		}
-		l.hosts[i] = b.carryHost(l, before[at])
-		at++
-	}
-	l.domains = domainsOf(l.hosts, old)
-	return nil
-}
-
-func (b *builder) virtualHost(l *listener, spec snapshot.VirtualHost) (*virtualHost, error) {
-	vh := &virtualHost{name: spec.Name, domains: spec.Domains, routes: make([]route, spec.Routes.Len()), digest: spec.Digest}
-	for i, r := range spec.Routes.All() {
-		var err error
-		if vh.routes[i], err = newRoute(r); err != nil {
-			return nil, fmt.Errorf("route %q: %w", r.Name, err)
-		}
-		vh.routes[i].split = b.split(l, r.Targets)
-	}
-	return vh, nil
-}
-
-func (b *builder) split(l *listener, targets snapshot.List[snapshot.Target]) split {
-	s := split{arms: make([]arm, targets.Len())}
-	for i, t := range targets.All() {
-		s.total += uint64(t.Weight)
-		c := b.cluster(t.Cluster, l.proxy)
-		s.arms[i] = arm{cluster: c, below: s.total, meter: b.meter(l.name, l.serves(c))}
-	}
-	return s
-}
-
-// carryHosts returns hosts, all of whose digests are as they were, with the
-// clusters of this generation.
-func (b *builder) carryHosts(l *listener, hosts []*virtualHost) []*virtualHost {
-	if len(b.replaced) == 0 {
-		return hosts
-	}
-	carried := make([]*virtualHost, len(hosts))
-	for i, vh := range hosts {
-		carried[i] = b.carryHost(l, vh)
-	}
-	return carried
-}
-
-func (b *builder) carryHost(l *listener, vh *virtualHost) *virtualHost {
-	if !slices.ContainsFunc(vh.routes, func(r route) bool { return b.stale(r.split) }) {
-		return vh
-	}
-	carried := *vh
-	carried.routes = slices.Clone(vh.routes)
-	for i := range carried.routes {
-		carried.routes[i].split = b.carrySplit(l, carried.routes[i].split)
-	}
-	return &carried
-}
-
-func (b *builder) carrySplit(l *listener, s split) split {
-	if !b.stale(s) {
-		return s
-	}
-	s.arms = slices.Clone(s.arms)
-	for i := range s.arms {
-		if c := b.replaced[s.arms[i].cluster]; c != nil {
-			if c == moved {
-				c = b.cluster(s.arms[i].cluster.name, l.proxy)
-			}
-			s.arms[i].cluster, s.arms[i].meter = c, b.meter(l.name, l.serves(c))
-		}
-	}
-	return s
-}
-
-// stale reports whether a cluster of s was replaced.
-func (b *builder) stale(s split) bool {
-	if len(b.replaced) == 0 {
-		return false
-	}
-	for i := range s.arms {
-		if b.replaced[s.arms[i].cluster] != nil {
-			return true
-		}
-	}
-	return false
-}
-
-// cluster returns the running form of a cluster, as proxy uses it. A snapshot
-// may lack it: then it has no endpoint.
-func (b *builder) cluster(name, proxy string) *cluster {
-	key, owner := name, ""
-	if b.meshes {
-		if key = keyOf(b.specs.find(name), name, proxy); key != name {
-			owner = proxy
-		}
-	}
-	if c := b.made[key]; c != nil {
-		return c
-	}
-	if i, ok := b.previous.cluster(key); ok {
-		return b.previous.clusters[i] // as it was, or it would be in made
-	}
-	spec := b.specs.find(name)
-	c := b.newCluster(name, owner, spec, b.sets.find(cmp.Or(spec.EndpointsName(), name)), newClusterState())
-	c.fresh = true
-	if former := b.former[c.setName]; former != nil && former.key != key {
-		b.heirs = append(b.heirs, heir{c, former})
-	}
-	return c
-}
-
-// newCluster makes a cluster; owner is the proxy whose certificate is shown on
-// its connections, "" where none is.
-func (b *builder) newCluster(name, owner string, spec snapshot.Cluster, set snapshot.EndpointSet, state *clusterState) *cluster {
-	c := &cluster{
-		key: keyOf(spec, name, owner), owner: owner, transports: b.transports(spec, owner),
-		name: name, service: cmp.Or(spec.Service, name), balancing: newBalancing(spec), outliers: spec.Outliers,
-		connectTimeout: cmp.Or(time.Duration(spec.ConnectTimeout), 5*time.Second), maxDuration: time.Duration(spec.MaxDuration),
-		udp:   spec.Protocol == snapshot.UDP,
-		http2: spec.HTTP2, state: state, spec: spec.Digest, set: set.Digest, setName: cmp.Or(spec.EndpointsName(), name),
-		thresholds: spec.Thresholds, idleTimeout: or(spec.IdleTimeout, b.cfg.UpstreamIdleTimeout),
-	}
-	var err error
-	if c.checks, err = newChecks(spec); err != nil {
-		b.log.Error("cluster is not checked", "cluster", name, "error", err)
-	}
-	if len(c.checks) > 0 {
-		c.checksDigest = snapshot.DigestOf(spec.Checks)
-	}
-	if spec.Discovery == snapshot.DNS {
-		c.dns = newDNSCluster(b.Proxy, c, b.reachable(c, set.Endpoints))
-	} else {
-		b.populate(c, b.reachable(c, set.Endpoints))
-	}
-	b.made[c.key] = c
-	return c
-}
-
-// populate makes the endpoints of c, with what its state knows of them.
-func (b *builder) populate(c *cluster, set snapshot.List[snapshot.Endpoint]) {
-	c.endpoints = make([]*endpoint, 0, set.Len())
-	for _, e := range set.All() {
-		ip, err := netip.ParseAddr(e.Address)
-		if err != nil {
-			b.log.Error("endpoint is not an IP address", "cluster", c.name, "address", e.Address)
-			continue
-		}
-		address := netip.AddrPortFrom(ip, e.Port)
-		pl, over := c.state.pool(address), c.transports[e.Transport]
-		if pl == nil || !pl.secured.same(over) {
-			pl = newPool(b.Proxy, address, c.state, over, pl)
-		}
-		c.endpoints = append(c.endpoints, newEndpoint(pl, e))
-	}
-}
-
 // meter returns the counters for a listener and service, kept from before.
 func (b *builder) meter(listener, service string) *meter {
 	key := meterKey{listener, service}
@@ -415,29 +215,4 @@ func (b *builder) tables() {
 		}
 	}
 	g.clusters = slices.SortedFunc(maps.Values(clusters), func(x, y *cluster) int { return cmp.Compare(x.key, y.key) })
-}
-
-// finder finds the elements of a list that is sorted by name. Asked in order,
-// as it mostly is, it need not search.
-type finder[T any] struct {
-	list snapshot.List[T]
-	name func(T) string
-	next int // the element after the last one found
-}
-
-// find returns the element called name; the zero T where there is none.
-func (f *finder[T]) find(name string) (found T) {
-	if f.next < f.list.Len() {
-		if e := f.list.At(f.next); f.name(e) == name {
-			f.next++
-			return e
-		}
-	}
-	i, ok := sort.Find(f.list.Len(), func(i int) int { return cmp.Compare(name, f.name(f.list.At(i))) })
-	f.next = i
-	if ok {
-		found = f.list.At(i)
-		f.next++
-	}
-	return found
 }

@@ -63,3 +63,36 @@ func copyStandings(c, former *cluster) {
 	}
 	c.state.next.Store(former.state.next.Load())
 }
+
+// adopt has the states of clusters keep the pools of next and those of no
+// other generation. Both lists are sorted by name.
+func adopt(old, next []*cluster) {
+	inherited := map[*clusterState]bool{}
+	for _, c := range next {
+		if c.inherited {
+			inherited[c.state] = true
+		}
+	}
+	end := func(c *cluster) {
+		if !inherited[c.state] {
+			c.state.close()
+		}
+	}
+	for _, c := range next {
+		for len(old) > 0 && old[0] != c && old[0].key < c.key {
+			end(old[0])
+			old = old[1:]
+		}
+		if len(old) > 0 && old[0] == c {
+			old = old[1:]
+			continue
+		}
+		if len(old) > 0 && old[0].key == c.key {
+			old = old[1:]
+		}
+		c.state.keep(c)
+	}
+	for _, c := range old {
+		end(c)
+	}
+}
