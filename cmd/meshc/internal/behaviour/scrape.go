@@ -5,6 +5,7 @@ package behaviour
 import (
 	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -30,6 +31,21 @@ func (t *transcript) scrape(s step) error {
 		}
 		if time.Now().After(deadline) {
 			t.report(s, fmt.Sprintf("no line for%s\nin:\n%s", missing, shown))
+			return nil
+		}
+	}
+}
+
+// metric waits for a metric to have a value; it may be shown with delay.
+func (t *transcript) metric(s step) error {
+	want := strings.TrimSpace(s.text)
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		got := "not there"
+		if n, there := t.metrics.sum(s.args[0]); there {
+			got = strconv.FormatFloat(n, 'f', -1, 64)
+		}
+		if got == want || time.Now().After(deadline) {
+			t.compare(s, got)
 			return nil
 		}
 	}

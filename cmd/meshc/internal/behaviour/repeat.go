@@ -1,0 +1,152 @@
+//go:build linux
+
+package behaviour
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+func (t *transcript) repeat(s step) error {
+	times, _ := strconv.Atoi(s.args[0])
+	how := ""
+	if len(s.args) == 2 {
+		how = s.args[1]
+	}
+	if t.opened == nil {
+		t.opened = []string{"gateway"}
+	}
+	t.counts = map[string]int{}
+	defer t.forget()
+	if t.h2 != nil {
+		ops, err := parseWire(s.text)
+		if err != nil {
+			return err
+		}
+		return t.repeatHTTP2(times, how, ops)
+	}
+	data, err := wireBytes(s.text)
+	if err != nil {
+		return err
+	}
+	if how == "together" {
+		if err := t.together(times, t.target(t.opened[0]), data); err != nil {
+			return err
+		}
+	} else {
+		for i := range times {
+			if t.conn == nil || how != "" {
+				if err := t.connect(t.opened...); err != nil {
+					return err
+				}
+			}
+			who, err := once(t.conn, t.r, data, how == "tcp")
+			if err != nil {
+				return fmt.Errorf("time %d: %w", i+1, err)
+			}
+			t.counts[who]++
+		}
+	}
+	return nil
+}
+
+// together sends a request on so many connections at once.
+func (t *transcript) together(times int, target string, data []byte) error {
+	conns := make([]net.Conn, times)
+	for i := range conns {
+		c, err := t.network.dial(target)
+		if err != nil {
+			return err
+		}
+		defer c.Close()
+		conns[i] = c
+	}
+	served, errs := make([]string, times), make([]error, times)
+	var done sync.WaitGroup
+	for i, c := range conns {
+		done.Go(func() { served[i], errs[i] = once(c, bufio.NewReader(c), data, false) })
+	}
+	done.Wait()
+	for _, who := range served {
+		t.counts[who]++
+	}
+	return errors.Join(errs...)
+}
+
+// once sends one request and says which backend served it, or else with which
+// status it was answered.
+func once(c net.Conn, r *bufio.Reader, data []byte, tcp bool) (string, error) {
+	if tcp {
+		c.SetDeadline(time.Now().Add(patience))
+		if _, err := c.Write(data); err != nil {
+			return "", err
+		}
+		who, err := r.ReadString('\n')
+		return strings.TrimSuffix(who, "\n"), err
+	}
+	m, err := exchange(c, r, data)
+	if err != nil {
+		return "", err
+	}
+	return m.who(), nil
+}
+
+// exchange sends a request and reads its answer.
+func exchange(c net.Conn, r *bufio.Reader, data []byte) (*Message, error) {
+	c.SetDeadline(time.Now().Add(patience))
+	if _, err := c.Write(data); err != nil {
+		return nil, err
+	}
+	m, err := readHead(r)
+	if err != nil {
+		return nil, err
+	}
+	return m, m.readBody(r, true, "")
+}
+
+// checkCounts reads lines "NAME[|NAME]… COUNT[..COUNT]"; no other backend may
+// have served.
+func (t *transcript) checkCounts(s step) error {
+	left := map[string]int{}
+	for name, n := range t.counts {
+		left[name] = n
+	}
+	for line := range strings.Lines(s.text) {
+		f := strings.Fields(line)
+		if len(f) == 0 {
+			continue
+		}
+		if len(f) != 2 {
+			return fmt.Errorf("%q is not NAME COUNT", strings.TrimSpace(line))
+		}
+		low, high, isRange := strings.Cut(f[1], "..")
+		if !isRange {
+			high = low
+		}
+		lo, err1 := strconv.Atoi(low)
+		hi, err2 := strconv.Atoi(high)
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		sum, servers := 0, 0
+		for name := range strings.SplitSeq(f[0], "|") {
+			if left[name] > 0 {
+				sum, servers = sum+left[name], servers+1
+			}
+			delete(left, name)
+		}
+		if sum < lo || sum > hi || servers > 1 {
+			t.report(s, fmt.Sprintf("%s: want %s, got %v", f[0], f[1], t.counts))
+		}
+	}
+	if len(left) > 0 {
+		t.report(s, fmt.Sprintf("served by others: %v", left))
+	}
+	return nil
+}
