@@ -107,12 +107,6 @@ type Instance struct {
 	}
 }
 
-// delivery is something for an instance, with the bytes that are kept until then.
-type delivery struct {
-	held int
-	f    func()
-}
-
 // vmContext is the context of calls that are for no root.
 type vmContext = Context
 
@@ -207,65 +201,6 @@ func (i *Instance) newTrap(err error) *Trap {
 		t.Reason = "stack"
 	}
 	return t
-}
-
-// Serve makes the instance the worker's: from here on it is touched only
-// inside w. It is called inside w. onTrap is called, inside w, when it ends by
-// a trap, after its streams were dealt with; it gets the plugin in whose
-// callback that was.
-func (i *Instance) Serve(w *filter.Worker, onTrap func(*Trap, *Plugin)) {
-	i.onTrap = onTrap
-	i.inbox.Lock()
-	i.inbox.worker = w
-	waiting := i.inbox.waiting
-	i.inbox.waiting = nil
-	i.inbox.Unlock()
-	if i.config.Space != nil {
-		i.config.Space.take(i)
-	}
-	for _, d := range waiting {
-		i.take(d)
-	}
-}
-
-// serves reports whether Serve was called.
-func (i *Instance) serves() bool {
-	i.inbox.Lock()
-	defer i.inbox.Unlock()
-	return i.inbox.worker != nil
-}
-
-// post runs f in the instance's worker, unless the instance has ended. It may
-// be called from anywhere and never waits.
-func (i *Instance) post(f func()) { i.deliver(0, f) }
-
-// deliver is post for something that was made with bytes of the account: they
-// are given back when f has run, or is not to be run any more. It reports
-// whether f runs in a worker, now or soon.
-func (i *Instance) deliver(held int, f func()) bool {
-	d := delivery{held, f}
-	i.inbox.Lock()
-	w := i.inbox.worker
-	ended := w == nil && i.inbox.closed
-	if w == nil && !ended {
-		i.inbox.waiting = append(i.inbox.waiting, d)
-	}
-	i.inbox.Unlock()
-	switch {
-	case w != nil:
-		w.Post(func() { i.take(d) })
-	case ended:
-		i.config.Held.hold(-held)
-	}
-	return w != nil
-}
-
-// take runs what was delivered.
-func (i *Instance) take(d delivery) {
-	defer i.config.Held.hold(-d.held)
-	if i.trap == nil && i.module != nil {
-		d.f()
-	}
 }
 
 // call calls into the guest; the parameters are in f.stack, and the result is
@@ -363,62 +298,4 @@ func (i *Instance) log(level abi.Level, text string) {
 	if i.logTo != nil {
 		i.logTo(level, text)
 	}
-}
-
-// callback numbers the exports that are called.
-type callback int
-
-const (
-	onContextCreate callback = iota
-	onVMStart
-	onConfigure
-	onTick
-	onLog
-	onDone
-	onDelete
-	onNewConnection
-	onDownstreamData
-	onUpstreamData
-	onDownstreamClose
-	onUpstreamClose
-	onRequestHeaders
-	onRequestBody
-	onRequestTrailers
-	onResponseHeaders
-	onResponseBody
-	onResponseTrailers
-	onCallResponse
-	onGRPCInitialMetadata
-	onGRPCTrailingMetadata
-	onGRPCReceive
-	onGRPCClose
-	onQueueReady
-	callbacks // their number
-)
-
-var callbackNames = [callbacks]string{
-	onContextCreate:        "proxy_on_context_create",
-	onVMStart:              "proxy_on_vm_start",
-	onConfigure:            "proxy_on_configure",
-	onTick:                 "proxy_on_tick",
-	onLog:                  "proxy_on_log",
-	onDone:                 "proxy_on_done",
-	onDelete:               "proxy_on_delete",
-	onNewConnection:        "proxy_on_new_connection",
-	onDownstreamData:       "proxy_on_downstream_data",
-	onUpstreamData:         "proxy_on_upstream_data",
-	onDownstreamClose:      "proxy_on_downstream_connection_close",
-	onUpstreamClose:        "proxy_on_upstream_connection_close",
-	onRequestHeaders:       "proxy_on_request_headers",
-	onRequestBody:          "proxy_on_request_body",
-	onRequestTrailers:      "proxy_on_request_trailers",
-	onResponseHeaders:      "proxy_on_response_headers",
-	onResponseBody:         "proxy_on_response_body",
-	onResponseTrailers:     "proxy_on_response_trailers",
-	onCallResponse:         "proxy_on_http_call_response",
-	onGRPCInitialMetadata:  "proxy_on_grpc_receive_initial_metadata",
-	onGRPCTrailingMetadata: "proxy_on_grpc_receive_trailing_metadata",
-	onGRPCReceive:          "proxy_on_grpc_receive",
-	onGRPCClose:            "proxy_on_grpc_close",
-	onQueueReady:           "proxy_on_queue_ready",
 }
