@@ -50,7 +50,7 @@ type step struct {
 var arguments = map[string][2]int{
 	"reply": {1, 1}, "connect": {1, 6}, "send": {0, 0}, "half-close": {0, 0}, "receive": {1, 2},
 	"silent": {1, 1}, "release": {1, 1}, "answer": {0, 1}, "body": {0, 0}, "read": {0, 0},
-	"closed": {0, 0}, "repeat": {1, 2}, "counts": {0, 0}, "until": {1, 9}, "peer": {0, 0}, "edit": {1, 1}, "certify": {1, 1}, "diagnostics": {0, 0}, "refused": {1, 1}, "snapshots": {0, 0}, "metric": {1, 1}, "scrape": {1, 1}, "datagram": {2, 2}, "logged": {1, 1},
+	"closed": {0, 0}, "repeat": {1, 4}, "counts": {0, 0}, "until": {1, 9}, "peer": {0, 0}, "edit": {1, 1}, "certify": {1, 1}, "diagnostics": {0, 0}, "refused": {1, 1}, "snapshots": {0, 0}, "metric": {1, 1}, "scrape": {1, 1}, "datagram": {2, 2}, "logged": {1, 1},
 }
 
 var backendKinds = []string{"http", "http2", "grpc", "tcp", "udp", "lines", "spans"}
@@ -231,8 +231,14 @@ func (c *Case) checkArguments(verb string, args []string) error {
 		if n, err := strconv.Atoi(args[0]); err != nil || n < 1 {
 			return fmt.Errorf("%q is not a number of times", args[0])
 		}
-		if len(args) == 2 && !slices.Contains([]string{"fresh", "together", "tcp"}, args[1]) {
+		if len(args) > 1 && !slices.Contains([]string{"fresh", "together", "tcp"}, args[1]) {
 			return fmt.Errorf("%q where only fresh, together or tcp may stand", args[1])
+		}
+		if len(args) > 2 {
+			if n, err := strconv.Atoi(args[len(args)-1]); args[1] != "together" || len(args) != 4 || err != nil || n < 1 {
+				return fmt.Errorf("want N together NAME M after repeat")
+			}
+			return c.checkArguments("release", args[2:3])
 		}
 	}
 	return nil

@@ -42,14 +42,16 @@
 //	body                 this much of the response's body, as it arrives
 //	read                 exactly these bytes, from a connection that is not HTTP (any more)
 //	closed               the connection was closed by the other side
-//	repeat N [fresh|together|tcp]
+//	repeat N [fresh|together [NAME M]|tcp]
 //	                     send the request N times: on one connection, each on a
 //	                     fresh one, all at once on fresh ones (HTTP/2: on one), or
-//	                     as raw bytes each on a fresh one
+//	                     as raw bytes each on a fresh one. Once M of those that were
+//	                     sent together are answered, backend NAME may pass its @gate
 //	counts               how many of the repeated requests each backend served:
 //	                     "NAME N", "NAME LOW..HIGH", or "NAME|NAME N" where only
 //	                     one of them may serve any; the NAME of answers that no
-//	                     backend signed is their status, of gRPC's grpc-STATUS
+//	                     backend signed is their status, of gRPC's grpc-STATUS; of
+//	                     those sent together that got none it is closed
 //	until [fresh] FIELD VALUE
 //	                     send the request, on one connection or each on a fresh one,
 //	                     until its answer has this field; :status is its status.

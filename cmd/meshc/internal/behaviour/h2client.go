@@ -145,14 +145,16 @@ func (t *transcript) bodyHTTP2(s step) error {
 }
 
 // repeatHTTP2 is repeat on a connection of HTTP/2: one after the other, each on
-// a connection of its own, or all at once on streams of one.
-func (t *transcript) repeatHTTP2(times int, how string, ops []operation) error {
+// a connection of its own, or all at once on streams of one; answered is called
+// after each answer.
+func (t *transcript) repeatHTTP2(times int, how string, ops []operation, answered func()) error {
 	served, errs := make([]string, times), make([]error, times)
 	send := func(i int) {
 		m, err := t.h2.once(ops)
 		if errs[i] = err; err == nil {
 			served[i] = m.who()
 		}
+		answered()
 	}
 	var done sync.WaitGroup
 	for i := range times {

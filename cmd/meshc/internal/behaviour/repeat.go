@@ -10,13 +10,14 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 func (t *transcript) repeat(s step) error {
 	times, _ := strconv.Atoi(s.args[0])
 	how := ""
-	if len(s.args) == 2 {
+	if len(s.args) > 1 {
 		how = s.args[1]
 	}
 	if t.opened == nil {
@@ -24,19 +25,20 @@ func (t *transcript) repeat(s step) error {
 	}
 	t.counts = map[string]int{}
 	defer t.forget()
+	answered := t.releasing(s.args)
 	if t.h2 != nil {
 		ops, err := parseWire(s.text)
 		if err != nil {
 			return err
 		}
-		return t.repeatHTTP2(times, how, ops)
+		return t.repeatHTTP2(times, how, ops, answered)
 	}
 	data, err := wireBytes(s.text)
 	if err != nil {
 		return err
 	}
 	if how == "together" {
-		if err := t.together(times, t.target(t.opened[0]), data); err != nil {
+		if err := t.together(times, t.target(t.opened[0]), data, answered); err != nil {
 			return err
 		}
 	} else {
@@ -56,8 +58,24 @@ func (t *transcript) repeat(s step) error {
 	return nil
 }
 
-// together sends a request on so many connections at once.
-func (t *transcript) together(times int, target string, data []byte) error {
+// releasing returns what is to be called after each answer to a repeat: where its
+// words end in NAME M, the Mth lets that backend pass its gate.
+func (t *transcript) releasing(args []string) func() {
+	if len(args) < 4 {
+		return func() {}
+	}
+	var n atomic.Int64
+	last, _ := strconv.ParseInt(args[3], 10, 64)
+	return func() {
+		if n.Add(1) == last {
+			t.backends[args[2]].gate <- struct{}{}
+		}
+	}
+}
+
+// together sends a request on so many connections at once, and calls answered
+// after each answer. A connection that ends without one counts as "closed".
+func (t *transcript) together(times int, target string, data []byte, answered func()) error {
 	conns := make([]net.Conn, times)
 	for i := range conns {
 		c, err := t.network.dial(target)
@@ -70,7 +88,13 @@ func (t *transcript) together(times int, target string, data []byte) error {
 	served, errs := make([]string, times), make([]error, times)
 	var done sync.WaitGroup
 	for i, c := range conns {
-		done.Go(func() { served[i], errs[i] = once(c, bufio.NewReader(c), data, false) })
+		done.Go(func() {
+			served[i], errs[i] = once(c, bufio.NewReader(c), data, false)
+			if errs[i] != nil && ended(errs[i]) {
+				served[i], errs[i] = "closed", nil
+			}
+			answered()
+		})
 	}
 	done.Wait()
 	for _, who := range served {
