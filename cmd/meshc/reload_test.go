@@ -256,11 +256,12 @@ func (r *reloading) broken() {
 	r.steady()
 }
 
-// vanished removes the whole input and makes it anew.
+// vanished takes the whole input away, at once, and makes it anew: what is removed
+// file by file is, half way, an input that is whole and says something else.
 func (r *reloading) vanished() {
 	r.t.Helper()
 	before := len(r.reloads())
-	if err := os.RemoveAll(r.dir); err != nil {
+	if err := os.Rename(r.dir, filepath.Join(r.t.TempDir(), "away")); err != nil {
 		r.t.Fatal(err)
 	}
 	if attempt := r.awaitReload(before); attempt.OK {
