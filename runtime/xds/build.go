@@ -98,8 +98,10 @@ func build(ctx context.Context, snap snapshot.Snapshot, gateway envoy.Gateway, f
 			errs = append(errs, err)
 		}
 	}
+	gone := namesGone(old.clusters, g.clusters)
 	for _, p := range snap.Proxies.All() {
-		if v := g.views[p.ID]; v != old.views[p.ID] || !sameNames(g.clusters, old.clusters) {
+		v := g.views[p.ID]
+		if v != old.views[p.ID] || len(gone) > 0 && slices.ContainsFunc(v.clusters, func(name string) bool { return gone[name] }) {
 			errs = append(errs, g.checkReferences(p.ID, v))
 		}
 	}
@@ -245,8 +247,19 @@ func kept(r, old *resource) *resource {
 	return r
 }
 
-func sameNames(a, b []*resource) bool {
-	return slices.EqualFunc(a, b, func(x, y *resource) bool { return x == y || x.name == y.name })
+// namesGone returns the names that are in before alone; both are sorted.
+func namesGone(before, after []*resource) map[string]bool {
+	gone := map[string]bool{}
+	i := 0
+	for _, r := range before {
+		for i < len(after) && after[i] != r && after[i].name < r.name {
+			i++
+		}
+		if i == len(after) || after[i] != r && after[i].name != r.name {
+			gone[r.name] = true
+		}
+	}
+	return gone
 }
 
 // checkReferences reports the clusters that v names and the snapshot has not.

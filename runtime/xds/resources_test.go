@@ -281,3 +281,32 @@ func TestPrepareStopsWithItsContext(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// A proxy that stayed as it was is refused when a cluster that it leads to went,
+// and not when another one did.
+func TestClusterGoneUnderAProxy(t *testing.T) {
+	services := func(names ...string) []service {
+		var out []service
+		for _, name := range names {
+			out = append(out, service{name: name, endpoints: []snapshot.Endpoint{at("10.0.0.1", 80)}})
+		}
+		return out
+	}
+	p := proxy("default.a", outboundTCP(1, "b"))
+	server := xds.New(xds.Config{GatewayAddr: gatewayAddr})
+	prepare := func(names ...string) error {
+		commit, _, err := server.Prepare(context.Background(), world(services(names...), p))
+		if err == nil {
+			commit()
+		}
+		return err
+	}
+	for _, names := range [][]string{{"a", "b", "c"}, {"b", "c"}, {"b"}, {"a", "b", "d"}} {
+		if err := prepare(names...); err != nil {
+			t.Fatalf("with %v: %v", names, err)
+		}
+	}
+	if err := prepare("a", "d"); err == nil || !strings.Contains(err.Error(), `proxy default.a leads to cluster "b"`) {
+		t.Fatalf("got %v", err)
+	}
+}
