@@ -240,11 +240,8 @@ func TestEmittedSecretsAreNamesAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := set.JSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, what := range []string{string(text), bootstrap.String()} {
+	text := shown(t, set)
+	for _, what := range []string{text, bootstrap.String()} {
 		if strings.Contains(what, "SECRET") || strings.Contains(what, base64.StdEncoding.EncodeToString([]byte("SECRET"))[:8]) {
 			t.Errorf("a secret is emitted:\n%s", what)
 		}

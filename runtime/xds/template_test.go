@@ -73,11 +73,8 @@ func TestRawSecretsAreServedAndNotEmitted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	text, err := set.JSON()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if strings.Contains(string(text), "U0VDUkVU") || !strings.Contains(string(text), `"raw"`) {
+	text := shown(t, set)
+	if strings.Contains(text, "U0VDUkVU") || !strings.Contains(text, `"raw"`) {
 		t.Errorf("emitted:\n%s", text)
 	}
 	r := start(t)
