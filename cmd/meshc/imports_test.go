@@ -56,7 +56,7 @@ var imports = map[string][]string{
 	"plugins/wasm/internal/module":   {},
 	"plugins/wasm/internal/foreign":  {"plugins/wasm/internal/abi", "runtime/filter"},
 	"cmd/meshc":                      {"*"},
-	"cmd/meshc/internal/behaviour":   {},
+	"cmd/meshc/internal/behaviour":   {"runtime/xds/envoy"},
 	"cmd/meshc/internal/bench":       {"compiler", "schema", "schema/diag", "schema/files"},
 	"cmd/meshc/internal/offline":     {"plugins", "runtime/filter"},
 	"examples/demo":                  {},

@@ -4,10 +4,16 @@ package behaviour
 
 import (
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/meshc/meshc/runtime/xds/envoy"
 )
 
 // Envoy is a running Envoy.
@@ -19,13 +25,17 @@ type Envoy struct {
 // envoyPath is where .ci/tools puts it.
 const envoyPath = "../../.tools/envoy"
 
-// StartEnvoy runs a real Envoy as node, configured over ADS by the server at
-// xds, and waits until its first configuration is in force. api is DELTA_GRPC or
-// GRPC (state of the world). admin is the port of its admin interface, flags are
-// further ones of its command line.
+// StartEnvoy runs a real Envoy as node, configured as meshc bootstrap says, by
+// the server at xds, and waits until its first configuration is in force. api is
+// DELTA_GRPC or GRPC (state of the world). admin is the port of its admin
+// interface, flags are further ones of its command line.
 func (n *Network) StartEnvoy(t testing.TB, node, xds, api string, admin int, flags ...string) *Envoy {
 	t.Helper()
-	return n.startEnvoy(t, node, bootstrap(node, xds, api, admin), admin, flags...)
+	config, err := bootstrap(node, xds, api, admin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n.startEnvoy(t, node, config, admin, flags...)
 }
 
 func (n *Network) startEnvoy(t testing.TB, node, config string, admin int, flags ...string) *Envoy {
@@ -44,36 +54,21 @@ func (n *Network) startEnvoy(t testing.TB, node, config string, admin int, flags
 	return e
 }
 
-func bootstrap(node, xds, api string, admin int) string {
-	host, port, _ := strings.Cut(xds, ":")
-	return fmt.Sprintf(`
-node: {id: %q, cluster: %q}
-admin: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}
-stats_flush_interval: 0.2s # before it no histogram is shown
-dynamic_resources:
-  ads_config:
-    api_type: %s
-    transport_api_version: V3
-    set_node_on_first_message_only: true
-    grpc_services: [{envoy_grpc: {cluster_name: meshc}}]
-  lds_config: {resource_api_version: V3, ads: {}}
-  cds_config: {resource_api_version: V3, ads: {}}
-static_resources:
-  clusters:
-  - name: meshc
-    type: STATIC
-    connect_timeout: 5s
-    typed_extension_protocol_options:
-      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
-        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
-        explicit_http_config: {http2_protocol_options: {}}
-    load_assignment:
-      cluster_name: meshc
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: %s, port_value: %s}}}}]}]
-  - name: envoy-admin
-    type: STATIC
-    load_assignment:
-      cluster_name: envoy-admin
-      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: 127.0.0.1, port_value: %d}}}}]}]
-`, node, node[strings.LastIndexByte(node, '.')+1:], admin, api, host, port, admin)
+// bootstrap returns what meshc bootstrap prints, but that Envoy shows histograms
+// as soon as they have something.
+func bootstrap(node, xds, api string, admin int) (string, error) {
+	server, err := netip.ParseAddrPort(xds)
+	if err != nil {
+		return "", err
+	}
+	b, err := envoy.Connection{
+		NodeID: node, Service: node[strings.LastIndexByte(node, '.')+1:], Host: server.Addr().String(), Port: server.Port(),
+		Admin: netip.AddrPortFrom(server.Addr(), uint16(admin)), StateOfTheWorld: api == "GRPC",
+	}.Bootstrap()
+	if err != nil {
+		return "", err
+	}
+	b.StatsFlushInterval = durationpb.New(200 * time.Millisecond)
+	text, err := envoy.JSON(b)
+	return string(text), err
 }
