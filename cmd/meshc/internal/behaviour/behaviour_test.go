@@ -174,6 +174,17 @@ GET / HTTP/1.1
 429 1
 web 7
 `},
+		"counts at last": {"http", `
+-- reply web --
+HTTP/1.1 503 No
+Content-Length: 0
+
+-- repeat 2 --
+GET / HTTP/1.1
+
+-- counts at last --
+web 2
+`},
 		"until": {"http", `
 -- reply web --
 HTTP/1.1 200 OK
@@ -254,6 +265,7 @@ func TestParseCaseRefuses(t *testing.T) {
 		"bad backend":      "-- backends --\nweb 127.0.0.1:1\n",
 		"bad times":        "-- repeat x --\n",
 		"bad way":          "-- repeat 2 slowly --\n",
+		"counts when":      "-- counts soon --\n",
 		"until what":       "-- until x-n --\n",
 		"too many words":   "-- closed now --\n",
 		"bad word":         "-- answer had --\n",

@@ -50,7 +50,7 @@ type step struct {
 var arguments = map[string][2]int{
 	"reply": {1, 1}, "connect": {1, 6}, "send": {0, 0}, "half-close": {0, 0}, "receive": {1, 2},
 	"silent": {1, 1}, "release": {1, 1}, "answer": {0, 1}, "body": {0, 0}, "read": {0, 0},
-	"closed": {0, 0}, "repeat": {1, 4}, "counts": {0, 0}, "until": {1, 9}, "peer": {0, 0}, "edit": {1, 1}, "certify": {1, 1}, "diagnostics": {0, 0}, "refused": {1, 1}, "snapshots": {0, 0}, "metric": {1, 1}, "scrape": {1, 1}, "datagram": {2, 2}, "logged": {1, 1},
+	"closed": {0, 0}, "repeat": {1, 4}, "counts": {0, 2}, "until": {1, 9}, "peer": {0, 0}, "edit": {1, 1}, "certify": {1, 1}, "diagnostics": {0, 0}, "refused": {1, 1}, "snapshots": {0, 0}, "metric": {1, 1}, "scrape": {1, 1}, "datagram": {2, 2}, "logged": {1, 1},
 }
 
 var backendKinds = []string{"http", "http2", "grpc", "tcp", "udp", "lines", "spans"}
@@ -223,6 +223,10 @@ func (c *Case) checkArguments(verb string, args []string) error {
 			return fmt.Errorf("%q is not ADDRESS:PORT/PATH", args[0])
 		} else if _, _, err := net.SplitHostPort(at); err != nil {
 			return err
+		}
+	case "counts":
+		if len(args) > 0 && !slices.Equal(args, []string{"at", "last"}) {
+			return fmt.Errorf("%q where only at last may stand", args)
 		}
 	case "until":
 		_, err := parseUntil(args)

@@ -47,11 +47,12 @@
 //	                     fresh one, all at once on fresh ones (HTTP/2: on one), or
 //	                     as raw bytes each on a fresh one. Once M of those that were
 //	                     sent together are answered, backend NAME may pass its @gate
-//	counts               how many of the repeated requests each backend served:
+//	counts [at last]     how many of the repeated requests each backend served:
 //	                     "NAME N", "NAME LOW..HIGH", or "NAME|NAME N" where only
 //	                     one of them may serve any; the NAME of answers that no
 //	                     backend signed is their status, of gRPC's grpc-STATUS; of
-//	                     those sent together that got none it is closed
+//	                     those sent together that got none it is closed. At last,
+//	                     they are all sent again until it is so
 //	until [fresh] FIELD VALUE
 //	                     send the request, on one connection or each on a fresh one,
 //	                     until its answer has this field; :status is its status.

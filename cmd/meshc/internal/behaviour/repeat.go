@@ -23,7 +23,7 @@ func (t *transcript) repeat(s step) error {
 	if t.opened == nil {
 		t.opened = []string{"gateway"}
 	}
-	t.counts = map[string]int{}
+	t.counts, t.lot = map[string]int{}, s
 	defer t.forget()
 	answered := t.releasing(s.args)
 	if t.h2 != nil {
@@ -132,45 +132,4 @@ func exchange(c net.Conn, r *bufio.Reader, data []byte) (*Message, error) {
 		return nil, err
 	}
 	return m, m.readBody(r, true, "")
-}
-
-// checkCounts reads lines "NAME[|NAME]… COUNT[..COUNT]"; no other backend may
-// have served.
-func (t *transcript) checkCounts(s step) error {
-	left := map[string]int{}
-	for name, n := range t.counts {
-		left[name] = n
-	}
-	for line := range strings.Lines(s.text) {
-		f := strings.Fields(line)
-		if len(f) == 0 {
-			continue
-		}
-		if len(f) != 2 {
-			return fmt.Errorf("%q is not NAME COUNT", strings.TrimSpace(line))
-		}
-		low, high, isRange := strings.Cut(f[1], "..")
-		if !isRange {
-			high = low
-		}
-		lo, err1 := strconv.Atoi(low)
-		hi, err2 := strconv.Atoi(high)
-		if err := errors.Join(err1, err2); err != nil {
-			return err
-		}
-		sum, servers := 0, 0
-		for name := range strings.SplitSeq(f[0], "|") {
-			if left[name] > 0 {
-				sum, servers = sum+left[name], servers+1
-			}
-			delete(left, name)
-		}
-		if sum < lo || sum > hi || servers > 1 {
-			t.report(s, fmt.Sprintf("%s: want %s, got %v", f[0], f[1], t.counts))
-		}
-	}
-	if len(left) > 0 {
-		t.report(s, fmt.Sprintf("served by others: %v", left))
-	}
-	return nil
 }

@@ -42,6 +42,7 @@ type transcript struct {
 	reply  *Message  // whose body is being read
 	body   io.Reader // the rest of it
 	counts map[string]int
+	lot    step // the repeat that counts are of
 }
 
 func (t *transcript) run() {
