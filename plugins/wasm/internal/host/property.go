@@ -227,16 +227,24 @@ func joined(h *filter.Headers) *filter.Headers {
 	return once
 }
 
+// Paths that the host asks for itself; written out in a call, each were made anew.
+var (
+	sizeOf = map[string][]string{"request": {"request", "size"}, "response": {"response", "size"}}
+
+	requestTotal  = []string{"request", "total_size"}
+	requestFields = []string{"request", "headers_bytes"}
+)
+
 // total is the size of a message: its body, and of its maps those in reach.
 func (c *Context) total(ps filter.Properties, path []string, maps ...abi.MapType) (v filter.Value, s abi.Status, known bool) {
-	body, _ := ps.Property(path[0], "size")
+	body, _ := ps.Property(sizeOf[path[0]]...)
 	size, ok := body.(int64)
 	if !ok || len(path) > 2 {
 		return nil, abi.NotFound, true
 	}
 	if path[0] == "request" { // whose size may be what its content-length says
-		whole, _ := ps.Property("request", "total_size")
-		fields, _ := ps.Property("request", "headers_bytes")
+		whole, _ := ps.Property(requestTotal...)
+		fields, _ := ps.Property(requestFields...)
 		if whole, ok := whole.(int64); ok {
 			n, _ := fields.(int64)
 			size = whole - n
