@@ -40,9 +40,17 @@ type view struct {
 	matched bool
 	mesh    *schema.Document
 	wrong   []diag.Diagnostic
+	// tells says that there is something to tell of its uses: what is wrong, or
+	// whom they call.
+	tells bool
 	// admitted are the permissions of each listener; nil where they are to be
 	// looked up.
 	admitted [][]*schema.Document
+	// stamp changes with its uses and with admitted.
+	stamp   int
+	plugged bool // a listener has plugins
+	ingress bool // listeners have entries
+	lowered *loweredView
 }
 
 // listener is an inbound or outbound before it is lowered.
@@ -100,7 +108,7 @@ func (b *build) attachGateway() {
 // attachDataplane makes the view of a dataplane, with its listeners in order.
 func (b *build) attachDataplane(d *schema.Document) *view {
 	dp := d.Body.(*kuma.Dataplane)
-	v, before := &view{id: d.Mesh + "." + d.Name, doc: d, metrics: b.shownBy(d)}, len(b.diags)
+	v, before := &view{id: d.Mesh + "." + d.Name, doc: d, metrics: b.shownBy(d), ingress: dp.Networking.Ingress != nil}, len(b.diags)
 	v.listeners = make([]listener, 0, len(dp.Networking.Inbound)+len(dp.Networking.Outbound)+1)
 	for i, in := range dp.Networking.Inbound {
 		v.tags = append(v.tags, in.Tags)
@@ -120,7 +128,7 @@ func (b *build) attachDataplane(d *schema.Document) *view {
 		if in.ServicePort != 0 {
 			l.local.port = uint16(in.ServicePort)
 		}
-		if l.ingress = dp.Networking.Ingress != nil; l.ingress {
+		if l.ingress = v.ingress; l.ingress {
 			l.protocol, l.local = snapshot.TCP, local{}
 			v.listeners = append(v.listeners, l)
 			continue

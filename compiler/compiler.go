@@ -10,6 +10,8 @@
 package compiler
 
 import (
+	"maps"
+
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/schema"
 	"github.com/meshc/meshc/schema/diag"
@@ -30,9 +32,14 @@ type Compiler struct {
 	Kinds []Kind
 
 	plugins      memo[*schema.Document, *plugin]
-	uses         memo[useKey, *use] // of the gateway
 	targets      memo[targetKey, *targeted]
 	targetStamps map[serviceKey]int
+
+	gatewayStamps  map[string]int // by mesh
+	gatewayMatches memo[*passage, *gatewayMatch]
+	gatewayUses    map[useKey]*gatewayUse
+	round          uint64 // of the compile
+
 	callClusters memo[string, *lowered]        // by name
 	selected     memo[*schema.Document, []int] // of a dataplane, among the plugins of its mesh
 	rulesets     memo[rulesetKey, *ruleset]
@@ -45,7 +52,6 @@ type Compiler struct {
 	routeHosts   [2]memo[string, snapshot.VirtualHost] // by transport and host
 	secureHosts  memo[*service, snapshot.VirtualHost]  // over TLS
 	kongRoutes   memo[*schema.Document, *kongRouted]
-	proxies      memo[string, snapshot.Proxy]
 	metrics      memo[*schema.Document, *metricsConf] // of a Mesh or a Dataplane
 	secrets      memo[string, snapshot.Secret]
 	authorities  memo[string, snapshot.Authority]
@@ -78,7 +84,9 @@ type Compiler struct {
 type Check func(f snapshot.Filter, tcp bool, blob string) []string
 
 // New returns a Compiler that has compiled nothing.
-func New() *Compiler { return &Compiler{targetStamps: map[serviceKey]int{}} }
+func New() *Compiler {
+	return &Compiler{targetStamps: map[serviceKey]int{}, gatewayStamps: map[string]int{}, gatewayUses: map[useKey]*gatewayUse{}}
+}
 
 // Result is what a compile yields.
 type Result struct {
@@ -95,6 +103,7 @@ type Result struct {
 // Compile compiles docs, which are sorted as Loader.Load sorts them.
 func (c *Compiler) Compile(docs []*schema.Document) Result {
 	b := c.newBuild(docs)
+	c.round++
 	for _, pass := range []func(*build){
 		resolve,
 		references,
@@ -121,12 +130,12 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 		c.routeHosts[i].endCompile()
 	}
 	c.kongRoutes.endCompile()
-	c.proxies.endCompile()
 	c.metrics.endCompile()
 	c.secrets.endCompile()
 	c.authorities.endCompile()
 	c.plugins.endCompile()
-	c.uses.endCompile()
+	c.gatewayMatches.endCompile()
+	maps.DeleteFunc(c.gatewayUses, func(_ useKey, u *gatewayUse) bool { return u.round != c.round })
 	c.targets.endCompile()
 	c.callClusters.endCompile()
 	c.selected.endCompile()

@@ -37,6 +37,9 @@ func runKinds(b *build) {
 		if stale(v) {
 			b.matchUses(v)
 		}
+		if !v.tells {
+			continue
+		}
 		b.addOnce(v.wrong)
 		for i := range v.listeners {
 			b.note(v.listeners[i].uses)
@@ -59,7 +62,8 @@ func (b *build) eachPolicy(mesh string, f func(kind, policy int, p *Policy, r *r
 
 // matchUses matches the policies with the listeners of v.
 func (b *build) matchUses(v *view) {
-	v.matched, v.mesh, v.wrong = true, b.meshes[v.doc.Mesh], nil
+	v.matched, v.mesh, v.wrong, v.tells = true, b.meshes[v.doc.Mesh], nil, false
+	v.stamp++
 	for i := range v.listeners {
 		v.listeners[i].uses = nil
 	}
@@ -81,9 +85,11 @@ func (b *build) matchUses(v *view) {
 				at.Cluster = cluster
 				if u := b.makeUse(useKey{kind, policy, doc, v.mesh, at}); u.filter.Config != "" || len(u.found) > 0 {
 					l.uses = append(l.uses, u)
+					v.tells = v.tells || len(u.found)+len(u.calls) > 0
 				}
 			})
 			v.wrong = append(v.wrong, wrong...)
+			v.tells = v.tells || len(wrong) > 0
 		}
 	})
 }

@@ -18,15 +18,20 @@ type targetKey struct {
 	kind    string
 }
 
-// stampTargets counts the changes of policies that are chosen by the target, by
+// stampUses counts the changes of policies that are chosen by the target, by
 // the service that they name, "*" for those that name none: what policies are to
-// a target stays while its counts do.
-func (b *build) stampTargets() {
+// a target stays while its counts do. Of the others it counts those that select
+// the gateway, by mesh.
+func (b *build) stampUses() {
 	for mesh, n := range b.news.uses {
 		for _, p := range n.changed {
 			if p.family != inbound {
+				if _, ok := best(p.selectors, []map[string]string{gatewayTags}); ok || len(p.selectors) == 0 {
+					b.c.gatewayStamps[mesh]++
+				}
 				continue
 			}
+			b.news.targets = true
 			for _, name := range destinations(p.selectors) {
 				b.c.targetStamps[serviceKey{mesh, cmp.Or(name, "*")}]++
 			}

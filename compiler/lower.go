@@ -116,65 +116,72 @@ func (b *build) lowerGatewayTLS(plain snapshot.Listener, shared []snapshot.Chain
 	return []snapshot.Listener{l}
 }
 
+// loweredView is the proxy that a view was lowered to, and what it was made from.
+type loweredView struct {
+	from  viewInputs
+	parts []any // those of listeners that change while the view stays
+	proxy snapshot.Proxy
+}
+
+// viewInputs are what the proxy of a view depends on beside the view, with what
+// its stamp counts.
+type viewInputs struct {
+	stamp    int
+	mtls     bool
+	template *schema.Document
+	shows    string // the service of its metrics
+}
+
 // lowerDataplane makes the proxy of one dataplane.
 func (b *build) lowerDataplane(v *view) snapshot.Proxy {
-	mtls := b.mtls[v.doc.Mesh] != nil
-	template := b.template(v)
-	inputs := append(b.inputs[:0], v, mtls, template)
+	from := viewInputs{mtls: b.mtls[v.doc.Mesh] != nil, template: b.template(v)}
 	var permissions [][]*schema.Document // by listener
-	shows := ""                          // the service of its metrics
-	if !mtls {
+	if !from.mtls {
 		v.admitted = nil // what changes meanwhile is not followed
 	} else {
-		shows = b.provenMetrics(v)
-		inputs = append(inputs, shows)
+		from.shows = b.provenMetrics(v)
 		permissions = b.permissions(v)
-		for _, of := range permissions {
-			inputs = append(inputs, len(of))
-			for _, d := range of {
-				inputs = append(inputs, d)
-			}
-		}
 	}
-	for i := range v.listeners {
-		l := &v.listeners[i]
-		if len(l.plugins)+len(l.uses) > 0 {
-			inputs = append(inputs, i)
-		}
-		for _, e := range l.entries {
-			inputs = append(inputs, e.sni, e.name, e.service)
-		}
-		for _, p := range l.plugins {
-			inputs = append(inputs, p)
-		}
-		for _, u := range l.uses {
-			inputs = append(inputs, u)
-		}
-	}
-	b.inputs = inputs
-	return b.c.proxies.get(v.id, inputs, func() snapshot.Proxy {
-		listeners := make([]snapshot.Listener, len(v.listeners))
+	from.stamp = v.stamp
+	parts := b.inputs[:0]
+	if v.plugged || v.ingress {
 		for i := range v.listeners {
 			l := &v.listeners[i]
-			listeners[i] = b.c.lowerListener(v.doc, l)
-			if mtls && l.guarded() {
-				listeners[i].TLS, listeners[i].Access = v.doc.Mesh, access(permissions[i])
+			parts = append(parts, i)
+			for _, e := range l.entries {
+				parts = append(parts, e.sni, e.name, e.service)
 			}
-			listeners[i].Digest = listeners[i].Sum()
-		}
-		p := snapshot.Proxy{ID: v.id, Mesh: v.doc.Mesh, Listeners: snapshot.ListOf(listeners...)}
-		if mtls {
-			tags := v.tags
-			if shows != "" {
-				// The other tags of metrics are the mesh's choice, and no proxy's identity.
-				tags = append(slices.Clone(tags), map[string]string{kuma.ServiceTag: shows})
+			for _, p := range l.plugins {
+				parts = append(parts, p)
 			}
-			p.Identities = snapshot.ListOf(identity(v.doc.Mesh, tags...))
 		}
-		applyTemplate(&p, template)
-		p.Digest = p.Sum()
-		return p
-	})
+	}
+	b.inputs = parts
+	if v.lowered != nil && v.lowered.from == from && slices.Equal(v.lowered.parts, parts) {
+		return v.lowered.proxy
+	}
+	listeners := make([]snapshot.Listener, len(v.listeners))
+	for i := range v.listeners {
+		l := &v.listeners[i]
+		listeners[i] = b.c.lowerListener(v.doc, l)
+		if from.mtls && l.guarded() {
+			listeners[i].TLS, listeners[i].Access = v.doc.Mesh, access(permissions[i])
+		}
+		listeners[i].Digest = listeners[i].Sum()
+	}
+	p := snapshot.Proxy{ID: v.id, Mesh: v.doc.Mesh, Listeners: snapshot.ListOf(listeners...)}
+	if from.mtls {
+		tags := v.tags
+		if from.shows != "" {
+			// The other tags of metrics are the mesh's choice, and no proxy's identity.
+			tags = append(slices.Clone(tags), map[string]string{kuma.ServiceTag: from.shows})
+		}
+		p.Identities = snapshot.ListOf(identity(v.doc.Mesh, tags...))
+	}
+	applyTemplate(&p, from.template)
+	p.Digest = p.Sum()
+	v.lowered = &loweredView{from, slices.Clone(parts), p}
+	return p
 }
 
 func (c *Compiler) lowerListener(doc *schema.Document, l *listener) snapshot.Listener {

@@ -63,6 +63,9 @@ func compareMetrics(x, y *metricsConf) int {
 // metricsOf returns where the dataplane d shows its metrics, and the address;
 // nil where it does not. What d says of them comes before what its mesh says.
 func (b *build) metricsOf(d *schema.Document) (c *metricsConf, at string) {
+	if len(b.metrics) == 0 { // as mostly, and it is asked of every dataplane
+		return nil, ""
+	}
 	c, dp := b.metrics[d.Mesh], d.Body.(*kuma.Dataplane)
 	if c == nil || dp.Networking.Ingress != nil || b.hidden[d] { // an ingress shows none (Kuma's rule)
 		return nil, ""
@@ -241,6 +244,9 @@ func (c *metricsConf) lower() []snapshot.Route {
 // provenMetrics returns the service as which v's proxy proves itself to those
 // who come for its metrics, "" for none.
 func (b *build) provenMetrics(v *view) string {
+	if v.metrics == nil {
+		return ""
+	}
 	for i := range v.listeners {
 		if c := v.listeners[i].metrics; c != nil && !c.skipMTLS && b.isMetrics(v.doc.Mesh, c) {
 			return c.tags[kuma.ServiceTag]

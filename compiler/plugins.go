@@ -258,7 +258,7 @@ func (b *build) attachPlugins(v *view, m *meshPlugins) {
 			case l.ingress || !p.listensTo(l.direction) || p.services != nil && !p.services[l.service]:
 			case p.speaks(l.protocol):
 				p.attached = true
-				l.plugins = append(l.plugins, p.plugin)
+				l.plugins, v.plugged = append(l.plugins, p.plugin), true
 			case p.guards():
 				passed = append(passed, p)
 			}

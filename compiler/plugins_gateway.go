@@ -35,6 +35,11 @@ func (r *routePlugins) fill(to *snapshot.Route) {
 	}
 }
 
+// equal reports whether r and o are the same plugins for the same service.
+func (r *routePlugins) equal(o *routePlugins) bool {
+	return r == o || r != nil && o != nil && r.input == o.input
+}
+
 // appendInput adds what a memo of something made with r depends on.
 func (r *routePlugins) appendInput(inputs []any) []any {
 	if r == nil {

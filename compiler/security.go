@@ -156,7 +156,9 @@ func tagURI(tag, value string) (uri string, ok bool) {
 // permissions returns, for each listener of v that is guarded, the permissions
 // that apply there.
 func (b *build) permissions(v *view) [][]*schema.Document {
-	if v.admitted == nil || b.news.permissions[v.doc.Mesh].selects(v.guardedTags()) {
+	news := b.news.permissions[v.doc.Mesh]
+	if v.admitted == nil || news != nil && news.selects(v.guardedTags()) {
+		v.stamp++
 		rules := b.rules("kuma/TrafficPermission", v.doc.Mesh)
 		v.admitted = make([][]*schema.Document, len(v.listeners))
 		for i := range v.listeners {

@@ -15,6 +15,8 @@ type news struct {
 	// Policies that came, went or changed, by mesh: those that passages depend
 	// on, those that become filters, and TrafficPermissions.
 	passages, uses, permissions map[string]*policyNews
+	// targets says that among uses are policies that are chosen by the target.
+	targets bool
 }
 
 // policyNews are the policies of one mesh that came, went or changed; nil for none.
@@ -72,7 +74,7 @@ func (b *build) compareWithLast() {
 	b.c.lastAware = aware
 	b.c.lastRulesets = b.rulesets
 	b.news = n
-	b.stampTargets()
+	b.stampUses()
 }
 
 // changedPolicies returns the news of policies of some kinds, by mesh.
@@ -178,10 +180,19 @@ func (b *build) keepViews() {
 			continue
 		}
 		v := old[0]
-		for i := range v.listeners {
-			v.listeners[i].plugins = nil
-		}
+		v.unplug()
 		b.views = append(b.views, v)
+	}
+}
+
+// unplug takes the plugins from v, for they are attached in each compile.
+func (v *view) unplug() {
+	if !v.plugged {
+		return
+	}
+	v.plugged = false
+	for i := range v.listeners {
+		v.listeners[i].plugins = nil
 	}
 }
 
@@ -191,7 +202,15 @@ func (b *build) stale(v *view) bool {
 		return true // what was found is to be told again, and may have other reasons
 	}
 	stale := b.news.staleFor(v.doc.Mesh, v.tags...)
-	return stale != nil && slices.ContainsFunc(v.listeners, func(l listener) bool { return l.passage != nowhere && stale(l.passage) })
+	if stale == nil {
+		return false
+	}
+	for i := range v.listeners { // by index, for they are large
+		if p := v.listeners[i].passage; p != nowhere && stale(p) {
+			return true
+		}
+	}
+	return false
 }
 
 // staleUses returns a function that reports whether the uses of the listeners of

@@ -14,6 +14,9 @@ const defaultProxy = "default-proxy"
 
 // template returns the ProxyTemplate of v, or nil.
 func (b *build) template(v *view) *schema.Document {
+	if len(b.byKind["kuma/ProxyTemplate"]) == 0 {
+		return nil
+	}
 	return b.rules("kuma/ProxyTemplate", v.doc.Mesh).of(v.tags...).winner("")
 }
 
