@@ -180,8 +180,8 @@ func drawDocument(t *rapid.T) string {
 		if rapid.Bool().Draw(t, "alone") {
 			return fmt.Sprintf(`{"_format_version":"3.0","routes":[{"service":{"name":%q},%s}]}`, name, route)
 		}
-		return fmt.Sprintf(`{"_format_version":"3.0","services":[{"name":%q,"url":"http://up-%s:8%d/%d","routes":[{%s}]}],"upstreams":[{"name":"up-%s","targets":[{"target":"10.5.0.%d:80","weight":%d},{"target":"10.5.0.9:80"}]}]}`,
-			name, other, n, n, route, other, n, n)
+		return fmt.Sprintf(`{"_format_version":"3.0","services":[{"name":%q,"url":"http://up-%s:8%d/%d","routes":[{%s}]}],"upstreams":[{"name":"up-%s"%s,"targets":[{"target":"10.5.0.%d:80","weight":%d},{"target":"10.5.0.9:80"}]}]}`,
+			name, other, n, n, route, other, rapid.SampledFrom([]string{``, `,"algorithm":"consistent-hashing","hash_on":"ip"`, `,"algorithm":"consistent-hashing","hash_on":"path"`}).Draw(t, "hash"), n, n)
 	case 9:
 		return fmt.Sprintf(`{"type":"ProxyTemplate","mesh":"default","name":%q,"selectors":[{"match":{"kuma.io/service":%q}}],"conf":{"imports":%s,"resources":[{"name":"r","version":"v","resource":"{'@type': type.googleapis.com/envoy.config.cluster.v3.Cluster, name: c%d}"}]}}`,
 			name, rapid.SampledFrom([]string{"*", other}).Draw(t, "selector"), rapid.SampledFrom([]string{`[]`, `["default-proxy"]`}).Draw(t, "imports"), n)

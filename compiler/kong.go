@@ -152,12 +152,7 @@ func (s *service) kongPort() uint16 {
 // addTargets makes the endpoints of s those of the upstream that is its host.
 func (s *service) addTargets(up *kongUpstream) {
 	u := up.doc.Body.(*kong.Upstream)
-	if u.Algorithm == "consistent-hashing" && u.HashOn == "ip" {
-		s.balancing = snapshot.ClientIP
-	}
-	if u.Algorithm == "least-connections" {
-		s.balancing = snapshot.LeastRequest
-	}
+	s.balancing, s.hash = kongBalancing(u)
 	s.upkeep = kongUpkeep(u)
 	equal := true
 	for _, d := range up.targets {

@@ -30,9 +30,9 @@ func (w *wishes) kongRoute(r *kong.Route) {
 
 func (w *wishes) kongUpstream(u *kong.Upstream) {
 	switch {
-	case u.Algorithm == "consistent-hashing" && u.HashOn != "ip":
-		w.notApplied([]any{"hash_on"}, fmt.Sprintf("requests are not kept together by %s, but go round robin", u.HashOn), "hash_on: ip keeps a client on its target")
-	case u.Algorithm != "round-robin" && u.Algorithm != "least-connections" && u.Algorithm != "consistent-hashing":
+	case u.Algorithm == "consistent-hashing":
+		w.kongHashing(u)
+	case u.Algorithm != "round-robin" && u.Algorithm != "least-connections":
 		w.notApplied([]any{"algorithm"}, fmt.Sprintf("algorithm %s is not known to this build: requests go round robin", u.Algorithm), "")
 	}
 	w.kongHealthchecks(&u.Healthchecks)

@@ -66,6 +66,9 @@ func render(s snapshot.Snapshot) string {
 					if r.HostFromEndpoint {
 						b.WriteString(" (host from endpoint)")
 					}
+					if keys, _ := json.Marshal(r.Hash); r.Hash.Len() > 0 {
+						fmt.Fprintf(&b, " (hash %s)", keys)
+					}
 					b.WriteString(renderBounds(r, l.Direction))
 					if r.Filters.Len() > 0 {
 						fmt.Fprintf(&b, " (through %s)", strings.Join(r.Filters.Slice(), " "))

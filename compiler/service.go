@@ -21,9 +21,12 @@ type service struct {
 	dialect schema.Dialect
 	// protocol is what its documents say ("http", "grpc", "tcp" …), "" where
 	// they say nothing.
-	protocol         string
-	discovery        snapshot.Discovery
-	balancing        snapshot.Balancing
+	protocol  string
+	discovery snapshot.Discovery
+	balancing snapshot.Balancing
+	// hash is what endpoints are chosen by where balancing chooses by hash; none
+	// for the client's address.
+	hash             snapshot.List[snapshot.HashKey]
 	connectTimeout   time.Duration
 	hostFromEndpoint bool
 	// upkeep is how its endpoints are found to work, where no policy says more.

@@ -21,6 +21,9 @@ type requestAnswer struct {
 	Route       *placed      `json:"route,omitempty"`
 	Policies    []choiceJSON `json:"policies,omitempty"`
 	Targets     []targetJSON `json:"targets,omitempty"`
+	// Hash is what the endpoint is chosen by, where that is not its turn: the first
+	// that the request has.
+	Hash []string `json:"hash,omitempty"`
 	// Answer is what the client gets where the request goes nowhere.
 	Answer string `json:"answer,omitempty"`
 
@@ -143,6 +146,9 @@ func (r *requestAnswer) write(w *strings.Builder) {
 		default:
 			w.WriteString("  no endpoint: 503\n")
 		}
+	}
+	if len(r.Hash) > 0 {
+		fmt.Fprintf(w, "%-13s %s\n", "endpoint by", strings.Join(r.Hash, ", else "))
 	}
 	if r.Answer != "" {
 		fmt.Fprintf(w, "%-13s %s\n", "answer", r.Answer)

@@ -114,7 +114,7 @@ func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 	}
 	if l.Protocol != snapshot.HTTP {
 		a.policies(&out, proxyID, l, snapshot.Route{Targets: l.Targets})
-		a.targets(&out, proxyID, l, l.Targets)
+		a.targets(&out, proxyID, l, l.Targets, snapshot.List[snapshot.HashKey]{})
 		return out, nil
 	}
 	host, route, err := proxy.Lookup(l, &a.headers, sni)
@@ -153,7 +153,7 @@ func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 		}
 		return out, nil
 	}
-	a.targets(&out, proxyID, l, r.Targets)
+	a.targets(&out, proxyID, l, r.Targets, r.Hash)
 	return out, nil
 }
 

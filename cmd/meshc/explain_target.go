@@ -11,7 +11,7 @@ import (
 )
 
 // targets fills in where the request goes.
-func (a *asker) targets(out *requestAnswer, proxyID string, l snapshot.Listener, targets snapshot.List[snapshot.Target]) {
+func (a *asker) targets(out *requestAnswer, proxyID string, l snapshot.Listener, targets snapshot.List[snapshot.Target], hash snapshot.List[snapshot.HashKey]) {
 	clusters, sets := map[string]snapshot.Cluster{}, map[string]snapshot.EndpointSet{}
 	for _, c := range a.snap.Clusters.All() {
 		clusters[c.Name] = c
@@ -24,6 +24,10 @@ func (a *asker) targets(out *requestAnswer, proxyID string, l snapshot.Listener,
 	_, each := targetsOf(slices.Values(shares))
 	for i, t := range targets.All() {
 		set := sets[clusters[t.Cluster].EndpointsName()]
+		switch clusters[t.Cluster].Balancing {
+		case snapshot.RingHash, snapshot.Maglev, snapshot.ClientIP:
+			out.Hash = keyNames(hash)
+		}
 		from := set.Sources
 		if l.Direction == snapshot.Inbound {
 			from = l.Sources // the application beside the proxy; clusters of such are shared
@@ -59,6 +63,29 @@ func (a *asker) targets(out *requestAnswer, proxyID string, l snapshot.Listener,
 			out.Answer = "closed: nothing is behind it"
 		}
 	}
+}
+
+// keyNames names what endpoints are chosen by.
+func keyNames(hash snapshot.List[snapshot.HashKey]) []string {
+	var out []string
+	for _, k := range hash.All() {
+		switch {
+		case k.Header != "":
+			out = append(out, "header "+k.Header)
+		case k.Query != "":
+			out = append(out, "query parameter "+k.Query)
+		case k.Cookie != "":
+			return append(out, "cookie "+k.Cookie+", which is set where it is missing")
+		case k.Path:
+			return append(out, "path")
+		default:
+			return append(out, "client address")
+		}
+	}
+	if len(out) == 0 {
+		return []string{"client address"}
+	}
+	return append(out, "chance")
 }
 
 // meshOf returns the mesh whose certificates are shown at an endpoint of c, or "".

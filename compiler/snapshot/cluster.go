@@ -20,7 +20,8 @@ const (
 	LeastRequest Balancing = "leastRequest"
 	Random       Balancing = "random"
 	// RingHash and Maglev keep requests of one hash on one endpoint while the
-	// set stays as it is. The hash is that of the client's address.
+	// set stays as it is. The hash is that of Route.Hash, and where bytes are
+	// carried that of the client's address.
 	RingHash Balancing = "ringHash"
 	Maglev   Balancing = "maglev"
 	// ClientIP keeps a client address on one endpoint while the set of

@@ -47,6 +47,10 @@ type Route struct {
 	// IdleTimeout ends a stream on which nothing moves; 0 means 5m, Envoy's own.
 	IdleTimeout Duration `json:"idleTimeout,omitempty"`
 	Retry       Retry    `json:"retry,omitzero"`
+	// Hash is what clusters that choose by hash (RingHash, Maglev, ClientIP) choose
+	// by: the first of it that a request has, and chance for one that has none.
+	// Without any it is the client's address.
+	Hash List[HashKey] `json:"hash,omitzero"`
 	// Targets share the requests by weight. None, or only targets without
 	// endpoints, answers 503.
 	Targets List[Target] `json:"targets"`
@@ -114,6 +118,25 @@ type PathRewrite struct {
 	// \0 to \9 are the groups of the match and \\ is a backslash.
 	Regex        string `json:"regex,omitempty"`
 	Substitution string `json:"substitution,omitempty"`
+}
+
+// HashKey is a part of a request that is hashed to choose an endpoint. One of
+// ClientIP, Path, Header, Cookie and Query is set.
+type HashKey struct {
+	// ClientIP is the client's address.
+	ClientIP bool `json:"clientIP,omitempty"`
+	// Path is the path as it was received, without the query.
+	Path bool `json:"path,omitempty"`
+	// Header is a header by its name in lower case, or ":authority"; its values are
+	// hashed in the order of their bytes.
+	Header string `json:"header,omitempty"`
+	// Cookie is a cookie by its name. A request without it, or where it is empty,
+	// has the one that its answer sets, for CookiePath and the client's session.
+	Cookie     string `json:"cookie,omitempty"`
+	CookiePath string `json:"cookiePath,omitempty"`
+	// Query is a parameter of the query by its name: the first of that name, both
+	// as they were received.
+	Query string `json:"query,omitempty"`
 }
 
 // Target is one arm of a weighted split.

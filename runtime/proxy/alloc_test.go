@@ -56,9 +56,12 @@ func fixedBackend(t testing.TB, end, response string) string {
 func exchange(t testing.TB, request, end, response string) func() {
 	w := &world{}
 	w.cluster("a", fixedBackend(t, end, response), fixedBackend(t, end, response))
+	w.clusters[0].Balancing = snapshot.RingHash
 	for i := range 100 { // with the policies that cost nothing while they do nothing
+		last := []snapshot.HashKey{{Cookie: "user"}, {Path: true}}[i%2]
 		w.routed(fmt.Sprintf("host-%d.example", i), snapshot.Route{
 			Name: "r", Targets: targetList([]string{"a"}), Timeout: snapshot.Duration(15 * time.Second),
+			Hash:  snapshot.ListOf(snapshot.HashKey{Header: "x-none"}, snapshot.HashKey{Query: "none"}, last),
 			Retry: snapshot.Retry{On: snapshot.ListOf("gateway-error"), Attempts: 5, PerTryTimeout: snapshot.Duration(5 * time.Second)},
 		})
 	}
@@ -88,7 +91,7 @@ func exchange(t testing.TB, request, end, response string) func() {
 
 const (
 	hundred = "HTTP/1.1 200 OK\r\nServer: backend\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n"
-	getHead = "GET /path?query HTTP/1.1\r\nHost: Host-50.example\r\nUser-Agent: test\r\nAccept: */*\r\n\r\n"
+	getHead = "GET /path?query HTTP/1.1\r\nHost: Host-50.example\r\nUser-Agent: test\r\nCookie: a=b; user=me\r\nAccept: */*\r\n\r\n"
 )
 
 var (

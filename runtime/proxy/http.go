@@ -39,6 +39,8 @@ type stream struct {
 	route    *route
 	arm      *arm
 	endpoint *endpoint
+	hash     uint64 // what the endpoint is chosen by
+	cookie   string // that the response sets, as the value of Set-Cookie; "" for none
 
 	status  int // of the response that was begun downstream, else 0
 	details string
@@ -194,7 +196,7 @@ func (s *stream) finish(keep *bool) {
 func (s *stream) reset() {
 	s.body.release()
 	s.l, s.body, s.f, s.vhost, s.route, s.arm, s.endpoint = nil, nil, nil, nil, nil, nil, nil
-	s.status, s.details, s.unconnected = 0, "", ""
+	s.status, s.details, s.unconnected, s.cookie = 0, "", "", ""
 	s.received.Store(0)
 	s.sent.Store(0)
 	s.sentAt, s.answeredAt, s.connectedAt, s.took = time.Time{}, time.Time{}, time.Time{}, 0

@@ -63,6 +63,7 @@ type route struct {
 	host             hostRewrite
 	requestHeaders   headerChanges
 	responseHeaders  headerChanges
+	hash             []snapshot.HashKey // in order; none for the client's address
 	split            split
 	answer           snapshot.Answer // given here where its status is set
 	hostFromEndpoint bool
@@ -80,6 +81,7 @@ func newRoute(spec snapshot.Route) (r route, err error) {
 		name: spec.Name, answer: spec.Answer, hostFromEndpoint: spec.HostFromEndpoint, filters: filterNames(spec.Filters), service: spec.Service,
 		timeout: time.Duration(spec.Timeout), idleTimeout: time.Duration(spec.IdleTimeout),
 		requestHeaders: newHeaderChanges(spec.RequestHeaders), responseHeaders: newHeaderChanges(spec.ResponseHeaders),
+		hash: spec.Hash.Slice(),
 	}
 	if r.retry, err = newRetries(spec.Retry, spec.Timeout); err != nil {
 		return r, err

@@ -17,6 +17,9 @@ func (s *stream) forward(o filter.Output) {
 		s.reply(s.failure(err))
 		return
 	}
+	if s.cookie != "" {
+		s.response.Add("set-cookie", s.cookie)
+	}
 	s.route.responseHeaders.apply(&s.response)
 	s.deliver(end)
 }
@@ -105,7 +108,7 @@ func (s *stream) choose() error {
 	var e *endpoint
 	if s.arm != nil {
 		ctx, done := s.cancellable(s.arm.cluster.dns != nil || s.arm.cluster.mayWait())
-		e = s.arm.cluster.pick(ctx, s.d.client)
+		e = s.arm.cluster.pick(ctx, s.hash)
 		done()
 	}
 	if e == nil {
@@ -146,15 +149,19 @@ func (s *stream) endTry(reuse bool) {
 }
 
 // rewrite makes the request what the route says its target gets, in Envoy's
-// order: the host is made of the path as it was.
+// order: the host is made of the path as it was. Then it sets s.hash.
 func (s *stream) rewrite() {
 	h, r := &s.request, s.route
+	target := h.Value(":path")
 	r.requestHeaders.apply(h)
 	if host, ok := r.host.apply(h.Value(":path")); ok {
 		h.Set(":authority", host)
 	}
 	if r.rewrite.regex != nil {
 		h.Set(":path", r.rewrite.apply(h.Value(":path")))
+	}
+	if s.hash = s.d.client; len(r.hash) > 0 {
+		s.hash = s.hashOf(target)
 	}
 }
 

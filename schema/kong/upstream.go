@@ -5,13 +5,29 @@ type Upstream struct {
 	ID         string `json:"id"`
 	Name       string `json:"name"`
 	Algorithm  string `json:"algorithm"`
-	HashOn     string `json:"hash_on"`
 	HostHeader string `json:"host_header"`
+	HashKeys
 	// UseSRVName sends the name in a DNS SRV record as the host.
 	UseSRVName bool `json:"use_srv_name"`
 	// ClientCertificate is nil where none is set.
 	ClientCertificate *Reference   `json:"client_certificate"`
 	Healthchecks      Healthchecks `json:"healthchecks"`
+}
+
+// HashKeys are what consistent hashing looks at: HashOn, and HashFallback where
+// a request does not have that. The other fields name the part that either means.
+type HashKeys struct {
+	HashOn             string `json:"hash_on"`
+	HashFallback       string `json:"hash_fallback"`
+	OnHeader           string `json:"hash_on_header"`
+	FallbackHeader     string `json:"hash_fallback_header"`
+	OnQueryArg         string `json:"hash_on_query_arg"`
+	FallbackQueryArg   string `json:"hash_fallback_query_arg"`
+	OnURICapture       string `json:"hash_on_uri_capture"`
+	FallbackURICapture string `json:"hash_fallback_uri_capture"`
+	// Cookie is for both.
+	Cookie     string `json:"hash_on_cookie"`
+	CookiePath string `json:"hash_on_cookie_path"`
 }
 
 // Healthchecks says how targets are found to work; all numbers 0 means not at all.

@@ -5,6 +5,7 @@ import (
 	"math"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -214,6 +215,13 @@ func connectionManager(l snapshot.Listener, a Attached) (*listenerv3.Filter, err
 	filters, err := httpFilters(a.Uses)
 	if err != nil {
 		return nil, err
+	}
+	if hashesPath(l) {
+		keeper, err := pathKeeper()
+		if err != nil {
+			return nil, err
+		}
+		filters = slices.Insert(filters, len(filters)-1, keeper) // before the router
 	}
 	logs, err := accessLogs(a.Logs)
 	if err != nil {

@@ -1,6 +1,8 @@
 package envoy
 
 import (
+	"slices"
+
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
 	listenerv3 "github.com/envoyproxy/go-control-plane/envoy/config/listener/v3"
 	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
@@ -30,13 +32,14 @@ func APIListener(name, routes string) (*listenerv3.Listener, error) {
 	return checked(&listenerv3.Listener{Name: name, ApiListener: &listenerv3.ApiListener{ApiListener: manager}})
 }
 
-// ProxylessHost returns v without the filters of its routes, which gRPC does not
-// have, with the targets that are usable, and with its time-outs where gRPC looks
+// ProxylessHost returns v without what gRPC does not have, the filters of its
+// routes and most ways to hash, with the targets that are usable, and with its time-outs where gRPC looks
 // for them. A route without targets fails at once.
 func ProxylessHost(v snapshot.VirtualHost, usable func(snapshot.Target) bool) (*routev3.VirtualHost, error) {
 	routes := v.Routes.Slice()
 	for i := range routes {
 		routes[i].Filters = snapshot.List[string]{}
+		routes[i].Hash = snapshot.ListOf(slices.DeleteFunc(routes[i].Hash.Slice(), func(k snapshot.HashKey) bool { return k.Header == "" })...)
 		var targets []snapshot.Target
 		for _, t := range routes[i].Targets.All() {
 			if usable(t) {

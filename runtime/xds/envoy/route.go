@@ -35,6 +35,9 @@ func VirtualHost(v snapshot.VirtualHost, perRoute map[string]RouteFilter) (*rout
 			if err == nil {
 				err = routeFilters(route, r, perRoute)
 			}
+			if err == nil {
+				err = keepPath(route, r)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("route %q: %w", r.Name, err)
 			}
@@ -180,13 +183,7 @@ func routeAction(r snapshot.Route) (*routev3.RouteAction, error) {
 		IdleTimeout:  given(r.IdleTimeout),
 		RetryPolicy:  retry,
 		RegexRewrite: rewrite,
-		// It counts only where the cluster balances by hash. Set on each
-		// route, it keeps routes independent of their clusters' settings.
-		HashPolicy: []*routev3.RouteAction_HashPolicy{{
-			PolicySpecifier: &routev3.RouteAction_HashPolicy_ConnectionProperties_{
-				ConnectionProperties: &routev3.RouteAction_HashPolicy_ConnectionProperties{SourceIp: true},
-			},
-		}},
+		HashPolicy:   hashPolicy(r.Hash),
 	}
 	if err := rewriteHost(action, r); err != nil {
 		return nil, err

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	_ "embed"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -38,7 +39,7 @@ type rule struct {
 var allRules = sync.OnceValues(func() ([]*rule, error) { return parseRules(allowed) })
 
 func parseRules(text string) ([]*rule, error) {
-	actions := []string{"value", "lower", "join", "drop", "last", "body", "reason", "version", "reset"}
+	actions := []string{"value", "lower", "join", "drop", "last", "body", "reason", "version", "reset", "hash"}
 	var rules []*rule
 	n := 0
 	for line := range strings.Lines(text) {
@@ -159,6 +160,9 @@ func (r *rule) matches(f Field) int {
 	return 0
 }
 
+// hashes are numbers of 64 bits, in hexadecimal digits.
+var hashes = regexp.MustCompile(`\b[0-9a-f]{16}\b`)
+
 // fields applies the rule to each field it is for.
 func (r *rule) fields(in []Field) (out []Field, hit bool) {
 	first := -1 // where in out the first of them is
@@ -171,6 +175,8 @@ func (r *rule) fields(in []Field) (out []Field, hit bool) {
 		switch r.action {
 		case "value":
 			f.Value = "*"
+		case "hash":
+			f.Value = hashes.ReplaceAllString(f.Value, "*")
 		case "lower":
 			f.Value = strings.ToLower(f.Value)
 		case "drop":
