@@ -13,9 +13,9 @@ import (
 	"github.com/meshc/meshc/plugins"
 )
 
-// ServerCluster is the cluster of an Envoy's own bootstrap that leads to
+// serverCluster is the cluster of an Envoy's own bootstrap that leads to
 // meshc's xDS address: a logger cannot use one that comes over xDS.
-const ServerCluster = "meshc"
+const serverCluster = "meshc"
 
 // serviceMetadata is where a route of the gateway says its service.
 const serviceMetadata = "%METADATA(ROUTE:meshc:service)%"
@@ -45,7 +45,7 @@ func envoy(u plugins.Use) (plugins.Envoy, error) {
 	common := &grpcv3.CommonGrpcAccessLogConfig{
 		LogName: u.Config,
 		GrpcService: &corev3.GrpcService{TargetSpecifier: &corev3.GrpcService_EnvoyGrpc_{
-			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: ServerCluster},
+			EnvoyGrpc: &corev3.GrpcService_EnvoyGrpc{ClusterName: serverCluster},
 		}},
 		TransportApiVersion: corev3.ApiVersion_V3,
 		BufferFlushInterval: durationpb.New(flushInterval),

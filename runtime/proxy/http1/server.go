@@ -36,7 +36,6 @@ type ServerConn struct {
 	// about to send the final response.
 	mu        sync.Mutex
 	expect    bool // the client waits for a 100
-	manual    bool // reading the body does not send it
 	continued bool // it has been sent
 	answered  bool // the final response has begun
 }
@@ -118,7 +117,7 @@ func (s *ServerConn) Protocol() string {
 
 // ReadData reads body into p; n may be 0. end says that no data follows,
 // trailers may. Where the client waits for a 100 Continue, the first call
-// sends it (but see ManualContinue).
+// sends it.
 func (s *ServerConn) ReadData(p []byte) (n int, end bool, err error) {
 	if s.expect {
 		if err := s.sendContinue(); err != nil {
@@ -150,14 +149,10 @@ func (s *ServerConn) SetUpgrade(protocol string) { s.upgrade = protocol }
 // sends its body. The expect field stays visible, so that an upstream may decide.
 func (s *ServerConn) ExpectContinue() bool { return s.expect }
 
-// ManualContinue leaves 100 Continue to WriteInformational for this request:
-// reading the body no longer sends it.
-func (s *ServerConn) ManualContinue() { s.manual = true }
-
 func (s *ServerConn) sendContinue() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.manual || s.continued || s.answered {
+	if s.continued || s.answered {
 		return nil
 	}
 	s.continued = true
@@ -266,7 +261,7 @@ func (s *ServerConn) Next() (reuse bool) {
 	s.in.next(reuse)
 	s.out.next()
 	s.head, s.connect, s.keep, s.closing, s.upgrade = false, false, false, !reuse, ""
-	s.expect, s.manual, s.continued, s.answered = false, false, false, false
+	s.expect, s.continued, s.answered = false, false, false
 	s.msg.forget()
 	return reuse
 }

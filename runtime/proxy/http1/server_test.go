@@ -219,18 +219,12 @@ func TestExpectContinue(t *testing.T) {
 			return errors.Join(s.WriteInformational(headers(":status", "100")), answer(s))
 		}, interim + final, true},
 		{"forwarded", raw + "abc", func(s *http1.ServerConn) error {
-			s.ManualContinue()
 			if err := s.WriteInformational(headers(":status", "100")); err != nil {
 				return err
 			}
 			_, _, err := s.ReadData(p)
 			return errors.Join(err, answer(s))
 		}, interim + final, true},
-		{"manual reading sends none", raw + "abc", func(s *http1.ServerConn) error {
-			s.ManualContinue()
-			_, _, err := s.ReadData(p)
-			return errors.Join(err, answer(s))
-		}, final, true},
 		{"none after the response", raw + "abc", func(s *http1.ServerConn) error {
 			err := answer(s)
 			_, _, err2 := s.ReadData(p)

@@ -82,20 +82,6 @@ func (c *conn) start(s *Stream) error {
 	return nil
 }
 
-// Streams returns how many streams are held.
-func (c *ClientConn) Streams() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.active
-}
-
-// Usable reports whether streams can be begun, once there is room.
-func (c *ClientConn) Usable() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.err == nil && !c.client1.leaving && c.lastID <= maxID-1024
-}
-
 // Drain opens no more streams, and closes the connection after the last; those that
 // are held may yet begin.
 func (c *ClientConn) Drain() {
