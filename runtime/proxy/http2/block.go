@@ -270,7 +270,7 @@ func (c *conn) finishTrailers(b *block) error {
 	switch {
 	case s.id != b.id:
 	case s.ended:
-		code = http2StreamClosed
+		code = http2.ErrCodeStreamClosed
 	case !b.end, b.over, b.fault != "", s.left > 0:
 		code = CodeProtocol
 	default:

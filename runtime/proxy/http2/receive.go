@@ -86,7 +86,10 @@ func (c *conn) handle(f http2.Frame) error {
 // idle reports whether the stream has not begun. c.mu is held.
 func (c *conn) idle(id uint32) bool { return id > c.lastID || id%2 == 0 }
 
-var errFlood = &Error{Code: http2.ErrCodeEnhanceYourCalm, Reason: "the peer does not take the answers to its frames"}
+var (
+	errFlood  = &Error{Code: http2.ErrCodeEnhanceYourCalm, Reason: "the peer does not take the answers to its frames"}
+	errWindow = &Error{Code: http2.ErrCodeFlowControl, Reason: "window over 2^31-1"}
+)
 
 func (c *conn) onHeaders(f *http2.HeadersFrame) error {
 	if f.HasPriority() && f.Priority.StreamDep == f.StreamID {
@@ -194,7 +197,7 @@ func (c *conn) onWindowUpdate(f *http2.WindowUpdateFrame) error {
 	defer c.mu.Unlock()
 	if f.StreamID == 0 {
 		if c.sendWindow += int64(f.Increment); c.sendWindow > maxWindow {
-			return &Error{Code: http2.ErrCodeFlowControl, Reason: "window over 2^31-1"}
+			return errWindow
 		}
 		c.wake()
 		return nil
@@ -209,7 +212,7 @@ func (c *conn) onWindowUpdate(f *http2.WindowUpdateFrame) error {
 	if s.sendWindow += int64(f.Increment); s.sendWindow > maxWindow {
 		c.out.reset(f.StreamID, http2.ErrCodeFlowControl)
 		spoiled := c.spoiled(s)
-		c.drop(s, &Error{Code: http2.ErrCodeFlowControl, Reason: "window over 2^31-1"})
+		c.drop(s, errWindow)
 		return spoiled
 	}
 	s.sendable.Signal()
@@ -238,7 +241,7 @@ func (c *conn) onSettings(f *http2.SettingsFrame) error {
 			c.peerWindow = int64(s.Val)
 			for _, st := range c.streams {
 				if st.sendWindow += change; st.sendWindow > maxWindow {
-					return &Error{Code: http2.ErrCodeFlowControl, Reason: "window over 2^31-1"}
+					return errWindow
 				}
 				st.sendable.Signal()
 			}

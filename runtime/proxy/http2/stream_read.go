@@ -3,6 +3,8 @@ package http2
 import (
 	"os"
 
+	"golang.org/x/net/http2"
+
 	"github.com/meshc/meshc/runtime/filter"
 	"github.com/meshc/meshc/runtime/proxy/http1"
 )
@@ -17,11 +19,11 @@ func (s *Stream) take(id uint32, data []byte, size int, end bool) (code ErrCode,
 	case s.id != id:
 		return CodeNo, 0
 	case s.ended:
-		return http2StreamClosed, 0
+		return http2.ErrCodeStreamClosed, 0
 	case !s.begun:
 		return CodeProtocol, 0
 	case size > s.window:
-		return http2FlowControl, 0
+		return http2.ErrCodeFlowControl, 0
 	}
 	s.total += int64(len(data))
 	if s.left >= 0 {

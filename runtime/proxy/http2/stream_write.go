@@ -3,14 +3,7 @@ package http2
 import (
 	"errors"
 
-	"golang.org/x/net/http2"
-
 	"github.com/meshc/meshc/runtime/filter"
-)
-
-const (
-	http2StreamClosed = http2.ErrCodeStreamClosed
-	http2FlowControl  = http2.ErrCodeFlowControl
 )
 
 var errNoMore = &Error{Code: CodeRefusedStream, Unprocessed: true, Reason: "the connection takes no more requests"}
@@ -195,11 +188,10 @@ func (s *Stream) WriteTrailers(t *filter.Headers) error {
 	c := s.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if err := s.writable(); err != nil {
+		return err
+	}
 	switch {
-	case s.sendErr != nil:
-		return s.sendErr
-	case c.err != nil:
-		return c.err
 	case !s.started:
 		return errNotBegun
 	case s.sent:
