@@ -161,7 +161,7 @@ func (b *build) attachDataplane(d *schema.Document) *view {
 		if out.Address != "" {
 			l.address = canonicalIP(out.Address)
 		}
-		if _, known := b.services[serviceKey{d.Mesh, name}]; !known {
+		if b.service(serviceKey{d.Mesh, name}) == nil {
 			field := []any{"networking", "outbound", i, "tags", kuma.ServiceTag}
 			if len(out.Tags) == 0 {
 				field = []any{"networking", "outbound", i, "service"}
@@ -192,7 +192,7 @@ func (b *build) attachDataplane(d *schema.Document) *view {
 
 // checkSubset reports an outbound of d whose tags no endpoint of its service has.
 func (b *build) checkSubset(d *schema.Document, i int, tags map[string]string) {
-	s := b.services[serviceKey{d.Mesh, tags[kuma.ServiceTag]}]
+	s := b.service(serviceKey{d.Mesh, tags[kuma.ServiceTag]})
 	if s != nil && len(s.endpoints) > 0 && !s.hasSubset(tags) {
 		b.reportMissing(s.name, diag.CodeMatchesNothing, diag.Warning, d, []any{"networking", "outbound", i, "tags"},
 			fmt.Sprintf("no endpoint of service %s has these tags, so traffic to this outbound gets 503", s.name),
@@ -222,9 +222,9 @@ func (b *build) reportUnknownService(sev diag.Severity, d *schema.Document, path
 	known := b.known[mesh]
 	if known == nil {
 		known = map[string]bool{}
-		for k := range b.services {
-			if k.mesh == mesh {
-				known[k.name] = true
+		for _, s := range b.sorted {
+			if s.mesh == mesh {
+				known[s.name] = true
 			}
 		}
 		b.known[mesh] = known

@@ -40,39 +40,40 @@ type Compiler struct {
 	gatewayUses    map[useKey]*gatewayUse
 	round          uint64 // of the compile
 
-	callClusters memo[string, *lowered]        // by name
-	selected     memo[*schema.Document, []int] // of a dataplane, among the plugins of its mesh
-	rulesets     memo[rulesetKey, *ruleset]
-	services     memo[*schema.Document, []*service] // of one Kubernetes or Kong document
-	kumaServices memo[serviceKey, *service]
-	metricsOnes  memo[serviceKey, *service] // services of metrics
-	clusters     memo[clusterKey, *lowered]
-	locals       memo[localKey, *lowered]
-	hosts        memo[*service, snapshot.VirtualHost]
-	routeHosts   [2]memo[string, snapshot.VirtualHost] // by transport and host
-	secureHosts  memo[*service, snapshot.VirtualHost]  // over TLS
-	kongRoutes   memo[*schema.Document, *kongRouted]
-	metrics      memo[*schema.Document, *metricsConf] // of a Mesh or a Dataplane
-	secrets      memo[string, snapshot.Secret]
-	authorities  memo[string, snapshot.Authority]
-	worlds       worlds                                    // where there are policies
-	selecting    memo[*schema.Document, []diag.Diagnostic] // what is wrong with the selectors of a policy
-	contests     memo[rulesetKey, []diag.Diagnostic]
-	documents    kept[*schema.Document, snapshot.Document]
-	origins      kept[*schema.Document, snapshot.Origin]
-	unsupported  kept[*schema.Document, []diag.Diagnostic]
-	clusterList  kept[*lowered, snapshot.Cluster]
-	endpointList kept[*lowered, snapshot.EndpointSet]
-	serviceOrder ranking[serviceKey]
-	clusterOrder ranking[string]
+	callClusters  memo[string, *lowered]        // by name
+	selected      memo[*schema.Document, []int] // of a dataplane, among the plugins of its mesh
+	rulesets      memo[rulesetKey, *ruleset]
+	services      memo[*schema.Document, []*service] // of one Kubernetes or Kong document
+	offers        offers
+	zonedServices memo[serviceKey, *service] // of Dataplanes and zones
+	metricsOnes   memo[serviceKey, *service] // services of metrics
+	clusters      memo[clusterKey, *lowered]
+	locals        memo[localKey, *lowered]
+	hosts         memo[*service, snapshot.VirtualHost]
+	routeHosts    [2]memo[string, snapshot.VirtualHost] // by transport and host
+	secureHosts   memo[*service, snapshot.VirtualHost]  // over TLS
+	kongRoutes    memo[*schema.Document, *kongRouted]
+	metrics       memo[*schema.Document, *metricsConf] // of a Mesh or a Dataplane
+	secrets       memo[string, snapshot.Secret]
+	authorities   memo[string, snapshot.Authority]
+	worlds        worlds                                    // where there are policies
+	selecting     memo[*schema.Document, []diag.Diagnostic] // what is wrong with the selectors of a policy
+	contests      memo[rulesetKey, []diag.Diagnostic]
+	documents     kept[*schema.Document, snapshot.Document]
+	origins       kept[*schema.Document, snapshot.Origin]
+	unsupported   kept[*schema.Document, []diag.Diagnostic]
+	clusterList   kept[*lowered, snapshot.Cluster]
+	endpointList  kept[*lowered, snapshot.EndpointSet]
+	serviceOrder  ranking[serviceKey]
+	clusterOrder  ranking[string]
 	// endpointOrder is that of the names of endpoint sets.
 	endpointOrder ranking[string]
 	// What passages depend on, and the passages themselves.
-	lastServices []*service
-	lastRulesets map[rulesetKey]*ruleset
-	lastAware    map[string]bool // the meshes that balance by locality
-	gateway      []*passage      // by service, nil for what the gateway does not serve
-	views        []*view
+	lastServices, lastDefined []*service
+	lastRulesets              map[rulesetKey]*ruleset
+	lastAware                 map[string]bool // the meshes that balance by locality
+	gateway                   []*passage      // by service, nil for what the gateway does not serve
+	views                     []*view
 	// claims are the hosts of the gateway in the last compile, if no host was
 	// claimed twice in it.
 	claims []claim
@@ -120,7 +121,7 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	c.views = b.views
 	c.rulesets.endCompile()
 	c.services.endCompile()
-	c.kumaServices.endCompile()
+	c.zonedServices.endCompile()
 	c.metricsOnes.endCompile()
 	c.clusters.endCompile()
 	c.locals.endCompile()
@@ -150,7 +151,7 @@ func (c *Compiler) newBuild(docs []*schema.Document) *build {
 	return &build{
 		c: c, input: docs,
 		meshes:   map[string]*schema.Document{"default": nil},
-		services: make(map[serviceKey]*service, c.serviceOrder.length),
+		services: map[serviceKey]*service{},
 		known:    map[string]map[string]bool{},
 	}
 }
@@ -167,9 +168,9 @@ type build struct {
 	metrics      map[string]*metricsConf       // by mesh, of those that have an enabled backend
 	hidden       map[*schema.Document]bool     // the dataplanes whose metrics have no place to be shown at
 	metricsConfs []*metricsConf                // the same and those of dataplanes that differ, in order
-	services     map[serviceKey]*service
-	defined      []*service // the same as they were met
-	sorted       []*service // the same by mesh and name, their order everywhere
+	services     map[serviceKey]*service       // but for those in c.offers; see service
+	defined      []*service                    // all as they were met
+	sorted       []*service                    // all by mesh and name, their order everywhere
 	dataplanes   []*schema.Document
 	routes       []*schema.Document // TrafficRoutes
 	zones        zones

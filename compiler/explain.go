@@ -174,7 +174,7 @@ func (x *Explainer) outboundOf(v *view, l *listener, address string) OutboundExp
 	for s := range o.Shares() {
 		name := s.Destination[kuma.ServiceTag]
 		s.Choices = x.target(v.doc.Mesh, v.tags, name)
-		if to := x.b.services[serviceKey{v.doc.Mesh, name}]; to != nil && l.protocol == snapshot.HTTP {
+		if to := x.b.service(serviceKey{v.doc.Mesh, name}); to != nil && l.protocol == snapshot.HTTP {
 			s.Choices = append(s.Choices, x.faults(v.doc.Mesh, v.tags, newUse(to, x.b.subset(to, s.Destination), x.b.placeOf(v.doc.Mesh, v.tags), treatment{}))...)
 		}
 	}

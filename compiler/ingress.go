@@ -43,7 +43,7 @@ func (b *build) entriesOf(in *zoneIngress, asked map[serviceKey][]map[string]str
 	var out []entry
 	done := map[serviceKey]bool{}
 	for _, a := range in.available {
-		s := b.services[a.serviceKey]
+		s := b.service(a.serviceKey)
 		if s == nil || s.dialect != schema.Kuma || done[a.serviceKey] {
 			continue
 		}

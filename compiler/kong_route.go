@@ -79,7 +79,7 @@ func (w *kongWorld) routes() {
 		if to == nil {
 			continue // reported
 		}
-		s := w.b.services[serviceKey{"default", to.Name}]
+		s := w.b.services[serviceKey{"default", to.Name}] // those of Kuma come later
 		if s == nil || s.doc != to {
 			continue // not enabled, or its name is taken
 		}

@@ -11,57 +11,6 @@ import (
 	"github.com/meshc/meshc/schema/kuma"
 )
 
-// kumaServices makes the services that Dataplane inbounds and ExternalServices
-// offer; those of one mesh and name unite.
-func (b *build) kumaServices(dataplanes, externals []*schema.Document) {
-	offers := map[serviceKey][]*schema.Document{}
-	var keys []serviceKey // in the order of the documents
-	offer := func(k serviceKey, d *schema.Document) {
-		docs, known := offers[k]
-		if !known {
-			keys = append(keys, k)
-		}
-		if !known || docs[len(docs)-1] != d { // a dataplane may offer one service on two ports
-			offers[k] = append(docs, d)
-		}
-	}
-	for _, d := range dataplanes {
-		if ingressOf(d) != nil {
-			continue // it takes what is for others
-		}
-		for _, in := range d.Body.(*kuma.Dataplane).Networking.Inbound {
-			offer(serviceKey{d.Mesh, in.Tags[kuma.ServiceTag]}, d)
-		}
-	}
-	for _, d := range externals {
-		offer(serviceKey{d.Mesh, d.Body.(*kuma.ExternalService).Tags[kuma.ServiceTag]}, d)
-	}
-	remotes, more := b.zones.remotes()
-	for _, k := range more {
-		if _, known := offers[k]; !known {
-			keys = append(keys, k)
-		}
-	}
-	var inputs []any
-	for _, k := range keys {
-		docs := offers[k]
-		inputs = inputs[:0]
-		for i := range docs {
-			inputs = append(inputs, docs[i])
-		}
-		r := remotes[k]
-		if r == nil {
-			r = &remote{}
-		}
-		inputs = append(inputs, r.inputs...)
-		walls := b.zones.walls[k.mesh]
-		if len(walls) > 0 {
-			inputs = append(inputs, b.zones.wallText(k.mesh))
-		}
-		b.define(b.c.kumaServices.get(k, inputs, func() *service { return kumaService(k, docs, walls, r.endpoints, r.docs) }))
-	}
-}
-
 // kumaService makes a service of what docs offer, and of what is behind the
 // ingresses of zones. walls are the zones that others do not enter directly.
 func kumaService(k serviceKey, docs []*schema.Document, walls map[string]bool, remote []endpoint, ingresses []*schema.Document) *service {

@@ -47,7 +47,7 @@ func (b *build) lowerClusters() []*lowered {
 	}
 	for _, p := range b.plugins {
 		for _, name := range p.body.Conf.Services {
-			if s := b.services[serviceKey{p.doc.Mesh, name}]; s != nil { // else reported
+			if s := b.service(serviceKey{p.doc.Mesh, name}); s != nil { // else reported
 				names, uses = append(names, s.whole), append(uses, newUse(s, nil, place{}, treatment{}))
 			}
 		}

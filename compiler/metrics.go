@@ -103,7 +103,7 @@ func (b *build) metricsServices() {
 			continue
 		}
 		k := serviceKey{d.Mesh, c.tags[kuma.ServiceTag]}
-		if b.services[k] != nil {
+		if b.service(k) != nil {
 			continue
 		}
 		if shown[k] == nil {
@@ -143,7 +143,7 @@ func (b *build) metricsService(k serviceKey, docs []*schema.Document) *service {
 
 // isMetrics reports whether the service of c is that of metrics.
 func (b *build) isMetrics(mesh string, c *metricsConf) bool {
-	s := b.services[serviceKey{mesh, c.tags[kuma.ServiceTag]}]
+	s := b.service(serviceKey{mesh, c.tags[kuma.ServiceTag]})
 	return s != nil && s.metrics
 }
 

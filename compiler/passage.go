@@ -100,7 +100,7 @@ func (t treatment) docs() []*schema.Document {
 func (b *build) passage(c *caller, tags map[string]string) *passage {
 	name := tags[kuma.ServiceTag]
 	to := serviceKey{c.mesh, name}
-	p := &passage{to: to, own: b.services[to], route: c.routes.winner(name), timeout: c.timeouts.winner(name)}
+	p := &passage{to: to, own: b.service(to), route: c.routes.winner(name), timeout: c.timeouts.winner(name)}
 	var shares *kuma.Shares
 	if p.route != nil {
 		shares = &p.route.Body.(*kuma.TrafficRoute).Conf.Shares
@@ -164,7 +164,7 @@ func (b *build) split(p *passage, tags map[string]string, at place, shares *kuma
 	var arms []arm
 	add := func(destination map[string]string, weight uint32) {
 		key := serviceKey{p.to.mesh, destination[kuma.ServiceTag]}
-		s := b.services[key]
+		s := b.service(key)
 		if key != p.to {
 			p.asked = append(p.asked, key)
 		}

@@ -22,7 +22,7 @@ func references(b *build) {
 	b.checkSecrets()
 	for _, d := range b.byKind["meshc/WasmPlugin"] {
 		for i, name := range d.Body.(*meshc.WasmPlugin).Conf.Services {
-			if b.services[serviceKey{d.Mesh, name}] == nil {
+			if b.service(serviceKey{d.Mesh, name}) == nil {
 				b.reportUnknownService(diag.Error, d, []any{"conf", "services", i}, d.Mesh, name)
 			}
 		}

@@ -1,9 +1,9 @@
 package compiler
 
 import (
-	"cmp"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/meshc/meshc/schema"
@@ -41,18 +41,30 @@ func resolve(b *build) {
 	b.kumaServices(b.dataplanes, byKind["kuma/ExternalService"])
 	b.metricsServices()
 
-	keys := make([]serviceKey, len(b.defined))
-	for i, s := range b.defined {
-		keys[i] = s.serviceKey
+	b.sortServices()
+}
+
+// sortServices fills in sorted. Compiles define nearly the same in the same order.
+func (b *build) sortServices() {
+	compare := func(x, y *service) int { return x.compare(y.serviceKey) }
+	switch {
+	case slices.Equal(b.defined, b.c.lastDefined):
+		b.sorted = b.c.lastServices
+	case slices.IsSortedFunc(b.defined, compare):
+		b.sorted = b.defined
+	default:
+		keys := make([]serviceKey, len(b.defined))
+		for i, s := range b.defined {
+			keys[i] = s.serviceKey
+		}
+		order := &b.c.serviceOrder
+		order.order(keys, serviceKey.compare)
+		b.sorted = make([]*service, order.length)
+		for i, s := range b.defined {
+			b.sorted[order.places[i]] = s
+		}
 	}
-	order := &b.c.serviceOrder
-	order.order(keys, func(x, y serviceKey) int {
-		return cmp.Or(cmp.Compare(x.mesh, y.mesh), cmp.Compare(x.name, y.name))
-	})
-	b.sorted = make([]*service, order.length)
-	for i, s := range b.defined {
-		b.sorted[order.places[i]] = s
-	}
+	b.c.lastDefined = b.defined
 }
 
 // dropDuplicates keeps the first document of each name. The input is sorted by
@@ -161,16 +173,34 @@ func (b *build) checkMesh(d *schema.Document, path []any, mesh string) {
 	}
 }
 
+// service returns the service of that name, or nil.
+func (b *build) service(k serviceKey) *service {
+	if s := b.services[k]; s != nil {
+		return s
+	}
+	if o := b.c.offers.of[k]; o != nil {
+		return o.service
+	}
+	return nil
+}
+
 // define adds s to the world, or reports that its name is taken.
 func (b *build) define(s *service) {
-	other, taken := b.services[s.serviceKey]
-	if !taken {
+	if !b.taken(s) {
 		b.services[s.serviceKey] = s
 		b.defined = append(b.defined, s)
-		return
+	}
+}
+
+// taken reports that the name of s is that of a service defined before, if it is.
+func (b *build) taken(s *service) bool {
+	other := b.services[s.serviceKey]
+	if other == nil {
+		return false
 	}
 	b.report(diag.CodeServiceMeeting, diag.Error, s.doc, s.path,
 		fmt.Sprintf("service %s of mesh %s is defined by a %s document and by a %s document", s.name, s.mesh, other.dialect, s.dialect),
 		"only Dataplanes and ExternalServices may share the name of a service; rename one of the two",
 		diag.Related{Place: other.doc.Place(other.path...), Message: "the other definition"})
+	return true
 }

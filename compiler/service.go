@@ -14,6 +14,10 @@ import (
 // serviceKey names a service: its mesh and its kuma.io/service.
 type serviceKey struct{ mesh, name string }
 
+func (k serviceKey) compare(o serviceKey) int {
+	return cmp.Or(cmp.Compare(k.mesh, o.mesh), cmp.Compare(k.name, o.name))
+}
+
 // service is one service of the world, whichever dialect defined it. It is not
 // changed once made, and the same pointer means the same content.
 type service struct {

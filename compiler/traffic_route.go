@@ -42,7 +42,7 @@ func (b *build) checkShares(d *schema.Document, shares *kuma.Shares, path []any)
 		if shares.Destination != nil {
 			field = at("destination")
 		}
-		s := b.services[serviceKey{d.Mesh, name}]
+		s := b.service(serviceKey{d.Mesh, name})
 		if s == nil {
 			b.reportUnknownService(diag.Error, d, append(field, kuma.ServiceTag), d.Mesh, name)
 			continue
