@@ -61,10 +61,22 @@ const PROPERTIES: [(&str, &[&str]); 7] = [
     ("missing", &["no", "such", "thing"]),
 ];
 
-proxy_wasm::main! {{
+// Where the SDK is of ABI 0.1.0 (../../abi010-rust) the module starts in another way,
+// and is not told whether headers are all there is.
+
+#[cfg(not(feature = "abi010"))]
+proxy_wasm::main! {{ start() }}
+
+#[cfg(feature = "abi010")]
+#[no_mangle]
+pub extern "C" fn _start() {
+    start()
+}
+
+fn start() {
     proxy_wasm::set_log_level(LogLevel::Info);
     proxy_wasm::set_root_context(|_| Box::new(Plugin::default()));
-}}
+}
 
 /// What a root and its streams share.
 #[derive(Default)]
@@ -88,7 +100,10 @@ impl Context for Plugin {}
 
 impl RootContext for Plugin {
     fn on_configure(&mut self, _size: usize) -> bool {
+        #[cfg(not(feature = "abi010"))]
         let text = self.get_plugin_configuration().unwrap_or_default();
+        #[cfg(feature = "abi010")]
+        let text = self.get_configuration().unwrap_or_default();
         let json: JsonValue = match String::from_utf8_lossy(&text).parse() {
             Ok(json) => json,
             Err(_) if text.is_empty() => JsonValue::Object(HashMap::new()),
@@ -276,8 +291,8 @@ impl Stream {
     }
 }
 
-impl HttpContext for Stream {
-    fn on_http_request_headers(&mut self, _count: usize, _end: bool) -> Action {
+impl Stream {
+    fn request_headers(&mut self) -> Action {
         let words = self.get_http_request_header("x-test").unwrap_or_default();
         self.words = words.split(',').map(|w| w.trim().to_string()).collect();
         if self.enter("request-headers") {
@@ -321,37 +336,7 @@ impl HttpContext for Stream {
         Action::Continue
     }
 
-    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
-        if self.enter("request-body") {
-            return Action::Pause;
-        }
-        if self.has("grow-request") && size > 0 {
-            self.set_http_request_body(size, 0, format!("[{size}]").as_bytes());
-        }
-        if self.has("buffer-request") {
-            if !end {
-                return Action::Pause;
-            }
-            let body = self.get_http_request_body(0, size).unwrap_or_default();
-            self.set_http_request_body(0, size, &body.to_ascii_uppercase());
-        }
-        if self.has("trailers") && end {
-            self.add_http_request_trailer("x-trailer", "added");
-        }
-        Action::Continue
-    }
-
-    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
-        if self.enter("request-trailers") {
-            return Action::Pause;
-        }
-        if self.has("trailers") {
-            self.add_http_request_trailer("x-trailer", "added");
-        }
-        Action::Continue
-    }
-
-    fn on_http_response_headers(&mut self, _count: usize, _end: bool) -> Action {
+    fn response_headers(&mut self) -> Action {
         if self.enter("response-headers") {
             return Action::Pause;
         }
@@ -387,6 +372,58 @@ impl HttpContext for Stream {
                 "x-prop-set",
                 Some(&text(self.get_property(vec!["everything"]))),
             );
+        }
+        Action::Continue
+    }
+}
+
+impl HttpContext for Stream {
+    #[cfg(not(feature = "abi010"))]
+    fn on_http_request_headers(&mut self, _count: usize, _end: bool) -> Action {
+        self.request_headers()
+    }
+
+    #[cfg(feature = "abi010")]
+    fn on_http_request_headers(&mut self, _count: usize) -> Action {
+        self.request_headers()
+    }
+
+    #[cfg(not(feature = "abi010"))]
+    fn on_http_response_headers(&mut self, _count: usize, _end: bool) -> Action {
+        self.response_headers()
+    }
+
+    #[cfg(feature = "abi010")]
+    fn on_http_response_headers(&mut self, _count: usize) -> Action {
+        self.response_headers()
+    }
+
+    fn on_http_request_body(&mut self, size: usize, end: bool) -> Action {
+        if self.enter("request-body") {
+            return Action::Pause;
+        }
+        if self.has("grow-request") && size > 0 {
+            self.set_http_request_body(size, 0, format!("[{size}]").as_bytes());
+        }
+        if self.has("buffer-request") {
+            if !end {
+                return Action::Pause;
+            }
+            let body = self.get_http_request_body(0, size).unwrap_or_default();
+            self.set_http_request_body(0, size, &body.to_ascii_uppercase());
+        }
+        if self.has("trailers") && end {
+            self.add_http_request_trailer("x-trailer", "added");
+        }
+        Action::Continue
+    }
+
+    fn on_http_request_trailers(&mut self, _count: usize) -> Action {
+        if self.enter("request-trailers") {
+            return Action::Pause;
+        }
+        if self.has("trailers") {
+            self.add_http_request_trailer("x-trailer", "added");
         }
         Action::Continue
     }
