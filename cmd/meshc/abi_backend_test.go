@@ -190,7 +190,7 @@ func abiTCP(t *testing.T, network *behaviour.Network, address string) {
 			}
 			go func() {
 				defer c.Close()
-				c.SetDeadline(time.Now().Add(20 * time.Second))
+				c.SetDeadline(time.Now().Add(2 * time.Minute))
 				io.Copy(c, c) //nolint:errcheck // a connection may end in any way
 			}()
 		}

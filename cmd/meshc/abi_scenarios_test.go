@@ -65,8 +65,8 @@ func abiEveryScenario() []abiScenario {
 	get("matrix-tick", "delete:tick=20 tick#1:matrix={http}", "tick#1 returns")
 	get("matrix-tick-effective", "request_headers:tick=20,ret=1 tick#1:tick=0,effective,matrix={http},continue=0", "tick#1 returns")
 	get("matrix-queue", "request_headers:register=q-matrix,enqueue=item queue_ready:matrix={http}", "queue_ready#1 returns")
-	get("matrix-answer", "request_headers:http={http};/trailers;1000,ret=1 http_call_response:matrix={http},effective,continue=0")
-	get("matrix-answer-effective", "request_headers:http={http};/trailers;1000,ret=1 http_call_response:effective,matrix={http},continue=0")
+	get("matrix-answer", "request_headers:http={http};/trailers;5000,ret=1 http_call_response:matrix={http},effective,continue=0")
+	get("matrix-answer-effective", "request_headers:http={http};/trailers;5000,ret=1 http_call_response:effective,matrix={http},continue=0")
 	for _, c := range []string{"grpc_receive_initial_metadata", "grpc_receive", "grpc_receive_trailing_metadata", "grpc_close"} {
 		get("matrix-"+c, "request_headers:stream={grpc};Unary,send=hello;1,ret=1 "+c+":matrix={http} grpc_close:effective,continue=0")
 	}
@@ -190,42 +190,42 @@ func abiEveryScenario() []abiScenario {
 
 	// HTTP calls.
 	for _, c := range abiHTTPCallbacks[1:] {
-		full("http-"+c, c+"#1:http={http};/ok;1000 http_call_response:answer,status,pairs=0,pairs=2", "http_call_response#1 returns")
+		full("http-"+c, c+"#1:http={http};/ok;5000 http_call_response:answer,status,pairs=0,pairs=2", "http_call_response#1 returns")
 	}
 	resume := "effective,continue=0"
-	get("http-ok", "request_headers:http={http};/ok;1000,ret=1 http_call_response:answer,status,"+resume+",answer")
-	get("http-trailers", "request_headers:http={http};/trailers;1000,ret=1 http_call_response:answer,"+resume)
-	get("http-none", "request_headers:http={http};/none;1000,ret=1 http_call_response:answer,"+resume)
-	get("http-post", "request_headers:http={http};/echo;1000;POST;call-body,ret=1 http_call_response:answer,"+resume)
-	get("http-post-trailers", "request_headers:http={http};/echo;1000;POST;call-body;t,ret=1 http_call_response:answer,"+resume)
-	get("http-dead", "request_headers:http={dead};/ok;1000,ret=1 http_call_response:answer,status,"+resume)
+	get("http-ok", "request_headers:http={http};/ok;5000,ret=1 http_call_response:answer,status,"+resume+",answer")
+	get("http-trailers", "request_headers:http={http};/trailers;5000,ret=1 http_call_response:answer,"+resume)
+	get("http-none", "request_headers:http={http};/none;5000,ret=1 http_call_response:answer,"+resume)
+	get("http-post", "request_headers:http={http};/echo;5000;POST;call-body,ret=1 http_call_response:answer,"+resume)
+	get("http-post-trailers", "request_headers:http={http};/echo;5000;POST;call-body;t,ret=1 http_call_response:answer,"+resume)
+	get("http-dead", "request_headers:http={dead};/ok;5000,ret=1 http_call_response:answer,status,"+resume)
 	get("http-timeout", "request_headers:http={http};/slow;100,ret=1 http_call_response:answer,status,"+resume)
 	get("http-zero-timeout", "request_headers:http={http};/ok;0,ret=1 http_call_response:answer,"+resume)
-	get("http-two", "request_headers:http={http};/ok;1000,http={http};/slow;150,ret=1 http_call_response#1:answer http_call_response#2:answer,"+resume)
-	get("http-again", "request_headers:http={http};/ok;1000,ret=1 http_call_response#1:effective,http={http};/none;1000 http_call_response#2:"+resume)
-	get("http-late", "request_headers:http={http};/slow;200 log:status", "http_call_response#1 returns")
-	get("http-local", "request_headers:http={http};/ok;1000,ret=1 http_call_response:effective,local=403;from call,answer response_headers:answer")
+	get("http-two", "request_headers:http={http};/ok;5000,http={http};/slow;1000,ret=1 http_call_response#1:answer http_call_response#2:answer,"+resume)
+	get("http-again", "request_headers:http={http};/ok;5000,ret=1 http_call_response#1:effective,http={http};/none;5000 http_call_response#2:"+resume)
+	get("http-late", "request_headers:http={http};/slow;1000 log:status", "http_call_response#1 returns")
+	get("http-local", "request_headers:http={http};/ok;5000,ret=1 http_call_response:effective,local=403;from call,answer response_headers:answer")
 	get("http-bad-token", "request_headers:httpbadtoken={http}")
 	get("http-empty", "request_headers:httpempty={http}")
 	all = append(all, abiScenario{ // without a body, whose end would come before the call's answer or after it
-		name: "http-response", script: "response_headers:http={http};/ok;1000,ret=1 http_call_response:effective,add=2;x-called;1,continue=1",
+		name: "http-response", script: "response_headers:http={http};/ok;5000,ret=1 http_call_response:effective,add=2;x-called;1,continue=1",
 		send: []string{"GET /none HTTP/1.1\r\n\r\n"},
 	})
-	get("http-body", "response_headers:remove=2;content-length response_body#1:ret=1 response_body#2:http={http};/ok;1000,ret=1 http_call_response:effective,set=1;0;0;called,continue=1")
-	get("http-tick", "request_headers:tick=20 tick#1:tick=0,http={http};/ok;1000 http_call_response:answer", "http_call_response#1 returns")
+	get("http-body", "response_headers:remove=2;content-length response_body#1:ret=1 response_body#2:http={http};/ok;5000,ret=1 http_call_response:effective,set=1;0;0;called,continue=1")
+	get("http-tick", "request_headers:tick=20 tick#1:tick=0,http={http};/ok;5000 http_call_response:answer", "http_call_response#1 returns")
 
 	// gRPC.
-	get("grpc-unary", "request_headers:grpc={grpc};Unary;1000;hello,ret=1 grpc_receive_initial_metadata:message grpc_receive:message,status,"+resume+" grpc_receive_trailing_metadata:message grpc_close:message,status")
-	get("grpc-error", "request_headers:grpc={grpc};Error;1000;hello,ret=1 grpc_close:message,status,"+resume)
-	get("grpc-late", "request_headers:grpc={grpc};Late;1000;hello,ret=1 grpc_receive:message grpc_close:status,"+resume)
+	get("grpc-unary", "request_headers:grpc={grpc};Unary;5000;hello,ret=1 grpc_receive_initial_metadata:message grpc_receive:message,status,"+resume+" grpc_receive_trailing_metadata:message grpc_close:message,status")
+	get("grpc-error", "request_headers:grpc={grpc};Error;5000;hello,ret=1 grpc_close:message,status,"+resume)
+	get("grpc-late", "request_headers:grpc={grpc};Late;5000;hello,ret=1 grpc_receive:message grpc_close:status,"+resume)
 	get("grpc-timeout", "request_headers:grpc={grpc};Wait;100;hello,ret=1 grpc_close:status,"+resume)
-	get("grpc-unknown", "request_headers:grpc={grpc};Nothing;1000;hello,ret=1 grpc_close:status,"+resume)
-	get("grpc-dead", "request_headers:grpc={dead};Unary;1000;hello,ret=1 grpc_close:status,"+resume)
-	get("grpc-cancel", "request_headers:grpc={grpc};Wait;1000;hello,cancel,cancel,grpcclose,send=x")
-	get("grpc-close", "request_headers:grpc={grpc};Wait;1000;hello,grpcclose,cancel")
-	get("grpc-send", "request_headers:grpc={grpc};Unary;1000;hello,send=x,ret=1 grpc_receive:"+resume)
+	get("grpc-unknown", "request_headers:grpc={grpc};Nothing;5000;hello,ret=1 grpc_close:status,"+resume)
+	get("grpc-dead", "request_headers:grpc={dead};Unary;5000;hello,ret=1 grpc_close:status,"+resume)
+	get("grpc-cancel", "request_headers:grpc={grpc};Wait;5000;hello,cancel,cancel,grpcclose,send=x")
+	get("grpc-close", "request_headers:grpc={grpc};Wait;5000;hello,grpcclose,cancel")
+	get("grpc-send", "request_headers:grpc={grpc};Unary;5000;hello,send=x,ret=1 grpc_receive:"+resume)
 	for _, c := range abiHTTPCallbacks[1:] {
-		full("grpc-"+c, c+"#1:grpc={grpc};Unary;1000;hello grpc_receive:message", "grpc_receive#1 returns")
+		full("grpc-"+c, c+"#1:grpc={grpc};Unary;5000;hello grpc_receive:message", "grpc_receive#1 returns")
 		full("stream-"+c, c+"#1:stream={grpc};Echo,send=one;1 grpc_receive_initial_metadata:message grpc_receive:message grpc_receive_trailing_metadata:message grpc_close:status", "grpc_close#1 returns")
 	}
 	get("stream-echo", "request_headers:stream={grpc};Echo,send=one,ret=1 grpc_receive_initial_metadata:message grpc_receive#1:effective,message,send=two grpc_receive#2:message,effective,send=three;1 grpc_receive_trailing_metadata:message grpc_close:message,status,"+resume)
@@ -246,7 +246,7 @@ func abiEveryScenario() []abiScenario {
 
 	// A context other than the own.
 	get("effective", "request_headers:effectiveroot,pairs=0,property=request/path,add=0;x-a;1,effective,pairs=0,property=request/path")
-	get("effective-http", "request_headers:effectiveroot,http={http};/ok;1000 http_call_response:answer", "http_call_response#1 returns")
+	get("effective-http", "request_headers:effectiveroot,http={http};/ok;5000 http_call_response:answer", "http_call_response#1 returns")
 
 	// A connection sends hello, and ends its side once that has come back. What
 	// the guest does may end the connection before.
@@ -280,7 +280,7 @@ func abiEveryScenario() []abiScenario {
 	connection("tcp-data", "downstream_data:bytes=2;0,buffer=2 upstream_data:bytes=3;0,buffer=3", "more")
 	all[len(all)-1].after = []string{"upstream_data#1 returns", "upstream_data#2 returns"} // or both may come back as one
 	all[len(all)-1].after = []string{"upstream_data#1 returns", "upstream_data#2 returns"}
-	connection("tcp-http", "downstream_data#1:ret=1,http={http};/ok;1000 http_call_response:answer,effective,continue=2")
+	connection("tcp-http", "downstream_data#1:ret=1,http={http};/ok;5000 http_call_response:answer,effective,continue=2")
 	all = append(all, abiOtherScenarios()...)
 	for i, s := range all {
 		all[i].newer = s.connection && (strings.Contains(s.script, "continue=2") || strings.Contains(s.script, "#1:close=")) || s.name == "pause-continue-response_trailers"

@@ -198,7 +198,7 @@ func (s abiScenario) run(server *abiServer) ([]string, error) {
 		return nil, err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(12 * time.Second))
+	c.SetDeadline(time.Now().Add(75 * time.Second))
 	send := s.send
 	if !s.connection {
 		if len(send) == 0 {

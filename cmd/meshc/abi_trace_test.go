@@ -93,7 +93,7 @@ func (a *abiTrace) add(thread, level, message string) {
 // await waits until a callback of a scenario has returned: "callback#n returns",
 // or until over.
 func (a *abiTrace) await(scenario, event string, over <-chan struct{}) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for {
 		a.mu.Lock()

@@ -87,7 +87,7 @@ func greets(n *behaviour.Network, address string) bool {
 		return false
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	line, err := bufio.NewReader(nc).ReadString('\n')
 	return err == nil && line == "server\n"
 }

@@ -119,7 +119,7 @@ func mutualTLS(t *testing.T, client, server string) {
 	lines := bufio.NewReader(old)
 	alive := func(when string) {
 		t.Helper()
-		old.SetDeadline(time.Now().Add(20 * time.Second))
+		old.SetDeadline(time.Now().Add(time.Minute))
 		fmt.Fprintf(old, "%s\n", when)
 		for {
 			line, err := lines.ReadString('\n')
@@ -188,7 +188,7 @@ func (r *reloading) shown() (serial string) {
 		return ""
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	tls.Client(nc, &tls.Config{InsecureSkipVerify: true, VerifyConnection: func(s tls.ConnectionState) error { //nolint:errcheck // it is refused
 		serial = s.PeerCertificates[0].SerialNumber.String()
 		return nil
@@ -203,7 +203,7 @@ func (r *reloading) served() bool {
 		return false
 	}
 	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	io.WriteString(nc, "GET / HTTP/1.1\r\nHost: web\r\nConnection: close\r\n\r\n") //nolint:errcheck // the answer tells
 	response, err := http.ReadResponse(bufio.NewReader(nc), nil)
 	if err != nil {

@@ -191,7 +191,7 @@ func TestCallOwingABody(t *testing.T) {
 		io.Copy(io.Discard, r)
 	}))
 	p := callRig(t, w)
-	r := p.call(t, "a", filter.CallRequest{Headers: callHeaders("POST", "content-length", "5"), Timeout: 50 * time.Millisecond})
+	r := p.call(t, "a", filter.CallRequest{Headers: callHeaders("POST", "content-length", "5"), Timeout: time.Second})
 	if head := <-heads; !strings.Contains(head, "content-length: 5\r\n") || r.Headers.Value(":status") != "504" {
 		t.Errorf("%q, %s", head, text(r.Headers))
 	}
@@ -455,7 +455,7 @@ func TestGRPC(t *testing.T) {
 		})
 	}
 	t.Run("timeout", func(t *testing.T) {
-		_, e := open("g", "Wait", 50*time.Millisecond)
+		_, e := open("g", "Wait", time.Second)
 		e.wants(t, "initial 200 me", "closed 14 upstream request timeout{response_timeout}")
 	})
 	t.Run("cancelled", func(t *testing.T) {

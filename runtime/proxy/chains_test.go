@@ -95,7 +95,7 @@ func (d *door443) dial(c *tls.Config) (*tls.Conn, string, error) {
 		d.t.Fatal(err)
 	}
 	d.t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	conn := tls.Client(nc, c)
 	if err := conn.Handshake(); err != nil {
 		return nil, "", err
@@ -113,7 +113,7 @@ func askOver(t testing.TB, c *tls.Conn, protocol string) string {
 	t.Helper()
 	over := &http.Transport{ForceAttemptHTTP2: protocol == "h2", DialTLS: func(string, string) (net.Conn, error) { return c, nil }}
 	defer over.CloseIdleConnections()
-	r, err := (&http.Client{Transport: over, Timeout: 20 * time.Second}).Get("https://x/")
+	r, err := (&http.Client{Transport: over, Timeout: time.Minute}).Get("https://x/")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,7 +211,7 @@ func clientHello(t testing.TB, sni string) []byte {
 	t.Helper()
 	ours, theirs := net.Pipe()
 	go tls.Client(theirs, &tls.Config{ServerName: sni}).Handshake()
-	ours.SetDeadline(time.Now().Add(20 * time.Second))
+	ours.SetDeadline(time.Now().Add(time.Minute))
 	head := make([]byte, 5)
 	if _, err := io.ReadFull(ours, head); err != nil {
 		t.Fatal(err)
@@ -379,7 +379,7 @@ func FuzzClientHello(f *testing.F) {
 		defer nc.Close()
 		nc.Write(first)
 		nc.(*net.TCPConn).CloseWrite()
-		nc.SetDeadline(time.Now().Add(20 * time.Second))
+		nc.SetDeadline(time.Now().Add(time.Minute))
 		io.Copy(io.Discard, nc) // ends, whatever came
 		next, err := tls.Dial("tcp", address, &tls.Config{ServerName: "www.test", InsecureSkipVerify: true})
 		if err != nil {

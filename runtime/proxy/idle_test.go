@@ -90,6 +90,7 @@ func endless(w http.ResponseWriter, r *http.Request) {
 func TestClientThatDoesNotReadIsCutOff(t *testing.T) {
 	for _, filtered := range []bool{false, true} {
 		t.Run(fmt.Sprint("filtered ", filtered), func(t *testing.T) {
+			t.Parallel()
 			ended := make(chan struct{})
 			w := &world{}
 			w.cluster("a", backend(t, func(w http.ResponseWriter, r *http.Request) {
@@ -101,7 +102,7 @@ func TestClientThatDoesNotReadIsCutOff(t *testing.T) {
 			if filtered {
 				change = kinds{"k": func(filter.Stream) filter.HTTP { return filter.PassThrough{} }}.install(w, func(string) {})
 			}
-			p := run(t, w, change, func(c *Config) { c.StreamIdleTimeout = 30 * time.Millisecond })
+			p := run(t, w, change, func(c *Config) { c.StreamIdleTimeout = time.Duration(inTime) })
 			c := dial(t, p.address(t, "gateway"))
 			c.send("GET / HTTP/1.1\nHost: x\n\n")
 			<-ended
@@ -121,7 +122,7 @@ func live(p *Proxy) (n int) {
 }
 
 func TestIdleTunnelsAreCutOff(t *testing.T) {
-	timeout := func(c *Config) { c.StreamIdleTimeout, c.TCPIdleTimeout = 80*time.Millisecond, 80*time.Millisecond }
+	timeout := func(c *Config) { c.StreamIdleTimeout, c.TCPIdleTimeout = time.Duration(inTime), time.Duration(inTime) }
 	ended := make(chan struct{}, 1)
 	w := &world{}
 	w.cluster("tcp", rawBackend(t, func(c net.Conn, r *bufio.Reader) {
@@ -139,6 +140,7 @@ func TestIdleTunnelsAreCutOff(t *testing.T) {
 	p := run(t, w, timeout)
 	for _, listener := range []string{"tcp", "gateway"} {
 		t.Run(listener, func(t *testing.T) {
+			t.Parallel()
 			c := dial(t, p.address(t, listener))
 			if listener == "gateway" {
 				c.send("GET / HTTP/1.1\nHost: x\nConnection: upgrade\nUpgrade: websocket\n\n")

@@ -142,7 +142,7 @@ func framedServer(t testing.TB, serve func(n int, f *framed)) string {
 			}
 			wg.Go(func() {
 				defer nc.Close()
-				nc.SetDeadline(time.Now().Add(20 * time.Second))
+				nc.SetDeadline(time.Now().Add(time.Minute))
 				io.ReadFull(nc, make([]byte, len(http2.ClientPreface)))
 				f := &framed{t: t, nc: nc, fr: http2.NewFramer(nc, nc)}
 				f.enc = hpack.NewEncoder(&f.buf)
@@ -296,7 +296,7 @@ func TestHTTP2PlaceBeforeTheQueue(t *testing.T) {
 	pl.mu.Lock()
 	pl.opening = d
 	pl.mu.Unlock()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	u, err := pl.dialShared(ctx, c, d)
 	if err != nil || u == nil {

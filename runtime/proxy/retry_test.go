@@ -77,7 +77,7 @@ const (
 )
 
 func TestRetries(t *testing.T) {
-	perTry := func(r snapshot.Retry) snapshot.Retry { r.PerTryTimeout = soon; return r }
+	perTry := func(r snapshot.Retry) snapshot.Retry { r.PerTryTimeout = inTime; return r }
 	statuses := func(r snapshot.Retry, list ...uint32) snapshot.Retry { r.Statuses = snapshot.ListOf(list...); return r }
 	for _, c := range []struct {
 		name           string
@@ -105,6 +105,7 @@ func TestRetries(t *testing.T) {
 		for _, request := range []string{"GET / HTTP/1.1\nHost: x\n\n", "POST / HTTP/1.1\nHost: x\nContent-Length: 5\n\nwhole", "POST / HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n5\nwhole\n0\n\n"} {
 			for _, filtered := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s, %.4s, filtered %t", c.name, request, filtered), func(t *testing.T) {
+					t.Parallel()
 					b := play(t, c.answers...)
 					w := &world{}
 					w.cluster("a", b.address)

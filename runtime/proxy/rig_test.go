@@ -109,7 +109,7 @@ func run(t testing.TB, w *world, change ...func(*Config)) *Proxy {
 	p := New(cfg)
 	publish(t, p, w)
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 		defer cancel()
 		// Who gives no time to end has connections that are cut off.
 		hasty := 0 < cfg.DrainTimeout && cfg.DrainTimeout < time.Second
@@ -175,7 +175,7 @@ func dial(t testing.TB, address string) *client {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { c.Close() })
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(time.Minute))
 	return &client{t, c, bufio.NewReader(c)}
 }
 
@@ -212,7 +212,7 @@ func get(t testing.TB, p *Proxy, host, path string) (*http.Response, string) {
 // until polls for a condition of another process or goroutine.
 func until(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("waited in vain until %s", what)
 		}

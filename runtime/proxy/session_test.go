@@ -29,7 +29,7 @@ func h2client(t testing.TB, address string) *http.Client {
 	}
 	tr.Protocols.SetUnencryptedHTTP2(true)
 	t.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: 20 * time.Second}
+	return &http.Client{Transport: tr, Timeout: time.Minute}
 }
 
 // fetch makes a request and returns the response with its whole body.
@@ -72,7 +72,7 @@ func dialFrames(t testing.TB, address string) *framed {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(time.Minute))
 	f := &framed{t: t, nc: nc, fr: http2.NewFramer(nc, nc)}
 	f.enc = hpack.NewEncoder(&f.buf)
 	f.fr.ReadMetaHeaders = hpack.NewDecoder(4096, nil)

@@ -176,7 +176,7 @@ func TestHTTP2Floods(t *testing.T) {
 	}
 	t.Run("PING without reading", func(t *testing.T) {
 		f := dialFrames(t, p.address(t, "gateway"))
-		f.nc.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		f.nc.SetWriteDeadline(time.Now().Add(time.Minute))
 		for i := 0; ; i++ {
 			if err := f.fr.WritePing(false, [8]byte{}); err != nil {
 				return // cut off
@@ -401,7 +401,7 @@ func TestHTTP2IdleConnection(t *testing.T) {
 	w := &world{}
 	w.cluster("a", named(t, "a"))
 	w.host("a", "a")
-	p := run(t, w, func(c *Config) { c.IdleTimeout = 50 * time.Millisecond })
+	p := run(t, w, func(c *Config) { c.IdleTimeout = time.Second })
 	f := dialFrames(t, p.address(t, "gateway"))
 	f.get(1, "a")
 	f.headers(1)

@@ -58,7 +58,7 @@ func tcpPair(t testing.TB) (near, far *net.TCPConn) {
 	}
 	t.Cleanup(func() { a.Close(); b.Close() })
 	for _, c := range []net.Conn{a, b} {
-		if err := c.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+		if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -105,7 +105,7 @@ func await(t testing.TB, what string, done <-chan struct{}) {
 	t.Helper()
 	select {
 	case <-done:
-	case <-time.After(20 * time.Second):
+	case <-time.After(time.Minute):
 		t.Fatalf("%s does not end", what)
 	}
 }
@@ -308,7 +308,7 @@ func FuzzServer(f *testing.F) {
 		cn, sn := net.Pipe()
 		server := serve(sn, Limits{Streams: 4, BodyBytes: 1 << 20}, echo)
 		go io.Copy(io.Discard, cn)
-		cn.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		cn.SetWriteDeadline(time.Now().Add(time.Minute))
 		io.WriteString(cn, Preface)
 		cn.Write(data)
 		cn.Close()
@@ -353,7 +353,7 @@ func FuzzClient(f *testing.F) {
 				}
 			}()
 		}
-		sn.SetWriteDeadline(time.Now().Add(10 * time.Second))
+		sn.SetWriteDeadline(time.Now().Add(time.Minute))
 		sn.Write(data)
 		sn.Close()
 		await(t, "the connection", over)
