@@ -280,9 +280,12 @@ func (x *Explainer) Ingress(host string, port uint16) (d *schema.Document, zone 
 // Service returns the service that a route of the gateway is for, as the
 // snapshot names the route; ok is false for a route that it does not have.
 func (x *Explainer) Service(route string) (mesh, service string, ok bool) {
-	name, _, _ := strings.Cut(route, " ") // what follows is one of conf.http of a TrafficRoute
+	name := route
+	if i := strings.LastIndex(route, " http["); i >= 0 { // one of conf.http of a TrafficRoute
+		name = route[:i]
+	}
 	for _, r := range x.b.gatewayRoutes {
-		if r.match.Name == route {
+		if r.match.Name == name {
 			return r.service.mesh, r.service.name, true
 		}
 	}

@@ -24,6 +24,10 @@ type gatewayRoute struct {
 	// match is what else the request must be like, and how its path is
 	// rewritten. Its name is unique. Where it leads is filled in by lower.
 	match snapshot.Route
+	// stripped is the start of the path that is not part of it for the service;
+	// unclear says that it is whatever a pattern takes.
+	stripped string
+	unclear  bool
 	// preserveHost sends the client's Host on, and not the endpoint's name.
 	preserveHost bool
 	// plain and secure say that it takes requests in the clear, and over TLS. In
@@ -80,22 +84,6 @@ func (b *build) attachRoutes() {
 		b.targets[h.service] = h
 	}
 	b.tellUnsplit()
-}
-
-// tellUnsplit warns of each TrafficRoute whose conf.http is not looked at for
-// requests that come in by routes: a route that matches decides where they go.
-func (b *build) tellUnsplit() {
-	told := map[*schema.Document]bool{}
-	for _, r := range b.gatewayRoutes {
-		to := b.targets[r.service]
-		if to == nil || len(to.http) == 0 || told[to.route] {
-			continue
-		}
-		told[to.route] = true
-		b.unsupported = append(b.unsupported, finding(diag.CodeNotApplied, diag.Warning, to.route, []any{"conf", "http"},
-			fmt.Sprintf("conf.http is not looked at for requests that come to service %s by %s: they go where all others go", r.service.name, describe(r.doc)),
-			"reach the service by its own name at the gateway, or by an outbound", diag.Related{Place: r.doc.Place(), Message: "the route"}))
-	}
 }
 
 // orderRoutes makes the virtual hosts that the routes ask for. Each holds all

@@ -106,8 +106,8 @@ func (b *build) lowerRouteHost(h *routeHost, over transport) snapshot.VirtualHos
 	})
 }
 
-// lower makes the snapshot's form of the route in the virtual host of a host,
-// for requests over a transport.
+// lower makes the snapshot's forms of the route in the virtual host of a host, for
+// requests over a transport: those of conf.http come first.
 func (r *routeUse) lower(host string, over transport) []snapshot.Route {
 	authorized := r.authority
 	if authorized != "" {
@@ -119,20 +119,28 @@ func (r *routeUse) lower(host string, over transport) []snapshot.Route {
 	case over == overTLS && !r.secure:
 		return nil
 	}
-	out := r.match
-	to := r.target.lower(out.Name, "http")
-	to.PathPrefix, to.PathExact, to.PathRegex = out.PathPrefix, out.PathExact, out.PathRegex
-	to.Methods, to.Headers, to.Rewrite = out.Methods, out.Headers, out.Rewrite
-	to.HostFromEndpoint = to.HostFromEndpoint && !r.preserveHost
-	out = to
-	r.plugins.fill(&out)
-	if authorized != "" {
-		out.Headers = snapshot.ListOf(append(out.Headers.Slice(), authority(authorized))...)
+	protocol := r.target.protocol("http")
+	var out []snapshot.Route
+	add := func(match snapshot.Route, arms []arm) {
+		to := r.target.lowerTo(match, arms, protocol)
+		to.Rewrite = match.Rewrite // that of the route stands for the service's
+		to.HostFromEndpoint = to.HostFromEndpoint && !r.preserveHost
+		r.plugins.fill(&to)
+		if authorized != "" {
+			to.Headers = snapshot.ListOf(append(to.Headers.Slice(), authority(authorized))...)
+		}
+		if over == overTLS {
+			to.ServerNames = snapshot.ListOf(r.serverNames...)
+		}
+		out = append(out, to)
 	}
-	if over == overTLS {
-		out.ServerNames = snapshot.ListOf(r.serverNames...)
+	for i, x := range r.target.http {
+		if match, ok, err := r.meet(i, x.rule); err == nil && ok { // else tellUnsplit tells
+			add(match, x.arms)
+		}
 	}
-	return []snapshot.Route{out}
+	add(r.match, r.target.arms)
+	return out
 }
 
 // refuse makes the routes that answer in the place of r.

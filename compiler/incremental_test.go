@@ -69,8 +69,8 @@ func drawPolicy(t *rapid.T) string {
 		{"Retry", one("conf", "{http: {numRetries: 2}}", "{tcp: {maxConnectAttempts: 3}}")},
 		{"HealthCheck", "{interval: 2s, timeout: 1s, unhealthyThreshold: 1, healthyThreshold: 1}"},
 		{"CircuitBreaker", "{detectors: {totalErrors: {}}}"},
-		{"TrafficRoute", fmt.Sprintf("{split: [{weight: 1, destination: {kuma.io/service: %s}}, {weight: 2, destination: {kuma.io/service: web, version: v1}}]%s}",
-			one("to", "'*'", "cart", "nobody"), one("balancer", "", ", loadBalancer: {random: {}}"))},
+		{"TrafficRoute", fmt.Sprintf("{split: [{weight: 1, destination: {kuma.io/service: %s}}, {weight: 2, destination: {kuma.io/service: web, version: v1}}]%s%s}",
+			one("to", "'*'", "cart", "nobody"), one("http", "", ", http: [{match: {path: {prefix: /x}}, destination: {kuma.io/service: web}}]"), one("balancer", "", ", loadBalancer: {random: {}}"))},
 	}).Draw(t, "policy")
 	return fmt.Sprintf("{type: %s, mesh: %s, name: %s, sources: [{match: {kuma.io/service: %s%s}}], destinations: [{match: {kuma.io/service: %s}}], conf: %s}\n",
 		kind[0], one("mesh", "default", "default", "m"), one("name", "one", "two"),

@@ -77,6 +77,18 @@ func (p kongBase) matches(path string, strip bool, handling string) []snapshot.R
 	return []snapshot.Route{m}
 }
 
+// stripped says what of the paths that a route's path takes is not part of the
+// path of the service: a prefix, "" for nothing; unclear says that it is a pattern.
+func stripped(path string, strip bool) (prefix string, unclear bool) {
+	switch {
+	case !strip:
+		return "", false
+	case strings.HasPrefix(path, "~"):
+		return "", true
+	}
+	return strings.TrimSuffix(path, "/"), false
+}
+
 // concatenate is Kong's path_handling v1, which puts no slash between.
 func (p kongBase) concatenate(path, matched string, strip bool) snapshot.PathRewrite {
 	base := string(p)

@@ -160,6 +160,7 @@ func kongRoutes(d *schema.Document, s *service) []kongRoute {
 		k := kongRoute{rank: rankOf(d, r, i)}
 		for _, match := range base.matches(path, r.StripPath, r.PathHandling) {
 			part := common
+			part.stripped, part.unclear = stripped(path, r.StripPath)
 			part.match.PathPrefix, part.match.PathExact, part.match.PathRegex, part.match.Rewrite = match.PathPrefix, match.PathExact, match.PathRegex, match.Rewrite
 			part.match.Name = d.Name
 			if n := len(k.parts); i+n > 0 {

@@ -155,6 +155,9 @@ func renderMatch(r snapshot.Route) string {
 	}
 	for _, h := range r.Headers.All() {
 		out += fmt.Sprintf(" %s=%s%s", h.Name, strings.Join(h.Values.Slice(), ","), h.Regex)
+		if h.Prefix != "" {
+			out += h.Prefix + "*"
+		}
 	}
 	if r.ServerNames.Len() > 0 {
 		out += fmt.Sprintf(" (of %s)", strings.Join(r.ServerNames.Slice(), " "))

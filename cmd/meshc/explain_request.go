@@ -161,8 +161,8 @@ func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 // route of this name is; ok is false for any other route.
 func exceptionAt(choices []compiler.Choice, route string) (at diag.Place, ok bool) {
 	var index int
-	_, rest, _ := strings.Cut(route, " ")
-	if _, err := fmt.Sscanf(rest, "http[%d]", &index); err != nil {
+	rest := route[max(strings.LastIndex(route, " http["), 0):]
+	if _, err := fmt.Sscanf(rest, " http[%d]", &index); err != nil {
 		return at, false
 	}
 	for _, c := range choices {

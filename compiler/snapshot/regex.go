@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"regexp"
 	"regexp/syntax"
+	"slices"
 	"strings"
+	"unicode"
 )
 
 // MaxRegexSize bounds the program of a regular expression, in instructions of
@@ -85,4 +87,53 @@ func parseRegex(expr string) (*syntax.Regexp, error) {
 		return nil, fmt.Errorf("the expression is too large: %d instructions, %d at most", len(program.Inst), MaxRegexSize)
 	}
 	return tree, nil
+}
+
+// TargetRegex returns the expression that, where expr matches all of a path,
+// matches all of that path with any query behind it, and nothing else: ParseRegex
+// has taken expr. A "$" is looked upon as the end of the path it stands at.
+func TargetRegex(expr string) (string, error) {
+	tree, err := parseRegex(expr)
+	if err != nil {
+		return "", err
+	}
+	withoutQuery(tree)
+	return "(?:" + tree.String() + `)(?:\?.*)?`, nil
+}
+
+// withoutQuery makes tree match no question mark.
+func withoutQuery(tree *syntax.Regexp) {
+	switch tree.Op {
+	case syntax.OpAnyChar:
+		tree.Op, tree.Rune = syntax.OpCharClass, []rune{0, '?' - 1, '?' + 1, unicode.MaxRune}
+	case syntax.OpAnyCharNotNL:
+		tree.Op, tree.Rune = syntax.OpCharClass, []rune{0, '\n' - 1, '\n' + 1, '?' - 1, '?' + 1, unicode.MaxRune}
+	case syntax.OpLiteral:
+		if slices.Contains(tree.Rune, '?') {
+			*tree = syntax.Regexp{Op: syntax.OpNoMatch}
+		}
+	case syntax.OpCharClass:
+		var kept []rune
+		for i := 0; i+1 < len(tree.Rune); i += 2 {
+			low, high := tree.Rune[i], tree.Rune[i+1]
+			if low > '?' || high < '?' {
+				kept = append(kept, low, high)
+				continue
+			}
+			if low < '?' {
+				kept = append(kept, low, '?'-1)
+			}
+			if high > '?' {
+				kept = append(kept, '?'+1, high)
+			}
+		}
+		if tree.Rune = kept; len(kept) == 0 {
+			tree.Op = syntax.OpNoMatch
+		}
+	case syntax.OpEndText, syntax.OpEndLine:
+		*tree = syntax.Regexp{Op: syntax.OpEmptyMatch}
+	}
+	for _, sub := range tree.Sub {
+		withoutQuery(sub)
+	}
 }

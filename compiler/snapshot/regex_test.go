@@ -74,3 +74,33 @@ func TestPathRewrite(t *testing.T) {
 		}
 	}
 }
+
+func TestTargetRegex(t *testing.T) {
+	paths := []string{"/", "/a", "/a/b", "/ab", "/a/", "/users/7/x", "/b\n"}
+	for _, expr := range []string{
+		"/a", "/a.*", "/a.*$", "^/a/?$", "/(a|a/b$)", "/[^/]+", "/[0-9?]*a", `/\S*`, `/users/(?P<id>\d+)/.*`, `(?i)/A(?:/B)?`, `/a\?`, `.*`, `/a\b.*`, `(?s).*`, "/[?]", "/(x?|a)",
+	} {
+		want, err := snapshot.ParseRegex(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := snapshot.TargetRegex(expr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := snapshot.ParseRegex(text)
+		if err != nil {
+			t.Fatalf("%s became %s: %v", expr, text, err)
+		}
+		for _, path := range paths {
+			for _, query := range []string{"", "?", "?q=/a/b", "?/a?x"} {
+				if g, w := got.MatchString(path+query), want.MatchString(path); g != w {
+					t.Errorf("%s, as %s, matches %q: %v, want %v", expr, text, path+query, g, w)
+				}
+			}
+		}
+	}
+	if _, err := snapshot.TargetRegex("("); err == nil {
+		t.Error("a parenthesis that nothing closes is taken")
+	}
+}

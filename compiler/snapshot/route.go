@@ -97,7 +97,8 @@ type HostRewrite struct {
 // and Regex the header must be there; a header that is not there never matches.
 // Where it occurs more than once, one of its values is enough.
 type HeaderMatch struct {
-	// Name is lower-case, or ":authority" for the host with its port, or ":method".
+	// Name is lower-case, or ":authority" for the host with its port, ":method", or
+	// ":path" for the path with the query.
 	Name string `json:"name"`
 	// Prefix is the start of the value; at most one of Prefix, Values and Regex is set.
 	Prefix string `json:"prefix,omitempty"`
