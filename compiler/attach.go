@@ -47,10 +47,14 @@ type view struct {
 	// looked up.
 	admitted [][]*schema.Document
 	// stamp changes with its uses and with admitted.
-	stamp   int
-	plugged bool // a listener has plugins
-	ingress bool // listeners have entries
-	lowered *loweredView
+	stamp int
+	// clusters and locals are those that its listeners refer to, but for those
+	// of an ingress.
+	clusters []*clusterUse
+	locals   []localKey
+	plugged  bool // a listener has plugins
+	ingress  bool // listeners have entries
+	lowered  *loweredView
 }
 
 // listener is an inbound or outbound before it is lowered.
@@ -186,6 +190,7 @@ func (b *build) attachDataplane(d *schema.Document) *view {
 	}
 	b.checkPorts(v)
 	slices.SortStableFunc(v.listeners, func(x, y listener) int { return cmp.Compare(x.id, y.id) })
+	v.noteClusters()
 	v.found = inVain || len(b.diags) > before
 	return v
 }

@@ -40,15 +40,13 @@ type Compiler struct {
 	gatewayUses    map[useKey]*gatewayUse
 	round          uint64 // of the compile
 
-	callClusters  memo[string, *lowered]        // by name
 	selected      memo[*schema.Document, []int] // of a dataplane, among the plugins of its mesh
 	rulesets      memo[rulesetKey, *ruleset]
 	services      memo[*schema.Document, []*service] // of one Kubernetes or Kong document
 	offers        offers
 	zonedServices memo[serviceKey, *service] // of Dataplanes and zones
 	metricsOnes   memo[serviceKey, *service] // services of metrics
-	clusters      memo[clusterKey, *lowered]
-	locals        memo[localKey, *lowered]
+	clusters      *clusters
 	hosts         memo[*service, snapshot.VirtualHost]
 	routeHosts    [2]memo[string, snapshot.VirtualHost] // by transport and host
 	secureHosts   memo[*service, snapshot.VirtualHost]  // over TLS
@@ -86,7 +84,7 @@ type Check func(f snapshot.Filter, tcp bool, blob string) []string
 
 // New returns a Compiler that has compiled nothing.
 func New() *Compiler {
-	return &Compiler{targetStamps: map[serviceKey]int{}, gatewayStamps: map[string]int{}, gatewayUses: map[useKey]*gatewayUse{}}
+	return &Compiler{targetStamps: map[serviceKey]int{}, gatewayStamps: map[string]int{}, gatewayUses: map[useKey]*gatewayUse{}, clusters: &clusters{locals: &localClusters{}}}
 }
 
 // Result is what a compile yields.
@@ -123,8 +121,6 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	c.services.endCompile()
 	c.zonedServices.endCompile()
 	c.metricsOnes.endCompile()
-	c.clusters.endCompile()
-	c.locals.endCompile()
 	c.hosts.endCompile()
 	c.secureHosts.endCompile()
 	for i := range c.routeHosts {
@@ -138,7 +134,6 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 	c.gatewayMatches.endCompile()
 	maps.DeleteFunc(c.gatewayUses, func(_ useKey, u *gatewayUse) bool { return u.round != c.round })
 	c.targets.endCompile()
-	c.callClusters.endCompile()
 	c.selected.endCompile()
 	c.selecting.endCompile()
 	c.contests.endCompile()

@@ -28,10 +28,10 @@ func lower(b *build) {
 		return b.lowerDataplane(views[i])
 	})
 
-	clusters := b.lowerClusters()
+	clusters, namesStay := b.lowerClusters()
 	out.Clusters = b.c.clusterList.update(clusters, func(x, y *lowered) bool { return x.cluster.Name < y.cluster.Name },
 		func(l *lowered) snapshot.Cluster { return l.cluster })
-	out.Endpoints = b.c.endpointList.update(b.oneOfEachSet(clusters), func(x, y *lowered) bool { return x.endpoints.Name < y.endpoints.Name },
+	out.Endpoints = b.c.endpointList.update(b.oneOfEachSet(clusters, namesStay), func(x, y *lowered) bool { return x.endpoints.Name < y.endpoints.Name },
 		func(l *lowered) snapshot.EndpointSet { return l.endpoints })
 
 	out.Blobs = b.lowerBlobs()

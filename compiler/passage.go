@@ -60,6 +60,18 @@ func (p *passage) everywhere() iter.Seq[arm] {
 	}
 }
 
+// eachUse calls f for all that p leads to.
+func (p *passage) eachUse(f func(*clusterUse)) {
+	for i := range p.arms {
+		f(&p.arms[i].clusterUse)
+	}
+	for i := range p.http {
+		for j := range p.http[i].arms {
+			f(&p.http[i].arms[j].clusterUse)
+		}
+	}
+}
+
 // nowhere is the passage of listeners that lead to no service.
 var nowhere = &passage{}
 

@@ -14,10 +14,11 @@ type ranking[K comparable] struct {
 	length int   // how many different ones there are
 }
 
-// order takes the keys met in this compile; compare is the order they are to have.
-func (r *ranking[K]) order(met []K, compare func(a, b K) int) {
+// order takes the keys met in this compile; compare is the order they are to
+// have. It reports whether they are those of the last compile.
+func (r *ranking[K]) order(met []K, compare func(a, b K) int) (same bool) {
 	if slices.Equal(r.met, met) {
-		return
+		return true
 	}
 	place := make(map[K]int, len(met))
 	for _, k := range met {
@@ -31,4 +32,5 @@ func (r *ranking[K]) order(met []K, compare func(a, b K) int) {
 	for i, k := range met {
 		r.places[i] = place[k]
 	}
+	return false
 }

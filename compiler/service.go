@@ -124,12 +124,6 @@ func (u clusterUse) endpointsName() string {
 	return name + "{" + strings.Join(pairs, ",") + "}" + at
 }
 
-// clusterKey identifies a use: uses of one service differ by their name.
-type clusterKey struct {
-	service *service
-	name    string
-}
-
 // endpoints returns the endpoints of the use as lower makes them, sorted and
 // without duplicates.
 func (u clusterUse) endpoints(lower func(endpoint) snapshot.Endpoint) []snapshot.Endpoint {

@@ -12,7 +12,7 @@ import (
 )
 
 // peers says behind which endpoints of a service dataplanes of its mesh listen.
-// It is comparable: an input of the memo of clusters.
+// It is comparable: a part of clusterInputs.
 type peers string
 
 const (
