@@ -115,7 +115,7 @@ func TestGRPCWithoutProxy(t *testing.T) {
 
 	// A time-out of the route.
 	r.publish(world([]service{{name: "stock", endpoints: []snapshot.Endpoint{two}, http2: true}},
-		stock(func(route *snapshot.Route) { route.Timeout = snapshot.Duration(50 * time.Millisecond) })))
+		stock(func(route *snapshot.Route) { route.Timeout = second })))
 	awaitAnswer(t, c, "two")
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

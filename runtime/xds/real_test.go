@@ -124,7 +124,7 @@ func (e *realEnvoy) await(what string, ok func() bool) {
 // fetch returns what a plugin added to an answer, "-" for nothing, and the
 // answer; of one that did not come, or not with 200, how it failed.
 func fetch(method, url string) (plugins, body string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, method, url, nil)
 	if err != nil {

@@ -234,7 +234,7 @@ func (e *envoy) await(t *testing.T, what string, ok func() bool) {
 }
 
 func (e *envoy) get(path string) string {
-	resp, err := (&http.Client{Timeout: time.Second}).Get("http://" + e.admin + path)
+	resp, err := (&http.Client{Timeout: patience}).Get("http://" + e.admin + path)
 	if err != nil {
 		return ""
 	}
