@@ -51,6 +51,7 @@ func (w *http2World) serveGRPC(t *testing.T, address, name string) {
 				return err
 			}
 			if method == rpcService+"Wait" {
+				w.came <- struct{}{}
 				<-s.Context().Done()
 				select {
 				case w.left <- name:
@@ -122,14 +123,17 @@ func testGRPCCalls(t *testing.T, w *http2World) {
 		if err != nil || out.Value != "true 0" {
 			t.Errorf("the deadline does not arrive: %q, %v", out.Value, err)
 		}
-		time.AfterFunc(50*time.Millisecond, cancel)
+		go func() {
+			<-w.came
+			cancel()
+		}()
 		err = cc.Invoke(late, rpcService+"Wait", wrapperspb.String("m"), out)
 		if status.Code(err) != codes.Canceled {
 			t.Errorf("cancelled: %v", err)
 		}
 		select {
 		case <-w.left:
-		case <-time.After(30 * time.Second):
+		case <-time.After(time.Minute):
 			t.Error("the server is left waiting")
 		}
 	}

@@ -80,8 +80,9 @@ networking:
 // http2World is what both data planes are asked to do the same with.
 type http2World struct {
 	network *behaviour.Network
-	opened  atomic.Int64 // connections to service two
-	left    chan string  // what has ended at a server because its client left
+	opened  atomic.Int64  // connections to service two
+	came    chan struct{} // a call that waits until its client leaves
+	left    chan string   // what has ended at a server because its client left
 	mu      sync.Mutex
 	served  map[string]int // by application of rpc
 }
@@ -94,7 +95,7 @@ func TestHTTP2(t *testing.T) {
 	for _, plane := range []behaviour.Plane{behaviour.Proxy(), behaviour.RealEnvoy("DELTA_GRPC")} {
 		t.Run(plane.Name, func(t *testing.T) {
 			t.Parallel()
-			w := &http2World{network: behaviour.NewNetwork(t), left: make(chan string, 1), served: map[string]int{}}
+			w := &http2World{network: behaviour.NewNetwork(t), came: make(chan struct{}, 2), left: make(chan string, 1), served: map[string]int{}}
 			w.serveHTTP(t, "127.0.3.1:8001", false)
 			w.serveHTTP(t, "127.0.3.2:8001", true)
 			w.serveGRPC(t, "127.0.0.1:9003", "rpc-1")

@@ -40,7 +40,7 @@ const (
 )
 
 // patience bounds what a test waits for; nothing in a test takes as long.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // rig is a running server.
 type rig struct {
