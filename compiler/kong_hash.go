@@ -1,7 +1,6 @@
 package compiler
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -29,18 +28,18 @@ func kongBalancing(u *kong.Upstream) (snapshot.Balancing, snapshot.List[snapshot
 
 // kongHash returns the keys of h in order, those aside that hashKey does not know.
 func kongHash(h *kong.HashKeys) (keys []snapshot.HashKey) {
-	if k, ok := hashKey(h, h.HashOn, h.OnHeader, h.OnQueryArg); ok {
+	if k, ok := hashKey(h, h.HashOn, h.OnHeader, h.OnQueryArg, h.OnURICapture); ok {
 		keys = append(keys, k)
 	}
-	if k, ok := hashKey(h, h.HashFallback, h.FallbackHeader, h.FallbackQueryArg); ok && !slices.Contains(keys, k) {
+	if k, ok := hashKey(h, h.HashFallback, h.FallbackHeader, h.FallbackQueryArg, h.FallbackURICapture); ok && !slices.Contains(keys, k) {
 		keys = append(keys, k)
 	}
 	return keys
 }
 
 // hashKey is what hash_on or hash_fallback, whose value is on, hashes; nothing
-// where that is none, or what meshc does not know of a request.
-func hashKey(h *kong.HashKeys, on, header, parameter string) (k snapshot.HashKey, ok bool) {
+// where that is none, or consumer, which meshc does not know.
+func hashKey(h *kong.HashKeys, on, header, parameter, capture string) (k snapshot.HashKey, ok bool) {
 	switch on {
 	case "ip":
 		k.ClientIP = true
@@ -52,6 +51,8 @@ func hashKey(h *kong.HashKeys, on, header, parameter string) (k snapshot.HashKey
 		}
 	case "query_arg":
 		k.Query = parameter
+	case "uri_capture":
+		k.Capture = capture
 	case "cookie":
 		k.Cookie, k.CookiePath = h.Cookie, h.CookiePath
 	default:
@@ -62,22 +63,17 @@ func hashKey(h *kong.HashKeys, on, header, parameter string) (k snapshot.HashKey
 
 // kongHashing tells of hash keys of u that have no effect.
 func (w *wishes) kongHashing(u *kong.Upstream) {
-	why := map[string]string{
-		"consumer":    "meshc does not know consumers",
-		"uri_capture": "Envoy cannot hash a part of the path that came",
-	}
-	instead := "go round robin"
-	if keys := kongHash(&u.HashKeys); len(keys) > 0 {
-		instead = "by " + map[bool]string{true: "hash_on", false: "hash_fallback"}[why[u.HashOn] == ""]
-	}
 	switch {
 	case u.HashOn == "none":
 		w.notApplied([]any{"algorithm"}, "hash_on does not say what to hash, so requests go round robin", "set hash_on")
-	case why[u.HashOn] != "":
-		w.notApplied([]any{"hash_on"}, fmt.Sprintf("requests are not kept together by %s, for %s, but %s", u.HashOn, why[u.HashOn], instead), "hash_on: ip keeps a client on its target")
-	}
-	if why[u.HashFallback] != "" {
-		w.notApplied([]any{"hash_fallback"}, fmt.Sprintf("requests without what hash_on says go to any target, for %s", why[u.HashFallback]), "hash_fallback: ip keeps a client on its target")
+	case u.HashOn == "consumer":
+		instead := "go round robin"
+		if len(kongHash(&u.HashKeys)) > 0 {
+			instead = "by hash_fallback"
+		}
+		w.notApplied([]any{"hash_on"}, "requests are not kept together by consumer, for meshc does not know consumers, but "+instead, "hash_on: ip keeps a client on its target")
+	case u.HashFallback == "consumer":
+		w.notApplied([]any{"hash_fallback"}, "requests without what hash_on says go to any target, for meshc does not know consumers", "hash_fallback: ip keeps a client on its target")
 	}
 }
 

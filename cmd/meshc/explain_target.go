@@ -72,6 +72,8 @@ func keyNames(hash snapshot.List[snapshot.HashKey]) []string {
 		switch {
 		case k.Header != "":
 			out = append(out, "header "+k.Header)
+		case k.Capture != "":
+			out = append(out, "part "+k.Capture+" of the path")
 		case k.Query != "":
 			out = append(out, "query parameter "+k.Query)
 		case k.Cookie != "":

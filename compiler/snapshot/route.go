@@ -122,12 +122,15 @@ type PathRewrite struct {
 }
 
 // HashKey is a part of a request that is hashed to choose an endpoint. One of
-// ClientIP, Path, Header, Cookie and Query is set.
+// ClientIP, Path, Capture, Header, Cookie and Query is set.
 type HashKey struct {
 	// ClientIP is the client's address.
 	ClientIP bool `json:"clientIP,omitempty"`
 	// Path is the path as it was received, without the query.
 	Path bool `json:"path,omitempty"`
+	// Capture is what the group of this name in the route's PathRegex matches of
+	// that; where it is nothing, and in routes without the group, there is none.
+	Capture string `json:"capture,omitempty"`
 	// Header is a header by its name in lower case, or ":authority"; its values are
 	// hashed in the order of their bytes.
 	Header string `json:"header,omitempty"`

@@ -75,6 +75,15 @@ func (c *condition) holds(path string, h *filter.Headers, asked []string) bool {
 	return c.serverNames == nil || slices.ContainsFunc(asked, func(p string) bool { return slices.Contains(c.serverNames, p) })
 }
 
+// group returns what a group of the expression for the path matches of it.
+func (c *condition) group(path string, number int) string {
+	m := c.regex.FindStringSubmatchIndex(path)
+	if m == nil || m[2*number] < 0 {
+		return ""
+	}
+	return path[m[2*number]:m[2*number+1]]
+}
+
 // holds reports whether one of the header's values is as it must be.
 func (c *headerCondition) holds(h *filter.Headers) bool {
 	for i := range h.Len() {

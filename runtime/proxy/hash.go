@@ -13,6 +13,30 @@ import (
 	"github.com/meshc/meshc/runtime/filter"
 )
 
+// hashKey is one key of a route.
+type hashKey struct {
+	snapshot.HashKey
+	group int // the number of Capture
+}
+
+// newHashKeys returns the keys of a route that requests with its path can have.
+func newHashKeys(spec snapshot.Route, path condition) []hashKey {
+	var keys []hashKey
+	for _, k := range spec.Hash.All() {
+		key := hashKey{HashKey: k}
+		if k.Capture != "" {
+			if path.regex != nil {
+				key.group = path.regex.SubexpIndex(k.Capture)
+			}
+			if key.group <= 0 {
+				continue
+			}
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
 // hashOf returns what the endpoint of the request is chosen by: Envoy's hash of
 // the first key of the route that the request has, else any number. target is the
 // path as it was before the route changed it.
@@ -25,14 +49,19 @@ func (s *stream) hashOf(target string) uint64 {
 	return rand.Uint64()
 }
 
-// hashBy returns the hash of one key, if the request has it.
-func (s *stream) hashBy(k *snapshot.HashKey, target string) (hash uint64, ok bool) {
+// hashBy returns the hash of one key, if the request has it. Only a part of the
+// path, and a cookie that is set, cost an allocation.
+func (s *stream) hashBy(k *hashKey, target string) (hash uint64, ok bool) {
 	switch {
 	case k.ClientIP:
 		return s.d.client, true
 	case k.Path:
 		path, _ := cutQuery(target)
 		return xxhash.Sum64String(path), true
+	case k.group > 0:
+		path, _ := cutQuery(target)
+		part := s.route.condition.group(path, k.group)
+		return xxhash.Sum64String(part), part != ""
 	case k.Header != "":
 		return headerHash(&s.request, k.Header)
 	case k.Query != "":
@@ -108,7 +137,7 @@ func cookie(h *filter.Headers, name string) string {
 
 // setCookie has the response set the cookie of k, and returns its value: one for
 // all requests of the connection, of which several may come without it.
-func (s *stream) setCookie(k *snapshot.HashKey) string {
+func (s *stream) setCookie(k *hashKey) string {
 	var b [8]byte
 	binary.BigEndian.PutUint64(b[:], xxhash.Sum64String(s.d.remote.String()+s.d.local.String()))
 	value := hex.EncodeToString(b[:])

@@ -63,7 +63,7 @@ type route struct {
 	host             hostRewrite
 	requestHeaders   headerChanges
 	responseHeaders  headerChanges
-	hash             []snapshot.HashKey // in order; none for the client's address
+	hash             []hashKey // in order; none for the client's address
 	split            split
 	answer           snapshot.Answer // given here where its status is set
 	hostFromEndpoint bool
@@ -81,7 +81,6 @@ func newRoute(spec snapshot.Route) (r route, err error) {
 		name: spec.Name, answer: spec.Answer, hostFromEndpoint: spec.HostFromEndpoint, filters: filterNames(spec.Filters), service: spec.Service,
 		timeout: time.Duration(spec.Timeout), idleTimeout: time.Duration(spec.IdleTimeout),
 		requestHeaders: newHeaderChanges(spec.RequestHeaders), responseHeaders: newHeaderChanges(spec.ResponseHeaders),
-		hash: spec.Hash.Slice(),
 	}
 	if r.retry, err = newRetries(spec.Retry, spec.Timeout); err != nil {
 		return r, err
@@ -89,6 +88,7 @@ func newRoute(spec snapshot.Route) (r route, err error) {
 	if r.condition, err = newCondition(spec); err != nil {
 		return r, err
 	}
+	r.hash = newHashKeys(spec, r.condition)
 	if r.rewrite, err = newRewrite(spec.Rewrite); err != nil {
 		return r, err
 	}

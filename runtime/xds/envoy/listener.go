@@ -216,13 +216,11 @@ func connectionManager(l snapshot.Listener, a Attached) (*listenerv3.Filter, err
 	if err != nil {
 		return nil, err
 	}
-	if hashesPath(l) {
-		keeper, err := pathKeeper()
-		if err != nil {
-			return nil, err
-		}
-		filters = slices.Insert(filters, len(filters)-1, keeper) // before the router
+	keepers, err := pathKeepers(l)
+	if err != nil {
+		return nil, err
 	}
+	filters = slices.Insert(filters, len(filters)-1, keepers...) // before the router
 	logs, err := accessLogs(a.Logs)
 	if err != nil {
 		return nil, err

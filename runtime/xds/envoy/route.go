@@ -183,7 +183,7 @@ func routeAction(r snapshot.Route) (*routev3.RouteAction, error) {
 		IdleTimeout:  given(r.IdleTimeout),
 		RetryPolicy:  retry,
 		RegexRewrite: rewrite,
-		HashPolicy:   hashPolicy(r.Hash),
+		HashPolicy:   hashPolicy(r),
 	}
 	if err := rewriteHost(action, r); err != nil {
 		return nil, err
