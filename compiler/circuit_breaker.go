@@ -30,6 +30,7 @@ const (
 func lowerCircuitBreaker(c *snapshot.Cluster, breaker *kuma.CircuitBreaker) {
 	conf := &breaker.Conf
 	if d := conf.Detectors; d != (kuma.Detectors{}) {
+		c.Errors = snapshot.List[uint32]{}
 		c.Outliers = snapshot.Outliers{
 			Interval:           snapshot.Duration(cmp.Or(time.Duration(conf.Interval), outlierInterval)),
 			BaseEjectionTime:   snapshot.Duration(cmp.Or(time.Duration(conf.BaseEjectionTime), baseEjectionTime)),

@@ -153,7 +153,7 @@ func (s *service) kongPort() uint16 {
 func (s *service) addTargets(up *kongUpstream) {
 	u := up.doc.Body.(*kong.Upstream)
 	s.balancing, s.hash = kongBalancing(u)
-	s.upkeep = kongUpkeep(u)
+	s.upkeep = kongUpkeep(u, s.protocol)
 	equal := true
 	for _, d := range up.targets {
 		t := d.Body.(*kong.Target)

@@ -16,19 +16,28 @@ import (
 type upkeep struct {
 	checks      snapshot.List[snapshot.HealthCheck]
 	outliers    snapshot.Outliers
+	errors      snapshot.List[uint32]
 	panic       uint32
 	failOnPanic bool
 }
 
 // lower sets what u says of a cluster.
 func (u upkeep) lower(c *snapshot.Cluster) {
-	c.Checks, c.Outliers, c.Panic, c.FailOnPanic = u.checks, u.outliers, u.panic, u.failOnPanic
+	c.Checks, c.Outliers, c.Errors, c.Panic, c.FailOnPanic = u.checks, u.outliers, u.errors, u.panic, u.failOnPanic
 }
 
-// kongUpkeep is what the healthchecks of an upstream come to.
-func kongUpkeep(u *kong.Upstream) upkeep {
+// kongUpkeep is what the healthchecks of an upstream come to, for a protocol of
+// its targets.
+func kongUpkeep(u *kong.Upstream, protocol string) upkeep {
 	h := &u.Healthchecks
-	out := upkeep{checks: kongChecks(&h.Active, u.HostHeader), outliers: kongOutliers(h.Passive.Unhealthy)}
+	passive := h.Passive.Unhealthy
+	if len(passive.HTTPStatuses) == 0 {
+		passive.HTTPFailures = 0
+	}
+	out := upkeep{checks: kongChecks(&h.Active, u.HostHeader), outliers: kongOutliers(passive)}
+	if passive.HTTPFailures > 0 && protocol == "http" {
+		out.errors = snapshot.ListOf(slices.Compact(slices.Sorted(slices.Values(passive.HTTPStatuses)))...)
+	}
 	if out.checks.Len() > 0 || out.outliers != (snapshot.Outliers{}) {
 		// Below the threshold, Kong answers 503 in place of trying anybody.
 		out.panic = uint32(math.Round(h.Threshold))

@@ -64,9 +64,6 @@ func (w *wishes) kongHealthchecks(h *kong.Healthchecks) {
 	}
 	p := h.Passive.Unhealthy
 	w.oneCount(at("passive", "unhealthy"), kong.Failures{TCPFailures: p.TCPFailures, Timeouts: p.Timeouts})
-	if p.HTTPFailures > 0 {
-		w.written("has no effect: every status from 500 on counts as a failure, and no other", at("passive", "unhealthy", "http_statuses"))
-	}
 	if p.HTTPFailures+p.TCPFailures+p.Timeouts > 0 {
 		w.written("has no effect: a target that was taken out comes back after 30s, then 60s, and so on, or when a probe succeeds", at("passive", "healthy"))
 	}

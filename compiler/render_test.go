@@ -216,8 +216,9 @@ func renderTreatment(c snapshot.Cluster) string {
 		Panic      uint32                 `json:"panic,omitzero"`
 		FailPanic  bool                   `json:"failOnPanic,omitzero"`
 		Outliers   snapshot.Outliers      `json:"outliers,omitzero"`
+		Errors     []uint32               `json:"errors,omitempty"`
 		Thresholds snapshot.Thresholds    `json:"thresholds,omitzero"`
-	}{c.ConnectTimeout, c.IdleTimeout, c.MaxDuration, c.Choices, c.Ring, c.Checks.Slice(), c.Panic, c.FailOnPanic, c.Outliers, c.Thresholds}
+	}{c.ConnectTimeout, c.IdleTimeout, c.MaxDuration, c.Choices, c.Ring, c.Checks.Slice(), c.Panic, c.FailOnPanic, c.Outliers, c.Errors.Slice(), c.Thresholds}
 	if c.ConnectTimeout == snapshot.Duration(5*time.Second) || c.ConnectTimeout == snapshot.Duration(time.Minute) { // implied, and Kong's
 		part.Connect = 0
 	}

@@ -64,10 +64,13 @@ type Cluster struct {
 	// Panic is the percentage of healthy endpoints below which health is not
 	// looked at (Envoy's panic threshold), 0..100; 0 means never. FailOnPanic
 	// answers 503 then instead.
-	Panic       uint32     `json:"panic,omitempty"`
-	FailOnPanic bool       `json:"failOnPanic,omitempty"`
-	Outliers    Outliers   `json:"outliers,omitzero"`
-	Thresholds  Thresholds `json:"thresholds,omitzero"`
+	Panic       uint32   `json:"panic,omitempty"`
+	FailOnPanic bool     `json:"failOnPanic,omitempty"`
+	Outliers    Outliers `json:"outliers,omitzero"`
+	// Errors are the statuses that count as errors for Outliers, sorted; none means
+	// those from 500 on. It is for HTTP other than gRPC.
+	Errors     List[uint32] `json:"errors,omitzero"`
+	Thresholds Thresholds   `json:"thresholds,omitzero"`
 	// Transports are sorted by Name; an endpoint that names none is spoken to in the clear.
 	Transports List[Transport] `json:"transports,omitzero"`
 	Sources    List[string]    `json:"sources"`

@@ -62,6 +62,7 @@ type cluster struct {
 	balancing      balancing
 	idleTimeout    time.Duration // of pooled connections
 	outliers       snapshot.Outliers
+	errors         []uint32 // statuses that count as errors; nil for those from 500 on
 	checks         []check
 	checksDigest   snapshot.Digest
 	members

@@ -55,7 +55,7 @@ func (b *builder) cluster(name, proxy string) *cluster {
 func (b *builder) newCluster(name, owner string, spec snapshot.Cluster, set snapshot.EndpointSet, state *clusterState) *cluster {
 	c := &cluster{
 		key: keyOf(spec, name, owner), owner: owner, transports: b.transports(spec, owner),
-		name: name, service: cmp.Or(spec.Service, name), balancing: newBalancing(spec), outliers: spec.Outliers,
+		name: name, service: cmp.Or(spec.Service, name), balancing: newBalancing(spec), outliers: spec.Outliers, errors: spec.Errors.Slice(),
 		connectTimeout: cmp.Or(time.Duration(spec.ConnectTimeout), 5*time.Second), maxDuration: time.Duration(spec.MaxDuration),
 		udp:   spec.Protocol == snapshot.UDP,
 		http2: spec.HTTP2, state: state, spec: spec.Digest, set: set.Digest, setName: cmp.Or(spec.EndpointsName(), name),

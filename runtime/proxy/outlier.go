@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"math"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -71,8 +72,12 @@ func (d *detector) report(c *cluster, s *standing, o outcome) {
 }
 
 func (d *detector) answered(c *cluster, s *standing, status int) {
-	s.answers.count(status < 500)
-	if status < 500 {
+	bad := status >= 500
+	if len(c.errors) > 0 {
+		bad = slices.Contains(c.errors, uint32(status))
+	}
+	s.answers.count(!bad)
+	if !bad {
 		s.total.ended()
 		s.gateway.ended()
 		return

@@ -2,8 +2,13 @@ package envoy
 
 import (
 	"math"
+	"strconv"
+	"strings"
 
 	clusterv3 "github.com/envoyproxy/go-control-plane/envoy/config/cluster/v3"
+	commonv3 "github.com/envoyproxy/go-control-plane/envoy/config/common/matcher/v3"
+	routev3 "github.com/envoyproxy/go-control-plane/envoy/config/route/v3"
+	matcherv3 "github.com/envoyproxy/go-control-plane/envoy/type/matcher/v3"
 	typev3 "github.com/envoyproxy/go-control-plane/envoy/type/v3"
 	"google.golang.org/protobuf/types/known/wrapperspb"
 
@@ -92,4 +97,20 @@ func outlierDetection(o snapshot.Outliers) *clusterv3.OutlierDetection {
 		out.FailurePercentageThreshold = wrapperspb.UInt32(o.Failure.Threshold)
 	}
 	return out
+}
+
+// statusIn matches responses with one of statuses.
+func statusIn(statuses snapshot.List[uint32]) *commonv3.MatchPredicate {
+	exprs := make([]string, statuses.Len())
+	for i, status := range statuses.All() {
+		exprs[i] = strconv.FormatUint(uint64(status), 10)
+	}
+	return &commonv3.MatchPredicate{Rule: &commonv3.MatchPredicate_HttpResponseHeadersMatch{
+		HttpResponseHeadersMatch: &commonv3.HttpHeadersMatch{Headers: []*routev3.HeaderMatcher{{
+			Name: ":status",
+			HeaderMatchSpecifier: stringMatch(&matcherv3.StringMatcher{
+				MatchPattern: &matcherv3.StringMatcher_SafeRegex{SafeRegex: regexMatcher(strings.Join(exprs, "|"))},
+			}),
+		}}},
+	}}
 }

@@ -104,5 +104,8 @@ func httpProtocol(c snapshot.Cluster) *httpv3.HttpProtocolOptions {
 			MaxStreamDuration: given(c.MaxDuration),
 		}
 	}
+	if c.Errors.Len() > 0 {
+		out.OutlierDetection = &httpv3.HttpProtocolOptions_OutlierDetection{ErrorMatcher: statusIn(c.Errors)}
+	}
 	return out
 }
