@@ -191,7 +191,8 @@ func (b *build) attachDataplane(d *schema.Document) *view {
 	b.checkPorts(v)
 	slices.SortStableFunc(v.listeners, func(x, y listener) int { return cmp.Compare(x.id, y.id) })
 	v.noteClusters()
-	v.found = inVain || len(b.diags) > before
+	_, known := b.meshes[d.Mesh] // until it is, what is missing there is not told
+	v.found = inVain || !known || len(b.diags) > before
 	return v
 }
 

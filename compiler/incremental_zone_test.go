@@ -3,6 +3,7 @@ package compiler_test
 import (
 	"fmt"
 	"maps"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -44,6 +45,26 @@ func TestMeshGoneForACompile(t *testing.T) {
 		if got, want := render(compile(warm, whole).Snapshot), render(compile(compiler.New(), whole).Snapshot); got != want {
 			t.Errorf("warm:\n%s\ncold:\n%s", got, want)
 		}
+	}
+}
+
+// TestMeshComesAfterItsDataplanes: what is missing in a mesh is told once the mesh
+// is there, also of dataplanes that were there before.
+func TestMeshComesAfterItsDataplanes(t *testing.T) {
+	state := map[string]string{
+		"proxies.yaml": `{type: Dataplane, mesh: m, name: web, networking: {address: 10.0.0.1, inbound: [{port: 80, tags: {kuma.io/service: web}}], outbound: [{port: 10001, tags: {kuma.io/service: nobody}}]}}`,
+	}
+	loader, warm := schema.NewLoader(), compiler.New()
+	compile := func(c *compiler.Compiler) string {
+		return findings(c.Compile(loader.Load(t.Context(), treeOf(state)).Documents).Diagnostics)
+	}
+	if got := compile(warm); strings.Contains(got, "nobody") {
+		t.Errorf("services are missed in a mesh that is missing itself: %s", got)
+	}
+	state["mesh.yaml"] = "{type: Mesh, name: m}"
+	got, want := compile(warm), compile(compiler.New())
+	if got != want || !strings.Contains(want, "nobody") {
+		t.Errorf("warm:\n%s\ncold:\n%s", got, want)
 	}
 }
 
