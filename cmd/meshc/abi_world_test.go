@@ -45,7 +45,7 @@ func startABI(t *testing.T, network *behaviour.Network, abi, plane string, trace
 			"module": map[string]any{"path": "guest.wasm"}, "listeners": []string{"outbound", "inbound"}, "protocol": protocol,
 			"configuration": "plugin configuration", "vmConfiguration": script, "env": map[string]string{"ABI": "value"},
 			"rootId": "myroot", "vmId": "vm-" + name, "services": []string{"backend", "grpc", "dead"},
-			"limits": map[string]string{"callTimeout": "5s"},
+			"limits": map[string]string{"callTimeout": "60s"},
 		})
 		if err != nil {
 			t.Fatal(err)

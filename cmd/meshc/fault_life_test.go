@@ -177,7 +177,7 @@ func TestFaultForGood(t *testing.T) {
 // all of them are answered, or ended with the guest, and nothing of them stays.
 func TestFaultStorm(t *testing.T) {
 	w := newFaultWorld(t)
-	address := w.service("storm", faultBackend, "http", map[string]any{"limits": map[string]string{"callTimeout": "20s"}})
+	address := w.service("storm", faultBackend, "http", map[string]any{"limits": map[string]string{"callTimeout": "60s"}})
 	w.serve()
 	w.awaitInstances()
 	storm := func() {

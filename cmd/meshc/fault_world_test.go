@@ -123,7 +123,7 @@ func faultPlugin(t *testing.T, service, protocol string, conf map[string]any) st
 		"module": map[string]any{"path": "guest.wasm"}, "listeners": []string{"outbound"}, "protocol": protocol,
 		"vmId": "vm-" + service, "services": []string{"backend", "dead"},
 		// What is no endless loop is not to be taken for one on a busy machine.
-		"limits": map[string]string{"memory": "32MiB", "callTimeout": "10s"},
+		"limits": map[string]string{"memory": "32MiB", "callTimeout": "60s"},
 	}
 	maps.Copy(all, conf)
 	text, err := json.Marshal(map[string]any{
@@ -191,7 +191,7 @@ func (w *faultWorld) noneLost() {
 // await polls until ok; state says how far it has come.
 func (w *faultWorld) await(what string, ok func() bool, state func() any) {
 	w.t.Helper()
-	for deadline := time.Now().Add(40 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(90 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
 		select {
 		case <-w.meshc.Ended():
 			w.t.Fatalf("meshc ended before %s", what)
@@ -221,7 +221,7 @@ func (w *faultWorld) request(address, fault string) answer {
 		w.t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.SetDeadline(time.Now().Add(90 * time.Second))
 	head := "POST /trailers HTTP/1.1\r\nHost: fault.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nTrailer: x-t\r\n"
 	if fault != "" {
 		head += "X-Fault: " + fault + "\r\n"
@@ -255,7 +255,7 @@ func (w *faultWorld) connect(address string) connection {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(30 * time.Second))
+	c.SetDeadline(time.Now().Add(90 * time.Second))
 	return connection{c, bufio.NewReader(c)}
 }
 

@@ -17,7 +17,7 @@ func scripted(t testing.TB, script string, change ...func(map[string]any)) plugi
 	if err != nil {
 		t.Fatal(err)
 	}
-	change = append([]func(map[string]any){with("memory", 8<<20), with("vmConfiguration", script), with("callTimeout", "10s"), with("rootId", "root")}, change...)
+	change = append([]func(map[string]any){with("memory", 8<<20), with("vmConfiguration", script), with("callTimeout", "60s"), with("rootId", "root")}, change...)
 	u := use(code, change...)
 	u.Clusters = []string{"backend"}
 	return u
@@ -354,7 +354,7 @@ func TestVersions(t *testing.T) {
 			t.Fatal(err)
 		}
 		r := newRig(t, 1)
-		x := r.stream(0, r.factory(use(code, with("memory", 8<<20), with("callTimeout", "10s"), with("configuration", "c"))))
+		x := r.stream(0, r.factory(use(code, with("memory", 8<<20), with("callTimeout", "60s"), with("configuration", "c"))))
 		if h := x.request("x-script", "n|request_headers:value=0;x-none,add=0;x-a;1 response_headers:add=2;x-b;2"); h == nil || h.Value("x-a") != "1" {
 			t.Errorf("%s: the upstream got %v", version, h)
 		}

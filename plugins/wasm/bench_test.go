@@ -76,7 +76,7 @@ func benchmarkStart(b *testing.B, example, configuration string) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	u := use(code, with("memory", 64<<20), with("callTimeout", "5s"), with("configuration", configuration))
+	u := use(code, with("memory", 64<<20), with("callTimeout", "60s"), with("configuration", configuration))
 	start := func() {
 		workers := filter.NewWorkers(2)
 		m, err := open(plugins.Process{StateDir: dir, Log: slog.New(slog.DiscardHandler), Workers: workers, Caller: &fakeCaller{}})

@@ -212,7 +212,7 @@ func TestDeepRecursion(t *testing.T) {
 	g := &guest{}
 	g.export("recurse", 0, true, callFunction(0), i32(1), []byte{0x6a})
 	g.export("proxy_on_request_headers", 3, true, callFunction(0))
-	f := r.factory(use(g.wasm(), with("callTimeout", "10s")))
+	f := r.factory(use(g.wasm(), with("callTimeout", "60s")))
 	x := r.stream(0, f)
 	x.request()
 	if got := x.client(); got != "503" {
@@ -316,7 +316,7 @@ func TestStormOfCalls(t *testing.T) {
 	keep := append(append(append([]byte{0x03, 0x40}, call...), 0x45, 0x0d, 0), 0x0b) // loop: i32.eqz, br_if 0
 	g.export("proxy_on_request_headers", 3, true, keep, i32(0))
 	g.export("proxy_on_http_call_response", 5, false)
-	u := use(g.wasm(), with("callTimeout", "10s"))
+	u := use(g.wasm(), with("callTimeout", "60s"))
 	u.Clusters = []string{"backend"}
 	x := r.stream(0, r.factory(u))
 	if x.request() == nil {

@@ -23,7 +23,7 @@ func TestCommittedModules(t *testing.T) {
 				t.Fatal(err)
 			}
 			r := newRig(t, 1)
-			u := use(code, with("memory", 32<<20), with("callTimeout", "10s"), with("configuration", configuration))
+			u := use(code, with("memory", 32<<20), with("callTimeout", "60s"), with("configuration", configuration))
 			u.Clusters = []string{"backend"}
 			f, err := r.maker.New(t.Context(), u)
 			if err != nil {
