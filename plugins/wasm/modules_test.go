@@ -13,6 +13,7 @@ func TestCommittedModules(t *testing.T) {
 		"testdata/modules/abi010-rust":       "",
 		"testdata/modules/everything-rust":   "",
 		"testdata/modules/everything-as":     "backend",
+		"testdata/modules/everything-c":      "backend",
 		"../../examples/filters/count-c":     "",
 		"../../examples/filters/redact-as":   "",
 		"../../examples/filters/apikey-rust": `{"service":"backend","path":"/check","timeoutMs":500}`,

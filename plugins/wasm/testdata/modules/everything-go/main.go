@@ -2,7 +2,8 @@
 // header x-test says what to do, as words with commas between.
 //
 //   - reply@PHASE       a local reply: 418, x-reply: PHASE; PHASE is one of
-//     request-headers, request-body, response-headers, response-body
+//     request-headers, request-body, request-trailers, response-headers,
+//     response-body, response-trailers
 //   - grow-request      appends [N] to each piece of the request, N its size
 //   - buffer-request    holds the request body and makes it upper case
 //   - replace-response  holds the response body, puts "replaced N bytes" in its place
@@ -197,6 +198,20 @@ func (f *filter) ResponseBody(b sdk.Body, end bool) sdk.Action {
 			return sdk.Pause
 		}
 		check(b.Replace([]byte("replaced " + strconv.Itoa(b.Len()) + " bytes\n")))
+	}
+	return sdk.Continue
+}
+
+func (f *filter) RequestTrailers(sdk.Headers) sdk.Action {
+	if f.replies("request-trailers") {
+		return sdk.Pause
+	}
+	return sdk.Continue
+}
+
+func (f *filter) ResponseTrailers(sdk.Headers) sdk.Action {
+	if f.replies("response-trailers") {
+		return sdk.Pause
 	}
 	return sdk.Continue
 }

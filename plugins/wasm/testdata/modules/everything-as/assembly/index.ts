@@ -2,7 +2,8 @@
 // says what to do, as words with commas between.
 //
 // - `reply@PHASE`       a local reply: 418, `x-reply: PHASE`; PHASE is one of
-//                       request-headers, request-body, response-headers
+//                       request-headers, request-body, request-trailers,
+//                       response-headers, response-body, response-trailers
 // - `grow-request`      appends `[N]` to each piece of the request, N its size
 // - `buffer-request`    holds the request body and makes it upper case
 // - `replace-response`  holds the response body, puts `replaced N bytes\n` in its place
@@ -29,6 +30,7 @@ import {
   FilterDataStatusValues,
   FilterHeadersStatusValues,
   FilterStatusValues,
+  FilterTrailersStatusValues,
   Gauge,
   GrpcStatusValues,
   HeaderPair,
@@ -235,6 +237,10 @@ class Everything extends Context {
     return FilterDataStatusValues.Continue;
   }
 
+  onRequestTrailers(count: u32): FilterTrailersStatusValues {
+    return this.reply("request-trailers") ? FilterTrailersStatusValues.StopIteration : FilterTrailersStatusValues.Continue;
+  }
+
   onResponseHeaders(count: u32, end: bool): FilterHeadersStatusValues {
     if (this.reply("response-headers")) return FilterHeadersStatusValues.StopIteration;
     let headers = stream_context.headers.response;
@@ -250,6 +256,7 @@ class Everything extends Context {
   }
 
   onResponseBody(size: usize, end: bool): FilterDataStatusValues {
+    if (this.reply("response-body")) return FilterDataStatusValues.StopIterationAndBuffer;
     if (this.has("stream-response") && size > 0) {
       setBytes(BufferTypeValues.HttpResponseBody, 0, 0, String.UTF8.encode("<" + size.toString() + ">"));
     }
@@ -258,6 +265,10 @@ class Everything extends Context {
       setBytes(BufferTypeValues.HttpResponseBody, 0, size as u32, String.UTF8.encode("replaced " + size.toString() + " bytes\n"));
     }
     return FilterDataStatusValues.Continue;
+  }
+
+  onResponseTrailers(count: u32): FilterTrailersStatusValues {
+    return this.reply("response-trailers") ? FilterTrailersStatusValues.StopIteration : FilterTrailersStatusValues.Continue;
   }
 
   onLog(): void {
