@@ -38,7 +38,7 @@ func TestIncrementalAll(t *testing.T) {
 		{Name: "n1", Labels: map[string]string{"topology.kubernetes.io/zone": "z1"}},
 		{Ports: true, Name: "n2", Labels: map[string]string{"failure-domain.beta.kubernetes.io/zone": "z2"}},
 	}
-	draws := []func(*rapid.T) string{drawDocument, drawPolicy, drawPolicy, drawKindDocument, drawKindDocument, drawSecurity, drawSecurity, drawKubernetes, drawKongTLS, drawRoutes, drawProxyWide, drawZone}
+	draws := []func(*rapid.T) string{drawDocument, drawPolicy, drawPolicy, drawKindDocument, drawKindDocument, drawSecurity, drawSecurity, drawKubernetes, drawKongTLS, drawGatewayTLS, drawRoutes, drawProxyWide, drawZone}
 	rapid.Check(t, func(t *rapid.T) {
 		node := rapid.SampledFrom(nodes).Draw(t, "node")
 		incrementalOn(t, node, maps.Clone(world), func(t *rapid.T) string {

@@ -6,6 +6,9 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"github.com/meshc/meshc/compiler"
+	"github.com/meshc/meshc/schema"
 )
 
 // TestIncrementalSecurity turns mTLS on and off, and edits what it rests on.
@@ -43,4 +46,24 @@ func drawSecurity(t *rapid.T) string {
 	return fmt.Sprintf("{type: TrafficPermission, mesh: default, name: %s, sources: [{match: {%s}}], destinations: [{match: {%s}}]}\n",
 		one("name", "p", "q"), one("source", "kuma.io/service: web, version: v1", "kuma.io/service: '*'", "kuma.io/service: gateway"),
 		one("destination", "kuma.io/service: '*'", "kuma.io/service: db", "kuma.io/service: dataplane-metrics", "version: v1"))
+}
+
+// TestPeersFollowDataplanes moves a dataplane to and from where a Kubernetes
+// Service answers: the clusters keep their names, and one of them becomes mTLS.
+func TestPeersFollowDataplanes(t *testing.T) {
+	loader, warm := schema.NewLoader(), compiler.New()
+	for _, address := range []string{"10.2.0.4", "10.2.0.3", "10.2.0.4"} {
+		tree := treeOf(map[string]string{
+			"mesh.yaml": `{type: Mesh, name: default, mtls: {enabledBackend: ca, backends: [{name: ca, type: builtin}]}}`,
+			"web.yaml":  `{type: Dataplane, name: web, networking: {address: ` + address + `, inbound: [{port: 80, tags: {kuma.io/service: web}}]}}`,
+			"kubernetes.yaml": `{apiVersion: v1, kind: Service, metadata: {name: db}, spec: {ports: [{port: 80}]}}
+---
+{apiVersion: v1, kind: Endpoints, metadata: {name: db}, subsets: [{addresses: [{ip: 10.2.0.3}], ports: [{port: 80}]}]}
+`,
+		})
+		got, want := warm.Compile(loader.Load(t.Context(), tree).Documents), compiler.New().Compile(schema.NewLoader().Load(t.Context(), tree).Documents)
+		if g, w := render(got.Snapshot), render(want.Snapshot); g != w {
+			t.Fatalf("at %s, warm:\n%s\ncold:\n%s", address, g, w)
+		}
+	}
 }
