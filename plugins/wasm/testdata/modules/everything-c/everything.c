@@ -39,8 +39,10 @@ IMPORT(proxy_set_buffer_bytes)(int buffer, uint32_t start, uint32_t size, const 
 IMPORT(proxy_get_header_map_value)(int map, const char *, uint32_t, char **, uint32_t *);
 IMPORT(proxy_replace_header_map_value)(int map, const char *, uint32_t, const char *, uint32_t);
 IMPORT(proxy_remove_header_map_value)(int map, const char *, uint32_t);
-IMPORT(proxy_send_local_response)(int status, const char *details, uint32_t, const char *body, uint32_t, const char *headers, uint32_t, int grpc);
-IMPORT(proxy_http_call)(const char *service, uint32_t, const char *headers, uint32_t, const char *body, uint32_t, const char *trailers, uint32_t, uint32_t ms, uint32_t *token);
+IMPORT(proxy_send_local_response)(int status, const char *details, uint32_t, const char *body, uint32_t,
+                                  const char *headers, uint32_t, int grpc);
+IMPORT(proxy_http_call)(const char *service, uint32_t, const char *headers, uint32_t, const char *body, uint32_t,
+                        const char *trailers, uint32_t, uint32_t ms, uint32_t *token);
 IMPORT(proxy_set_effective_context)(uint32_t id);
 IMPORT(proxy_continue_stream)(int type);
 IMPORT(proxy_set_tick_period_milliseconds)(uint32_t);
@@ -213,7 +215,9 @@ static int call(uint32_t id) {
 	struct text headers = {.size = 0};
 	uint32_t token;
 	word32(&headers, 3);
-	word32(&headers, 7), word32(&headers, 3), word32(&headers, 5), word32(&headers, 7), word32(&headers, 10), word32(&headers, service.size);
+	word32(&headers, 7), word32(&headers, 3);
+	word32(&headers, 5), word32(&headers, 7);
+	word32(&headers, 10), word32(&headers, service.size);
 	add(&headers, TEXT(":method\0GET\0:path\0/called\0:authority\0"));
 	add(&headers, service.at, service.size);
 	add(&headers, "", 1);
@@ -258,7 +262,8 @@ void on_http_call_response(uint32_t root, uint32_t token, uint32_t headers, uint
 	char *p;
 	uint32_t size;
 	used = 0;
-	if (headers > 0 && proxy_get_header_map_value(CALL_HEADERS, TEXT(":status"), &p, &size) == OK) add(&answer, p, size);
+	if (headers > 0 && proxy_get_header_map_value(CALL_HEADERS, TEXT(":status"), &p, &size) == OK)
+		add(&answer, p, size);
 	add(&answer, ":", 1);
 	add_number(&answer, body);
 	if (proxy_set_effective_context(callers[token % STREAMS]) != OK) return; // it has gone
