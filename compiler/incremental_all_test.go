@@ -23,6 +23,7 @@ import (
 // of all families, mTLS, Kubernetes Services that ask about their node, TLS of
 // Kong, on a machine that is known or not.
 func TestIncrementalAll(t *testing.T) {
+	t.Parallel()
 	world := map[string]string{
 		"proxies.yaml": strings.Join([]string{
 			`{type: Dataplane, name: web-1, networking: {address: 10.2.0.1, inbound: [{port: 80, tags: {kuma.io/service: web, kuma.io/protocol: http, version: v1}}], outbound: [{port: 20001, tags: {kuma.io/service: cart}}, {port: 20002, tags: {kuma.io/service: db, version: v1}}, {port: 20003, tags: {kuma.io/service: web}}, {port: 20004, tags: {kuma.io/service: db_default_svc_80}}]}}`,

@@ -12,6 +12,7 @@ import (
 // certificates and their server names, routes over either transport, streams,
 // and the faults, logs and plugins of its routes.
 func TestIncrementalGateway(t *testing.T) {
+	t.Parallel()
 	world := map[string]string{
 		"mesh.yaml": `{type: Mesh, name: default, logging: {backends: [{name: file, type: file, conf: {path: /tmp/a}}]}}`,
 		"web.yaml":  `{type: Dataplane, name: web-1, networking: {address: 10.2.0.1, inbound: [{port: 80, tags: {kuma.io/service: web, kuma.io/protocol: http, version: v1}}], outbound: [{port: 20001, tags: {kuma.io/service: shop}}]}}`,

@@ -13,6 +13,7 @@ import (
 
 // TestIncrementalSecurity turns mTLS on and off, and edits what it rests on.
 func TestIncrementalSecurity(t *testing.T) {
+	t.Parallel()
 	world := map[string]string{
 		"proxies.yaml": `{"type":"Dataplane","name":"web-1","networking":{"address":"10.2.0.1","inbound":[{"port":80,"tags":{"kuma.io/service":"web","version":"v1"}}],"outbound":[{"port":20001,"tags":{"kuma.io/service":"db_shop_svc_80"}},{"port":20002,"tags":{"kuma.io/service":"out"}}]}}
 ---

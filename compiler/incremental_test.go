@@ -19,12 +19,14 @@ import (
 // TestIncrementalEqualsCold edits a tree of files at random; what a compiler
 // that has seen the states before makes of it must be what a new one makes.
 func TestIncrementalEqualsCold(t *testing.T) {
+	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) { incremental(t, map[string]string{}, drawDocument) })
 }
 
 // TestIncrementalPlugins does so with plugins in a world where they meet what
 // they are for, and with a second mesh that comes and goes.
 func TestIncrementalPlugins(t *testing.T) {
+	t.Parallel()
 	world := map[string]string{
 		"proxies.yaml": `{"type":"Dataplane","name":"web-1","networking":{"address":"10.2.0.1","inbound":[{"port":80,"tags":{"kuma.io/service":"web","kuma.io/protocol":"http","version":"v1"}}],"outbound":[{"port":20001,"tags":{"kuma.io/service":"cart"}}]}}
 ---
@@ -45,6 +47,7 @@ func TestIncrementalPlugins(t *testing.T) {
 // TestIncrementalPolicies does so with policies of all kinds among a few
 // dataplanes and the gateway, and with services that come, go and change.
 func TestIncrementalPolicies(t *testing.T) {
+	t.Parallel()
 	world := map[string]string{
 		"web.yaml":  `{"type":"Dataplane","name":"web-1","networking":{"address":"10.2.0.1","inbound":[{"port":80,"tags":{"kuma.io/service":"web","kuma.io/protocol":"http","version":"v1"}}],"outbound":[{"port":20001,"tags":{"kuma.io/service":"cart"}},{"port":20002,"tags":{"kuma.io/service":"db","version":"v1"}},{"port":20003,"tags":{"kuma.io/service":"web"}}]}}`,
 		"db.yaml":   `{"type":"Dataplane","name":"db-1","networking":{"address":"10.2.0.2","inbound":[{"port":80,"tags":{"kuma.io/service":"db","kuma.io/protocol":"grpc","version":"v1"}}],"outbound":[{"port":20001,"tags":{"kuma.io/service":"web"}},{"port":20002,"service":"cart"}]}}`,

@@ -15,6 +15,7 @@ import (
 // TestIncrementalZones edits what zones are, what is behind their ingresses, and
 // whether the mesh prefers what is near.
 func TestIncrementalZones(t *testing.T) {
+	t.Parallel()
 	world := map[string]string{
 		"mesh.yaml": `{type: Mesh, name: default, mtls: {enabledBackend: ca, backends: [{name: ca, type: builtin}]}}`,
 		"east.yaml": `{type: Dataplane, name: web-east, networking: {address: 10.2.0.1, inbound: [{port: 80, tags: {kuma.io/service: web, kuma.io/protocol: http, kuma.io/zone: east, kuma.io/region: eu}}], outbound: [{port: 20001, tags: {kuma.io/service: db}}, {port: 20002, tags: {kuma.io/service: web, version: v1}}]}}`,

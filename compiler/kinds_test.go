@@ -70,6 +70,7 @@ func checkUse(f snapshot.Filter, tcp bool, blob string) []string {
 
 // TestIncrementalKinds is TestIncrementalEqualsCold with policies that become filters.
 func TestIncrementalKinds(t *testing.T) {
+	t.Parallel()
 	world := map[string]string{
 		"proxies.yaml": strings.Join([]string{
 			`{"type":"Dataplane","mesh":"default","name":"caller","networking":{"address":"10.2.0.9","inbound":[{"port":80,"tags":{"kuma.io/service":"caller","kuma.io/protocol":"http"}}],"outbound":[{"port":20001,"tags":{"kuma.io/service":"web"}},{"port":20002,"tags":{"kuma.io/service":"db"}}]}}`,
