@@ -112,13 +112,15 @@ func (g *guest) wasm() []byte {
 		n++
 		return uleb(n - 1)
 	}
-	signatures := map[string]module.Signature{}
+	known := map[string]module.HostFunction{}
 	for _, f := range module.HostFunctions(module.ABI021) {
-		signatures[f.Name] = f.Signature
+		if f.Module != "wasi_unstable" {
+			known[f.Name] = f
+		}
 	}
 	for _, name := range g.imports {
-		s := signatures[name]
-		imports = append(imports, vector("env")...)
+		s := known[name].Signature
+		imports = append(imports, vector(known[name].Module)...)
 		imports = append(append(imports, vector(name)...), 0)
 		imports = append(imports, addType(s.Params, s.Results)...)
 	}

@@ -2,6 +2,8 @@ package wasm
 
 import (
 	"context"
+	"encoding/binary"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -92,5 +94,51 @@ func TestRefused(t *testing.T) {
 	cancel()
 	if _, err := r.maker.New(canceled, use(ok)); err == nil {
 		t.Error("made although the context has ended")
+	}
+}
+
+// TestWrites: what is written to stdout and stderr is a line in the log once the
+// line has ended, and what has not ended when the call does is one, too.
+func TestWrites(t *testing.T) {
+	r := newRig(t, 1)
+	// The addresses and lengths of the pieces, as WASI has them, and then these.
+	vectors, text := "", "fatal error: out of memory\nlast words\ntwo\nlines\n"
+	at := map[string]int32{}
+	for _, piece := range []string{"fatal ", "error: ", "out of memory\n", "last", " words", "two\nlines\n"} {
+		at[piece] = int32(len(vectors))
+		vectors += string(binary.LittleEndian.AppendUint32(binary.LittleEndian.AppendUint32(nil, uint32(48+strings.Index(text, piece))), uint32(len(piece))))
+	}
+	g := &guest{data: vectors + text}
+	write := func(fd int32, piece string) []byte { return g.host("fd_write", fd, at[piece], 1, 1024) }
+	log := g.host("proxy_log", 2, int32(48+strings.Index(text, "two")), 3)
+	var all []byte
+	for _, code := range [][]byte{
+		write(2, "fatal "), write(2, "error: "), write(2, "out of memory\n"),
+		write(2, "two\nlines\n"),
+		write(1, "last"), write(2, " words"), write(2, "last"), log,
+		write(2, "last"), write(2, " words"),
+	} {
+		all = append(all, code...)
+	}
+	g.export("proxy_on_request_headers", 3, true, all, unreachable)
+	f := r.factory(use(g.wasm()))
+	x := r.stream(0, f)
+	x.request()
+	x.end()
+	<-r.heard
+	var got []string
+	for line := range strings.Lines(r.log()) {
+		if strings.Contains(line, "plugin=default/p") && !strings.Contains(line, "failed") {
+			got = append(got, strings.TrimSuffix(strings.TrimSpace(line), " plugin=default/p"))
+		}
+	}
+	want := []string{
+		`level=ERROR msg="fatal error: out of memory"`,
+		`level=ERROR msg="two\nlines"`,
+		`level=INFO msg=last`, `level=ERROR msg=" wordslast"`, `level=INFO msg=two`,
+		`level=ERROR msg="last words"`,
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }

@@ -92,10 +92,12 @@ type Instance struct {
 
 	lastHTTP, lastGRPC, lastStream uint32 // tokens
 
-	scratch []byte
-	texts   map[string]string
-	path    [maxPath]string
-	host    vmContext
+	scratch      []byte
+	unended      []byte // what was written to unendedLevel and did not end its line
+	unendedLevel abi.Level
+	texts        map[string]string
+	path         [maxPath]string
+	host         vmContext
 
 	// What happens elsewhere and is for this instance (an answer, a tick) is
 	// kept until a worker has taken it in.
@@ -140,6 +142,7 @@ func (m *Module) Start(config *Config, log func(abi.Level, string)) (*Instance, 
 	i.host = vmContext{instance: i}
 	i.current = &i.host
 	mod, err := m.machine.runtime.InstantiateModule(i, m.compiled, wazero.NewModuleConfig().WithName("").WithStartFunctions())
+	i.endLine()
 	if err != nil {
 		return nil, fmt.Errorf("start: %w", i.newTrap(err))
 	}
@@ -169,7 +172,9 @@ func (i *Instance) boot() error {
 		}
 		i.deadline, i.spent = time.Time{}, 0
 		var stack [4]uint64
-		if err := f.CallWithStack(i, stack[:]); err != nil {
+		err := f.CallWithStack(i, stack[:])
+		i.endLine()
+		if err != nil {
 			return true, fmt.Errorf("%s: %w", name, i.newTrap(err))
 		}
 		return true, nil
@@ -212,6 +217,7 @@ func (i *Instance) call(c *Context, f *guestFunction) bool {
 	i.current, i.owner = c, c
 	i.deadline, i.spent = time.Time{}, 0
 	err := f.fn.CallWithStack(i, f.stack[:])
+	i.endLine()
 	i.current, i.owner = nil, nil
 	if err != nil {
 		where := f.fn.Definition().ExportNames()[0]
@@ -285,12 +291,18 @@ func (i *Instance) free() {
 	i.module, i.memory = nil, nil
 	i.on, i.malloc = [callbacks]guestFunction{}, guestFunction{}
 	clear(i.contexts)
-	i.roots, i.after, i.scratch = nil, nil, nil
+	i.roots, i.after, i.scratch, i.unended = nil, nil, nil, nil
 }
 
-// log hands a line to the plugin whose context is current.
+// log hands a line of the guest on.
 func (i *Instance) log(level abi.Level, text string) {
 	i.spend(heavyCost)
+	i.endLine()
+	i.say(level, text)
+}
+
+// say hands a line to the plugin whose context is current.
+func (i *Instance) say(level abi.Level, text string) {
 	if c := i.current; c != nil && c.root != nil {
 		c.root.plugin.Log(level, text)
 		return

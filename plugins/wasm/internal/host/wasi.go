@@ -149,7 +149,9 @@ const (
 	maxPieces = 64 << 10
 )
 
-// wasiWrite logs what is written to stdout and stderr.
+// wasiWrite logs what is written to stdout and stderr, a record a write, as
+// Envoy does; only that what does not end its line waits for the rest of it:
+// runtimes write the trace of a fatal error word by word.
 func (i *Instance) wasiWrite(p []uint64, result uint64) uint32 {
 	var level abi.Level
 	switch uint32(p[0]) {
@@ -169,7 +171,11 @@ func (i *Instance) wasiWrite(p []uint64, result uint64) uint32 {
 		return wasiInval
 	}
 	i.spend(len(list))
-	line := i.scratch[:0]
+	if level != i.unendedLevel {
+		i.endLine()
+		i.unendedLevel = level
+	}
+	line, before := i.unended, len(i.unended)
 	written := uint32(0)
 	for ; len(list) >= 8; list = list[8:] {
 		piece, ok := i.memory.Read(binary.LittleEndian.Uint32(list), binary.LittleEndian.Uint32(list[4:]))
@@ -179,14 +185,25 @@ func (i *Instance) wasiWrite(p []uint64, result uint64) uint32 {
 		written += uint32(len(piece))
 		line = append(line, piece[:min(len(piece), maxWrite-min(len(line), maxWrite))]...)
 	}
-	i.scratch = line
-	if n := len(line); n > 0 {
-		if line[n-1] == '\n' {
-			line = line[:n-1]
-		}
-		i.log(level, unsafe.String(unsafe.SliceData(line), len(line)))
+	i.unended = line
+	if n := len(line); n > before && (line[n-1] == '\n' || n >= maxWrite) {
+		i.spend(heavyCost)
+		i.endLine()
 	}
 	return i.wasi32(result, written)
+}
+
+// endLine logs what was written and did not end its line.
+func (i *Instance) endLine() {
+	line := i.unended
+	if len(line) == 0 {
+		return
+	}
+	i.unended = line[:0]
+	if n := len(line); line[n-1] == '\n' {
+		line = line[:n-1]
+	}
+	i.say(i.unendedLevel, unsafe.String(unsafe.SliceData(line), len(line)))
 }
 
 // randomCost is what a random byte costs.
