@@ -22,6 +22,7 @@ type content struct {
 	data    []byte
 	sum     [sha256.Size]byte
 	problem problem
+	emptied bool // by the change that made this state
 }
 
 // problem is a finding that does not know yet by which name the user calls
@@ -67,6 +68,9 @@ func load(path string, old *content) *content {
 	}
 	if old != nil && old.sum == c.sum {
 		c.data = old.data
+	}
+	if old != nil && len(c.data) == 0 && c.problem.code == "" {
+		c.emptied = len(old.data) > 0 || old.emptied && old.stamp == c.stamp
 	}
 	return c
 }

@@ -1,5 +1,7 @@
 package files
 
+import "time"
+
 // Probe calls do between one pass over the tree and the next, with the number
 // of passes made, until the Reader ends.
 func Probe(r *Reader, do func(pass int)) *Reader {
@@ -8,5 +10,11 @@ func Probe(r *Reader, do func(pass int)) *Reader {
 		passes++
 		do(passes)
 	}
+	return r
+}
+
+// Patient sets how long r waits for a file that has just been emptied.
+func Patient(r *Reader, d time.Duration) *Reader {
+	r.patience = d
 	return r
 }

@@ -19,6 +19,11 @@ import (
 // giving up takes about half a second.
 const maxPasses = 10
 
+// patience is how long a file that has just been emptied is waited for:
+// most editors empty a file and then write it, and an input without its
+// documents is not a wrong one.
+const patience = 500 * time.Millisecond
+
 // Reader reads a tree again and again, at a cost that follows what changed
 // since the last time. It may not be used by two goroutines at once.
 //
@@ -29,6 +34,8 @@ type Reader struct {
 	scanner *scanner
 	stdin   *stdin
 	last    *pass
+	// patience is as the constant.
+	patience time.Duration
 	// afterPass, if set, is called after each pass: for tests, which change
 	// the tree at that moment.
 	afterPass func()
@@ -43,7 +50,7 @@ type pass struct {
 // NewReader returns a Reader of roots: files, directories, and "-" for stdin,
 // which may be nil where "-" is not used. No roots at all means ".".
 func NewReader(roots []string, stdin io.Reader) *Reader {
-	return &Reader{scanner: newScanner(roots), stdin: newStdin(stdin)}
+	return &Reader{scanner: newScanner(roots), stdin: newStdin(stdin), patience: patience}
 }
 
 // Read returns the tree as it was at one moment. It fails only with ctx;
@@ -51,6 +58,7 @@ func NewReader(roots []string, stdin io.Reader) *Reader {
 // when its device, inode, size, modification or change time differ; standard
 // input is read once.
 func (r *Reader) Read(ctx context.Context) (Tree, error) {
+	enough := time.Now().Add(r.patience)
 	for n := 1; ; n++ {
 		next, err := r.pass(ctx)
 		if err != nil {
@@ -62,6 +70,14 @@ func (r *Reader) Read(ctx context.Context) (Tree, error) {
 		before := r.last
 		r.last = next
 		if before != nil && next.same(before) {
+			if now := time.Now(); now.Before(enough) && next.emptiedSince(now.Add(-r.patience)) {
+				n = 1
+				if err := pause(ctx, 10*time.Millisecond); err != nil {
+					return Tree{}, err
+				}
+				continue
+			}
+			next.believeEmptied()
 			return r.tree(ctx, next, nil)
 		}
 		if n == maxPasses {
@@ -157,6 +173,22 @@ func (p *pass) same(q *pass) bool {
 		slices.EqualFunc(p.found.findings, q.found.findings, func(a, b diag.Diagnostic) bool {
 			return a.Place == b.Place && a.Code == b.Code && a.Message == b.Message
 		})
+}
+
+// emptiedSince reports whether a file was emptied after the moment at.
+func (p *pass) emptiedSince(at time.Time) bool {
+	return slices.ContainsFunc(p.contents, func(c *content) bool { return c.emptied && c.stamp.ctime > at.UnixNano() })
+}
+
+// believeEmptied has no later Read wait for the files that are empty in p.
+func (p *pass) believeEmptied() {
+	for i, c := range p.contents {
+		if c.emptied {
+			believed := *c
+			believed.emptied = false
+			p.contents[i] = &believed
+		}
+	}
 }
 
 // tree words the outcome. unlike is the pass before, if the tree did not hold still.

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/meshc/meshc/schema/files"
 )
@@ -227,4 +228,33 @@ func BenchmarkReadOneChanged(b *testing.B) {
 			}
 		})
 	}
+}
+
+// TestEmptiedFile: a file that was emptied a moment ago is about to be written;
+// one that stays empty is empty.
+func TestEmptiedFile(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.yaml")
+	write(t, path, "a: 1")
+	write(t, filepath.Join(dir, "empty.yaml"), "")
+	var at func(pass int)
+	r := files.Probe(files.Patient(files.NewReader([]string{dir}, nil), time.Hour), func(pass int) { at(pass) })
+	at = func(int) {}
+	wantEqual(t, "at first", contents(read(t, r)), []string{"a.yaml=a: 1", "empty.yaml="})
+
+	write(t, path, "")
+	left := 5
+	at = func(int) {
+		if left--; left == 0 {
+			write(t, path, "a: 2")
+		}
+	}
+	wantEqual(t, "as it is written", contents(read(t, r)), []string{"a.yaml=a: 2", "empty.yaml="})
+
+	at = func(int) {}
+	write(t, path, "")
+	files.Patient(r, 20*time.Millisecond)
+	wantEqual(t, "for good", contents(read(t, r)), []string{"a.yaml=", "empty.yaml="})
+	files.Patient(r, time.Hour)
+	wantEqual(t, "later", contents(read(t, r)), []string{"a.yaml=", "empty.yaml="})
 }
