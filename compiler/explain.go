@@ -24,6 +24,9 @@ func NewExplainer(docs []*schema.Document, on Node) *Explainer {
 	b := c.newBuild(docs)
 	resolve(b)
 	attach(b)
+	hosts := slices.Clone(b.hosts)
+	order(b)
+	b.hosts = hosts // those as well that have no domain left, for routes may lead to them
 	return &Explainer{b}
 }
 
@@ -255,17 +258,6 @@ func (b *build) hasMTLS(mesh string) bool {
 	return d != nil && d.Body.(*kuma.Mesh).MTLS.EnabledBackend != ""
 }
 
-// Route returns the document that asks for a route of the gateway, as the
-// snapshot names the route; nil for one that a service has by its name.
-func (x *Explainer) Route(name string) *schema.Document {
-	for _, r := range x.b.gatewayRoutes {
-		if r.match.Name == name {
-			return r.doc
-		}
-	}
-	return nil
-}
-
 // Ingress returns the ingress that is at an address, and its zone; nil where
 // there is none.
 func (x *Explainer) Ingress(host string, port uint16) (d *schema.Document, zone string) {
@@ -277,22 +269,33 @@ func (x *Explainer) Ingress(host string, port uint16) (d *schema.Document, zone 
 	return nil, ""
 }
 
-// Service returns the service that a route of the gateway is for, as the
-// snapshot names the route; ok is false for a route that it does not have.
-func (x *Explainer) Service(route string) (mesh, service string, ok bool) {
-	name := route
-	if i := strings.LastIndex(route, " http["); i >= 0 { // one of conf.http of a TrafficRoute
-		name = route[:i]
-	}
-	for _, r := range x.b.gatewayRoutes {
-		if r.match.Name == name {
-			return r.service.mesh, r.service.name, true
-		}
-	}
+// Asked returns the service that the requests of a route of the gateway ask for,
+// which is number i of a virtual host. Where that is of routes, by is the document
+// of the route, or of the service that has the host for a name. ok is false for a
+// route that nobody wrote.
+func (x *Explainer) Asked(host snapshot.VirtualHost, i int) (mesh, service string, by *schema.Document, ok bool) {
 	for _, h := range x.b.hosts {
-		if h.service.whole == name {
-			return h.service.mesh, h.service.name, true
+		if h.service.whole == host.Name {
+			return h.service.mesh, h.service.name, nil, true
 		}
 	}
-	return "", "", false
+	for _, h := range x.b.routeHosts {
+		if h.name() != host.Name {
+			continue
+		}
+		// The owner's are the last. A route may have the name of any service.
+		if h.owner != nil && i >= host.Routes.Len()-len(h.owner.http)-1 {
+			return h.owner.service.mesh, h.owner.service.name, h.owner.service.doc, true
+		}
+		name := host.Routes.At(i).Name
+		if end := strings.LastIndex(name, " http["); end >= 0 { // one of conf.http of a TrafficRoute
+			name = name[:end]
+		}
+		for _, r := range h.routes {
+			if r.match.Name == name {
+				return r.service.mesh, r.service.name, r.doc, true
+			}
+		}
+	}
+	return "", "", nil, false
 }

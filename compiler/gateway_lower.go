@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 
@@ -65,6 +66,9 @@ func (b *build) secureHost(h *gatewayHost, plain snapshot.VirtualHost, taken map
 	})
 }
 
+// name is that of the virtual host; no service has an @ in its.
+func (h *routeHost) name() string { return "routes@" + cmp.Or(h.host, "*") }
+
 // lowerRouteHost makes the virtual host of h for requests over a transport.
 func (b *build) lowerRouteHost(h *routeHost, over transport) snapshot.VirtualHost {
 	inputs := []any{strings.Join(h.domains, " ")}
@@ -97,12 +101,7 @@ func (b *build) lowerRouteHost(h *routeHost, over transport) snapshot.VirtualHos
 			}
 			from(h.owner)
 		}
-		name := h.host
-		if name == "" {
-			name = "*"
-		}
-		// No service has an @ in its name.
-		return lowerHost("routes@"+name, h.domains, routes, sources(nil, docs...))
+		return lowerHost(h.name(), h.domains, routes, sources(nil, docs...))
 	})
 }
 

@@ -113,6 +113,9 @@ func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 		}
 	}
 	if l.Protocol != snapshot.HTTP {
+		if l.Direction == snapshot.Gateway {
+			out.choices = a.explainer.Stream(l.Sources.Slice())
+		}
 		a.policies(&out, proxyID, l, snapshot.Route{Targets: l.Targets})
 		a.targets(&out, proxyID, l, l.Targets, snapshot.List[snapshot.HashKey]{})
 		return out, nil
@@ -136,11 +139,22 @@ func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 	}
 	r := vh.Routes.At(route)
 	out.Route = a.placed(r.Name, vh.Sources)
+	var by *schema.Document // whose route it is, of the gateway
+	if l.Direction == snapshot.Gateway {
+		var mesh, service string
+		if mesh, service, by, ok = a.explainer.Asked(vh, route); ok {
+			out.choices = a.explainer.Gateway(mesh, service)
+		}
+	}
 	a.policies(&out, proxyID, l, r)
-	if d := a.explainer.Route(r.Name); d != nil && l.Direction == snapshot.Gateway {
-		out.Route.Places = []diag.Place{placeOf(d)}
-	} else if at, ok := exceptionAt(out.choices, r.Name); ok {
-		out.Route.Places = []diag.Place{at}
+	if at, ok := exceptionAt(out.choices, r.Name); ok || by != nil {
+		out.Route.Places = nil
+		if by != nil {
+			out.Route.Places = append(out.Route.Places, placeOf(by))
+		}
+		if ok {
+			out.Route.Places = append(out.Route.Places, at)
+		}
 	}
 	if status := r.Answer.Status; status != 0 {
 		out.Answer, out.answers = fmt.Sprintf("%d, by the proxy itself", status), true
@@ -173,16 +187,11 @@ func exceptionAt(choices []compiler.Choice, route string) (at diag.Place, ok boo
 	return at, false
 }
 
-// policies fills in what applies to the request, which takes a route, and why.
+// policies adds what applies to the request, which takes a route, to what is known
+// of the gateway's, and fills in why.
 func (a *asker) policies(out *requestAnswer, proxyID string, l snapshot.Listener, route snapshot.Route) {
 	address := net.JoinHostPort(l.Address, strconv.Itoa(int(l.Port)))
 	switch p, _ := a.explainer.Proxy(proxyID); l.Direction {
-	case snapshot.Gateway:
-		if l.Protocol != snapshot.HTTP {
-			out.choices = a.explainer.Stream(l.Sources.Slice())
-		} else if mesh, service, ok := a.explainer.Service(route.Name); ok {
-			out.choices = a.explainer.Gateway(mesh, service)
-		}
 	case snapshot.Inbound:
 		for _, in := range p.Inbounds {
 			if in.Address == address {
