@@ -1,6 +1,8 @@
 package compiler
 
 import (
+	"cmp"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -54,7 +56,7 @@ func hashKey(h *kong.HashKeys, on, header, parameter, capture string) (k snapsho
 	case "uri_capture":
 		k.Capture = capture
 	case "cookie":
-		k.Cookie, k.CookiePath = h.Cookie, h.CookiePath
+		k.Cookie, k.CookiePath = h.Cookie, cmp.Or(h.CookiePath, "/")
 	default:
 		return k, false
 	}
@@ -78,8 +80,22 @@ func (w *wishes) kongHashing(u *kong.Upstream) {
 }
 
 // hashOf is what a route to arms chooses endpoints by: what those of the services
-// that choose by hash want, if they all want the same.
-func hashOf(arms []arm) (keys snapshot.List[snapshot.HashKey]) {
+// that choose by hash want, if they all want the same, as far as requests whose
+// path matches an expression, "" for none, can have it.
+func hashOf(arms []arm, path string) snapshot.List[snapshot.HashKey] {
+	keys := hashOfArms(arms)
+	captures := func(k snapshot.HashKey) bool { return k.Capture != "" }
+	if !slices.ContainsFunc(keys.Slice(), captures) {
+		return keys
+	}
+	re, err := regexp.Compile(path)
+	lacking := func(k snapshot.HashKey) bool { // what is no expression is reported
+		return captures(k) && (err != nil || re.SubexpIndex(k.Capture) < 0)
+	}
+	return snapshot.ListOf(slices.DeleteFunc(keys.Slice(), lacking)...)
+}
+
+func hashOfArms(arms []arm) (keys snapshot.List[snapshot.HashKey]) {
 	first := true
 	for _, a := range arms {
 		s := a.service

@@ -271,7 +271,7 @@ func (p *passage) lowerTo(r snapshot.Route, arms []arm, protocol string) snapsho
 		r.Rewrite = rewrite
 	}
 	r.HostFromEndpoint = hosts && r.Host == (snapshot.HostRewrite{})
-	r.Hash = hashOf(arms)
+	r.Hash = hashOf(arms, r.PathRegex)
 	r.Targets = snapshot.ListOf(targets...)
 	return r
 }
