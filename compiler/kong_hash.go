@@ -7,7 +7,10 @@ import (
 	"strings"
 
 	"github.com/meshc/meshc/compiler/snapshot"
+	"github.com/meshc/meshc/schema"
+	"github.com/meshc/meshc/schema/diag"
 	"github.com/meshc/meshc/schema/kong"
+	"github.com/meshc/meshc/schema/kuma"
 )
 
 // kongBalancing is how the targets of u share the requests, and by which hash.
@@ -110,4 +113,21 @@ func hashOfArms(arms []arm) (keys snapshot.List[snapshot.HashKey]) {
 		}
 	}
 	return keys
+}
+
+// tellHashes warns of shares between services that are to choose their targets by
+// hashes of different things: the requests of one route have one hash.
+func (b *build) tellHashes(d *schema.Document, shares *kuma.Shares, path []any) {
+	var arms []arm
+	hashed := false
+	for _, part := range shares.Arms() {
+		if s := b.service(serviceKey{d.Mesh, part.Destination[kuma.ServiceTag]}); s != nil && part.Weight > 0 {
+			arms = append(arms, arm{clusterUse: clusterUse{service: s}})
+			hashed = hashed || s.hash.Len() > 0
+		}
+	}
+	if hashed && hashOfArms(arms).Len() == 0 {
+		b.unsupported = append(b.unsupported, finding(diag.CodeNotApplied, diag.Warning, d, path,
+			"these services keep requests together by different things, so it is by the client's address", "give their upstreams the same hash_on and hash_fallback"))
+	}
 }

@@ -53,6 +53,9 @@ func (b *build) checkShares(d *schema.Document, shares *kuma.Shares, path []any)
 				"use tags that an inbound of the service carries")
 		}
 	}
+	if d.Body.(*kuma.TrafficRoute).Conf.LoadBalancer == nil { // which decides
+		b.tellHashes(d, shares, at("split"))
+	}
 	if sum > math.MaxUint32 {
 		b.report(diag.CodeInvalid, diag.Error, d, at("split"),
 			fmt.Sprintf("the weights add up to %d", sum), fmt.Sprintf("keep the sum at or below %d", uint32(math.MaxUint32)))
