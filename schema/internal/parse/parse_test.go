@@ -111,6 +111,7 @@ func TestYAML(t *testing.T) {
 		{"duplicate key", "a: 1\na: 2\n", `map@1:1 {a@1:1 integer@1:4 "1"}` + "\nMC0102 2:1 a"},
 		{"keys that are no strings", "1: a\ntrue: b\n[x]: c\n", "map@1:1\nMC0103 1:1 \nMC0103 2:1 \nMC0103 3:1 "},
 		{"not a number", "a: .inf\n", `map@1:1 {a@1:1 number@1:4 ".inf"}` + "\nMC0304 1:4 a"},
+		{"unknown anchor", "data: *hunter2\n", "MC0101 1:7 an alias of an anchor that is not there"},
 		{"unknown tag", "a: !x 1\n", "map@1:1 {a@1:1 null@1:4}\nMC0101 1:4 a"},
 		{"unknown tag on a key", "{!x a: 1}\n", "map@1:1\nMC0101 1:2 "},
 		{"deep", strings.Repeat("[", 200) + strings.Repeat("]", 200), "MC0104 1:102 maps and lists are nested more than 100 deep"},

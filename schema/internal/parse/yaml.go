@@ -222,6 +222,9 @@ func (p *yamlParser) yamlMessage(e *yaml.LoadError, pos tree.Pos) string {
 		return "a tab where YAML wants spaces"
 	case strings.Contains(message, "cannot start any token"):
 		return fmt.Sprintf("a value cannot begin with %q", string(p.at(pos)))
+	case strings.HasPrefix(message, "unknown anchor"):
+		// Without its name, which may be a password that begins with *.
+		return "an alias of an anchor that is not there"
 	case strings.Contains(message, "unexpected end of stream"):
 		return "the document ends inside " + strings.TrimPrefix(e.ContextMsg, "while scanning ")
 	default:
@@ -238,6 +241,8 @@ func (p *yamlParser) yamlHint(e *yaml.LoadError, s segment, pos tree.Pos, moved 
 		return "indent with spaces"
 	case strings.Contains(message, "cannot start any token"):
 		return "quote the value"
+	case strings.HasPrefix(message, "unknown anchor"):
+		return "put the anchor before it, or quote the value if the * belongs to it"
 	case strings.Contains(message, "mapping values are not allowed"):
 		return "indent the key as its neighbours are, or quote the value if the colon belongs to it"
 	case moved && strings.Contains(message, "unexpected end of stream"):
