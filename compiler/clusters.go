@@ -35,7 +35,9 @@ func (b *build) lowerClusters() (all []*lowered, namesStay bool) {
 	c, last, order := b.wantedClusters(), b.c.clusters, &b.c.clusterOrder
 	b.c.clusters = c
 	namesStay = order.order(c.names, strings.Compare)
-	// Then what a use became the last time is what it becomes now.
+	// Then what a use became the last time is what it becomes now: the uses come
+	// in the same order, one name always stands for one content (newUse), and
+	// what peers says of a service has not changed.
 	same := namesStay && len(c.uses) == len(last.uses) && c.mtls == last.mtls && !c.peers && !last.peers
 	if same {
 		c.lowered = slices.Clone(last.lowered)

@@ -64,6 +64,7 @@ type checkup struct {
 	check   *check
 	fault   uint32
 	prober  prober
+	over    *pool // what its connection, where it keeps one, is of
 	timer   *time.Timer
 	stop    context.CancelFunc
 	ctx     context.Context
@@ -239,11 +240,16 @@ func (n *checkup) run() {
 	if host == "" {
 		host = h.cluster.service
 	}
-	if p := n.of.endpoint.pool.proxy; p != nil {
-		p.checks.Add(1)
-		defer p.checks.Done()
+	over := n.of.endpoint.pool
+	if over.proxy != nil {
+		over.proxy.checks.Add(1)
+		defer over.proxy.checks.Done()
 	}
 	h.mu.Unlock()
+	if over != n.over { // requests connect otherwise now, over TLS for one
+		n.prober.close()
+		n.over = over
+	}
 	ctx, cancel := context.WithTimeout(n.ctx, time.Duration(n.check.Timeout))
 	err := n.prober.probe(ctx, host)
 	cancel()

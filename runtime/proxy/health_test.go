@@ -297,6 +297,46 @@ func TestChecksOutliveAReload(t *testing.T) {
 	})
 }
 
+// A connection that is kept for checks is made anew where requests connect
+// otherwise than before.
+func TestChecksFollowTheTransport(t *testing.T) {
+	h := everySecond
+	h.Send, h.Receive = "cGluZw==", snapshot.ListOf("cG9uZw==")
+	examine(t, each(h), 1, func(t *testing.T, x *examined) {
+		x.state.meter.connects.Add(1)
+		var over []*pool
+		closed := 0
+		x.state.checker.dial = func(_ context.Context, _ *cluster, p *pool) (net.Conn, error) {
+			over = append(over, p)
+			a, b := net.Pipe()
+			go func() {
+				for buf := make([]byte, 4); ; {
+					if _, err := b.Read(buf); err != nil {
+						closed++
+						return
+					}
+					b.Write([]byte("pong"))
+				}
+			}()
+			return a, nil
+		}
+		x.state.checker.serve(x.cluster)
+		tick(1500 * time.Millisecond)
+		if len(over) != 1 {
+			t.Fatalf("connected %d times", len(over))
+		}
+		next := &cluster{state: x.state, checks: x.checks, checksDigest: x.checksDigest}
+		e := *x.endpoints[0]
+		e.pool = &pool{}
+		next.members.endpoints = []*endpoint{&e}
+		x.state.checker.serve(next)
+		tick(2 * time.Second)
+		if len(over) != 2 || over[1] != e.pool || closed != 1 {
+			t.Errorf("connected %d times, closed %d", len(over), closed)
+		}
+	})
+}
+
 func TestCheckersEndWhileTheyRun(t *testing.T) {
 	c := choosing(snapshot.Cluster{}, 20)
 	h := everySecond
