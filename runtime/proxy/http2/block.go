@@ -31,8 +31,7 @@ type block struct {
 	dec  *hpack.Decoder
 	kind blockKind
 	id   uint32
-	end  bool    // END_STREAM
-	s    *Stream // of a response, or trailers
+	end  bool // END_STREAM
 
 	h              filter.Headers
 	parts, encoded int
@@ -265,10 +264,11 @@ func (c *conn) finish(b *block) error {
 
 func (c *conn) finishTrailers(b *block) error {
 	code := CodeNo
-	s := b.s
-	s.mu.Lock()
+	s := c.lock(b.id)
+	if s == nil {
+		return nil
+	}
 	switch {
-	case s.id != b.id:
 	case s.ended:
 		code = http2.ErrCodeStreamClosed
 	case !b.end, b.over, b.fault != "", s.left > 0:
@@ -286,7 +286,6 @@ func (c *conn) finishTrailers(b *block) error {
 }
 
 func (c *conn) finishResponse(b *block) error {
-	s := b.s
 	status := 0
 	if len(b.status) == 3 {
 		status = int(http1.Length(b.status))
@@ -301,12 +300,12 @@ func (c *conn) finishResponse(b *block) error {
 	case status < 200 && b.end:
 		fault = "interim response that ends the stream"
 	}
-	c.mu.Lock()
-	head := s.head
-	c.mu.Unlock()
-	s.mu.Lock()
+	s := c.lock(b.id)
+	if s == nil {
+		return nil
+	}
 	switch {
-	case s.id != b.id || fault != "":
+	case fault != "":
 	case status < 200:
 		if len(s.interim) == maxInterim {
 			fault = "too many interim responses"
@@ -316,7 +315,7 @@ func (c *conn) finishResponse(b *block) error {
 		h.CopyFrom(&b.h)
 		s.interim = append(s.interim, h)
 	default:
-		if !head && status != 204 && status != 304 {
+		if !s.head && status != 204 && status != 304 {
 			s.left = b.length
 		}
 		if b.end && s.left > 0 {

@@ -157,7 +157,6 @@ func (c *conn) onResponse(id uint32) error {
 		b.kind = blockDropped
 		return nil
 	}
-	b.s = s
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b.kind = blockResponse

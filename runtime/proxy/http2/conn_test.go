@@ -299,6 +299,61 @@ func frames(request bool) [][]byte {
 	}
 }
 
+// The end of a header block for a stream that was given up goes nowhere, and not to
+// the stream of another connection that has its place and its number.
+func TestLateBlock(t *testing.T) {
+	var block bytes.Buffer
+	enc := hpack.NewEncoder(&block)
+	enc.WriteField(hpack.HeaderField{Name: ":status", Value: "200"})
+	enc.WriteField(hpack.HeaderField{Name: "x-from", Value: "first"})
+	for again := true; again; {
+		cn, sn := net.Pipe()
+		first := NewClientConn(cn, Limits{})
+		done := make(chan struct{})
+		go func() { defer close(done); first.Serve() }()
+		go io.Copy(io.Discard, sn)
+		s, _ := first.Open()
+		if err := s.WriteHeaders(fields(":method", "GET", ":path", "/"), true); err != nil {
+			t.Fatal(err)
+		}
+		fr := http2.NewFramer(sn, nil)
+		fr.WriteSettings()
+		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block.Bytes()[:1], EndStream: true})
+		var rest bytes.Buffer
+		http2.NewFramer(&rest, nil).WriteContinuation(1, true, block.Bytes()[1:])
+		sn.Write(rest.Bytes()[:9]) // whoever reads this has dealt with what came before
+		s.Close()
+
+		cn2, sn2 := net.Pipe()
+		second := NewClientConn(cn2, Limits{})
+		done2 := make(chan struct{})
+		go func() { defer close(done2); second.Serve() }()
+		go io.Copy(io.Discard, sn2)
+		s2, _ := second.Open()
+		again = s2 != s // the pool may forget
+		if err := s2.WriteHeaders(fields(":method", "GET", ":path", "/"), true); err != nil {
+			t.Fatal(err)
+		}
+		sn.Write(rest.Bytes()[9:])
+		sn.Close()
+		await(t, "the first connection", done)
+
+		fr = http2.NewFramer(sn2, nil)
+		fr.WriteSettings()
+		block2 := bytes.NewBuffer(nil)
+		hpack.NewEncoder(block2).WriteField(hpack.HeaderField{Name: ":status", Value: "204"})
+		fr.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block2.Bytes(), EndHeaders: true, EndStream: true})
+		var h filter.Headers
+		_, err := s2.ReadHeaders(&h)
+		if status, _ := h.Get(":status"); err != nil || status != "204" || h.Len() != 1 {
+			t.Errorf("the second got %s with %d headers, %v", status, h.Len(), err)
+		}
+		s2.Next()
+		sn2.Close()
+		await(t, "the second connection", done2)
+	}
+}
+
 // Whatever a client sends, its connection ends and leaves nothing behind.
 func FuzzServer(f *testing.F) {
 	for _, seed := range frames(true) {

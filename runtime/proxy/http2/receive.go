@@ -113,18 +113,18 @@ func (c *conn) onData(f *http2.DataFrame) error {
 	if c.recvWindow.Add(-int64(size)) < 0 {
 		return &Error{Code: http2.ErrCodeFlowControl, Reason: "DATA beyond the connection's window"}
 	}
-	c.mu.Lock()
-	s := c.streams[f.StreamID]
-	idle := c.idle(f.StreamID)
-	c.mu.Unlock()
-	switch {
-	case s == nil && idle:
-		return &Error{Code: CodeProtocol, Reason: "DATA on an idle stream"}
-	case s == nil:
-		c.consumed(size)
+	s := c.lock(f.StreamID)
+	if s == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.idle(f.StreamID) {
+			return &Error{Code: CodeProtocol, Reason: "DATA on an idle stream"}
+		}
+		c.credit(int64(size))
 		return nil
 	}
-	code, taken := s.take(f.StreamID, data, size, f.StreamEnded())
+	code, taken := s.take(data, size, f.StreamEnded())
+	s.mu.Unlock()
 	if !c.server {
 		taken = 0 // one stream's reader must not hold up the others
 	}

@@ -146,8 +146,8 @@ func (c *conn) onRequest(id uint32) {
 	b := &c.block
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if s := c.streams[id]; s != nil {
-		b.kind, b.s = blockTrailers, s
+	if c.streams[id] != nil {
+		b.kind = blockTrailers
 		return
 	}
 	switch {
@@ -182,9 +182,9 @@ func (c *conn) finishRequest(b *block) error {
 	s := c.newStream()
 	c.server1.idleSince = 0
 	c.open(s, b.id)
-	s.head = b.method == "HEAD"
 	s.expect = !b.end && strings.EqualFold(b.expect, "100-continue")
 	s.mu.Lock()
+	s.head = b.method == "HEAD"
 	s.refused = b.refusal()
 	s.headers, b.h = b.h, s.headers
 	s.left, s.begun, s.ended = b.length, true, b.end

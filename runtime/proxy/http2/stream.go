@@ -27,8 +27,11 @@ type Stream struct {
 	// ReadHeaders waits for the final one. Its argument is valid during the call only.
 	Informational func(h *filter.Headers)
 
-	c  *conn
-	id uint32 // guarded by c.mu and mu, one of which is enough to read
+	c *conn
+
+	// Guarded by c.mu and mu, one of which is enough to read.
+	id   uint32
+	head bool // the method is HEAD
 
 	mu          sync.Mutex
 	arrived     sync.Cond // of mu: any of what follows has changed
@@ -61,9 +64,7 @@ type Stream struct {
 	timer      *time.Timer
 	blocked    bool // it is in c.out.blocked
 
-	// Of whoever holds the stream.
-	head   bool // the method is HEAD
-	expect bool // the client waits for a 100
+	expect bool // the client waits for a 100; of whoever holds the stream
 }
 
 var streams = sync.Pool{New: func() any {
@@ -89,6 +90,18 @@ func (c *conn) open(s *Stream, id uint32) {
 	s.mu.Unlock()
 	c.lastID = id
 	c.streams[id] = s
+}
+
+// lock returns the stream with s.mu held, or nil where none is on the wire. It is not
+// let go between finding and locking: it could be another connection's by then.
+func (c *conn) lock(id uint32) *Stream {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.streams[id]
+	if s != nil {
+		s.mu.Lock()
+	}
+	return s
 }
 
 // close takes s off the wire with code, unless both sides have said all. c.mu is held.
@@ -133,7 +146,7 @@ func (s *Stream) end(code ErrCode) {
 // recycle makes s fit for the next use.
 func (s *Stream) recycle() {
 	s.mu.Lock()
-	s.id = 0
+	s.id, s.head = 0, false
 	s.headers.Reset()
 	s.trailers.Reset()
 	s.interim, s.begun, s.ended, s.apart = nil, false, false, false
@@ -145,7 +158,7 @@ func (s *Stream) recycle() {
 	s.mu.Unlock()
 	s.Informational, s.c, s.sendable.L = nil, nil, nil
 	s.sendErr, s.started, s.sent, s.timer = nil, false, false, nil
-	s.head, s.expect = false, false
+	s.expect = false
 	streams.Put(s)
 }
 

@@ -11,13 +11,9 @@ import (
 
 // take keeps data of a DATA frame of size bytes with its padding, and returns
 // how much of them counts until it is read; with a code, none, and the stream is
-// to be reset. id says which stream is meant: s may be another's by now.
-func (s *Stream) take(id uint32, data []byte, size int, end bool) (code ErrCode, taken int) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// to be reset. s.mu is held.
+func (s *Stream) take(data []byte, size int, end bool) (code ErrCode, taken int) {
 	switch {
-	case s.id != id:
-		return CodeNo, 0
 	case s.ended:
 		return http2.ErrCodeStreamClosed, 0
 	case !s.begun:

@@ -52,7 +52,12 @@ func (s *Stream) WriteHeaders(h *filter.Headers, end bool) error {
 				return err
 			}
 		}
-		s.head, s.toSend = m.head, m.length
+		s.toSend = m.length
+		if m.head {
+			s.mu.Lock()
+			s.head = true
+			s.mu.Unlock()
+		}
 	}
 	if end && s.toSend > 0 {
 		return errTooShort
