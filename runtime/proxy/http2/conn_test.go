@@ -221,17 +221,21 @@ func TestSilentServer(t *testing.T) {
 	client.clean(t)
 }
 
-// The table holds what repeats, and never a secret.
+// The table holds what repeats, and never a secret. Fields that fall into one place
+// push each other out, by a seed that differs in each process: some of many stay.
 func TestIndexing(t *testing.T) {
 	var e encoder
 	e.init()
-	h := fields(":method", "GET", ":path", "/", "x-same", "a-value-that-repeats", "authorization", "secret", "x-request-id", "")
+	h := fields(":method", "GET", ":path", "/", "authorization", "secret", "x-request-id", "")
+	for i := range 8 {
+		h.Add(fmt.Sprint("x-same-", i), "a-value-that-repeats")
+	}
 	sizes := []int{}
 	for i := range 4 {
 		h.Set("x-request-id", fmt.Sprint("unique-", i))
 		sizes = append(sizes, len(e.encode(h, false, "http")))
 	}
-	if !(sizes[2] < sizes[0]-15 && sizes[3] == sizes[2]) {
+	if sizes[2] > sizes[0]-2*15 || sizes[3] > sizes[0]-2*15 {
 		t.Errorf("sizes %v", sizes)
 	}
 	for _, kept := range e.kept {
