@@ -256,8 +256,9 @@ func (r *reloading) broken() {
 	r.steady()
 }
 
-// vanished takes the whole input away, at once, and makes it anew: what is removed
-// file by file is, half way, an input that is whole and says something else.
+// vanished takes the whole input away, at once, and puts another in its place, at once:
+// what is removed or made file by file is, half way, an input that is whole and says
+// something else.
 func (r *reloading) vanished() {
 	r.t.Helper()
 	before := len(r.reloads())
@@ -268,11 +269,17 @@ func (r *reloading) vanished() {
 		r.t.Errorf("an input that is gone was put into effect: %+v", attempt)
 	}
 	r.steady()
-	if err := os.Mkdir(r.dir, 0o755); err != nil {
+	input, old := r.dir, r.serve
+	r.dir = r.t.TempDir()
+	r.serve = r.backends(reloads + 1)
+	r.write("client.yaml", clientDataplane)
+	r.write("generation.yaml", generation(reloads+1))
+	if err := os.Rename(r.dir, input); err != nil {
 		r.t.Fatal(err)
 	}
-	r.write("client.yaml", clientDataplane)
-	r.reload(reloads + 1)
+	r.dir = input
+	r.await(fmt.Sprintf("g%d", reloads+1))
+	r.retire(old)
 	r.noneLost()
 }
 
