@@ -100,6 +100,9 @@ func kongService(d *schema.Document, up *kongUpstream, tls *kongTLS) *service {
 	}
 	s.whole = s.serviceKey.whole()
 	s.protocol, _ = plainProtocol(k.Protocol)
+	if read, write := kongTimeouts(d); write < read && s.protocol == "http" {
+		s.writeTimeout = write
+	}
 	if up == nil {
 		s.endpoints = []endpoint{{Endpoint: s.kongEndpoint(strings.Trim(k.Host, "[]"), uint16(k.Port))}}
 	} else {
@@ -117,6 +120,13 @@ func kongService(d *schema.Document, up *kongUpstream, tls *kongTLS) *service {
 		s.rewrite = kongBase(k.Path).rewriteWhole()
 	}
 	return s
+}
+
+// kongTimeouts returns how long the Kong Service d waits for its upstream to say
+// something, and to take something.
+func kongTimeouts(d *schema.Document) (read, write time.Duration) {
+	k := d.Body.(*kong.Service)
+	return kongTimeout(k.ReadTimeout), kongTimeout(k.WriteTimeout)
 }
 
 // kongTimeout reads a timeout of a Kong Service; 0 stands for one that is null.

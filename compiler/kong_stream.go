@@ -144,7 +144,8 @@ func (s *kongStream) idle() snapshot.Duration {
 	if s.timeout != nil {
 		return tcpIdle(s.timeout)
 	}
-	return snapshot.Duration(kongTimeout(s.service.doc.Body.(*kong.Service).ReadTimeout))
+	read, write := kongTimeouts(s.service.doc)
+	return snapshot.Duration(max(read, write)) // as lua-resty-core's ngx.balancer has it for streams
 }
 
 func (s *kongStream) attempts() uint32 {

@@ -11,8 +11,8 @@ func (w *wishes) kongService(k *kong.Service) {
 	if _, tls := plainProtocol(k.Protocol); tls && verifies(k) && len(k.CACertificates) == 0 {
 		w.notEnforced([]any{"tls_verify"}, "tls_verify against the authorities that Kong's machine trusts", "name those that are meant as ca_certificates; remove tls_verify to take any server for the upstream")
 	}
-	if kongTimeout(k.WriteTimeout) != kongTimeout(k.ReadTimeout) {
-		w.written("has no effect beside read_timeout: a request or an answer that stops is given up after that time", []any{"write_timeout"})
+	if read, write := kongTimeouts(w.doc); write < read && (k.Protocol == "grpc" || k.Protocol == "grpcs") {
+		w.written("has no effect beside a longer read_timeout: a server that takes no more of a stream is given up after that time", []any{"write_timeout"})
 	}
 }
 

@@ -36,6 +36,7 @@ func lowerCluster(u *clusterUse, p peers) *lowered {
 			Name: u.name, Service: s.name, Mesh: s.mesh, Protocol: listens(protocol),
 			Discovery: s.discovery, Balancing: s.balancing,
 			ConnectTimeout: snapshot.Duration(s.connectTimeout),
+			WriteTimeout:   snapshot.Duration(s.writeTimeout),
 			HTTP2:          protocol == "grpc" || protocol == "http2",
 			// One document is enough to find the cluster; its endpoints name all.
 			Sources: sources(u.treatment.docs(), s.doc),

@@ -194,6 +194,9 @@ func renderBounds(r snapshot.Route, direction snapshot.Direction) string {
 	if r.IdleTimeout != 0 {
 		add("idle %v", time.Duration(r.IdleTimeout))
 	}
+	if r.ReadTimeout != 0 {
+		add("read %v", time.Duration(r.ReadTimeout))
+	}
 	if t := r.Retry; t.On.Len() > 0 {
 		add("retry %d %s %v each %v after %v to %v", t.Attempts, strings.Join(t.On.Slice(), ","), t.Statuses.Slice(),
 			time.Duration(t.PerTryTimeout), time.Duration(t.BackOffBase), time.Duration(t.BackOffMax))
@@ -208,6 +211,7 @@ func renderBounds(r snapshot.Route, direction snapshot.Direction) string {
 func renderTreatment(c snapshot.Cluster) string {
 	part := struct {
 		Connect    snapshot.Duration      `json:"connect,omitzero"`
+		Write      snapshot.Duration      `json:"write,omitzero"`
 		Idle       snapshot.Duration      `json:"idle,omitzero"`
 		Max        snapshot.Duration      `json:"atMost,omitzero"`
 		Choices    uint32                 `json:"choices,omitzero"`
@@ -218,7 +222,7 @@ func renderTreatment(c snapshot.Cluster) string {
 		Outliers   snapshot.Outliers      `json:"outliers,omitzero"`
 		Errors     []uint32               `json:"errors,omitempty"`
 		Thresholds snapshot.Thresholds    `json:"thresholds,omitzero"`
-	}{c.ConnectTimeout, c.IdleTimeout, c.MaxDuration, c.Choices, c.Ring, c.Checks.Slice(), c.Panic, c.FailOnPanic, c.Outliers, c.Errors.Slice(), c.Thresholds}
+	}{c.ConnectTimeout, c.WriteTimeout, c.IdleTimeout, c.MaxDuration, c.Choices, c.Ring, c.Checks.Slice(), c.Panic, c.FailOnPanic, c.Outliers, c.Errors.Slice(), c.Thresholds}
 	if c.ConnectTimeout == snapshot.Duration(5*time.Second) || c.ConnectTimeout == snapshot.Duration(time.Minute) { // implied, and Kong's
 		part.Connect = 0
 	}

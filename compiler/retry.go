@@ -74,7 +74,9 @@ func (p *passage) kongRetry() snapshot.Retry {
 	if n := p.own.doc.Body.(*kong.Service).Retries; n != nil {
 		attempts = *n
 	}
-	if attempts == 0 {
+	// Without a word on it, what is idempotent is sent again once, which would wait
+	// for an answer twice.
+	if read, write := kongTimeouts(p.own.doc); attempts == 0 && (p.timeout != nil || read >= write) {
 		return snapshot.Retry{}
 	}
 	const atOnce = snapshot.Duration(time.Millisecond) // Envoy's shortest wait

@@ -32,6 +32,7 @@ type service struct {
 	// for the client's address.
 	hash             snapshot.List[snapshot.HashKey]
 	connectTimeout   time.Duration
+	writeTimeout     time.Duration // of connections of HTTP/1.1; 0 for no bound
 	hostFromEndpoint bool
 	// upkeep is how its endpoints are found to work, where no policy says more.
 	upkeep upkeep

@@ -6,7 +6,6 @@ import (
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/schema"
-	"github.com/meshc/meshc/schema/kong"
 	"github.com/meshc/meshc/schema/kuma"
 )
 
@@ -33,7 +32,11 @@ func (p *passage) lowerTimeouts(r *snapshot.Route, protocol string) {
 		}
 	case p.own != nil && p.own.dialect == schema.Kong:
 		// Kong bounds the time between two reads, and not the whole.
-		r.IdleTimeout = snapshot.Duration(kongTimeout(p.own.doc.Body.(*kong.Service).ReadTimeout))
+		read, write := kongTimeouts(p.own.doc)
+		r.IdleTimeout = snapshot.Duration(max(read, write))
+		if read < write {
+			r.ReadTimeout = snapshot.Duration(read)
+		}
 	default:
 		r.Timeout = snapshot.Duration(defaultRequestTimeout)
 	}
@@ -41,6 +44,7 @@ func (p *passage) lowerTimeouts(r *snapshot.Route, protocol string) {
 
 // lowerTimeout sets the timeouts of a cluster that speaks protocol.
 func lowerTimeout(c *snapshot.Cluster, t *kuma.Timeout, protocol string) {
+	c.WriteTimeout = 0
 	c.ConnectTimeout = snapshot.Duration(cmp.Or(time.Duration(t.Conf.ConnectTimeout), unsetConnectTimeout))
 	switch {
 	case protocol == "grpc":

@@ -53,6 +53,10 @@ type Cluster struct {
 	// response (Envoy's max_stream_duration of a cluster): 504 "upstream max
 	// stream duration reached"; 0 for none.
 	MaxDuration Duration `json:"maxDuration,omitempty"`
+	// WriteTimeout closes a connection, of HTTP/1.1, whose endpoint takes nothing
+	// of what it was sent for so long (TCP_USER_TIMEOUT), in whole milliseconds; 0
+	// for the system's own bounds.
+	WriteTimeout Duration `json:"writeTimeout,omitempty"`
 	// IdleTimeout closes a pooled HTTP connection; 0 means 60s in the built-in
 	// proxy and Envoy's own 1h there.
 	IdleTimeout Duration `json:"idleTimeout,omitempty"`

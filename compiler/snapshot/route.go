@@ -46,6 +46,10 @@ type Route struct {
 	Timeout Duration `json:"timeout,omitempty"`
 	// IdleTimeout ends a stream on which nothing moves; 0 means 5m, Envoy's own.
 	IdleTimeout Duration `json:"idleTimeout,omitempty"`
+	// ReadTimeout bounds each time that a try waits for its endpoint to say
+	// something, from its connection, or the end of the request where that is later
+	// (Envoy's per_try_idle_timeout): 504 "upstream request timeout"; 0 for none.
+	ReadTimeout Duration `json:"readTimeout,omitempty"`
 	Retry       Retry    `json:"retry,omitzero"`
 	// Hash is what clusters that choose by hash (RingHash, Maglev, ClientIP) choose
 	// by: the first of it that a request has, and chance for one that has none.

@@ -58,6 +58,7 @@ type cluster struct {
 	service        string
 	connectTimeout time.Duration
 	maxDuration    time.Duration // of each try; 0 for no bound
+	writeTimeout   time.Duration // of connections of HTTP/1.1; 0 for no bound
 	thresholds     snapshot.Thresholds
 	balancing      balancing
 	idleTimeout    time.Duration // of pooled connections

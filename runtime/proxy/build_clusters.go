@@ -57,7 +57,7 @@ func (b *builder) newCluster(name, owner string, spec snapshot.Cluster, set snap
 		key: keyOf(spec, name, owner), owner: owner, transports: b.transports(spec, owner),
 		name: name, service: cmp.Or(spec.Service, name), balancing: newBalancing(spec), outliers: spec.Outliers, errors: spec.Errors.Slice(),
 		connectTimeout: cmp.Or(time.Duration(spec.ConnectTimeout), 5*time.Second), maxDuration: time.Duration(spec.MaxDuration),
-		udp:   spec.Protocol == snapshot.UDP,
+		writeTimeout: time.Duration(spec.WriteTimeout), udp: spec.Protocol == snapshot.UDP,
 		http2: spec.HTTP2, state: state, spec: spec.Digest, set: set.Digest, setName: cmp.Or(spec.EndpointsName(), name),
 		thresholds: spec.Thresholds, idleTimeout: or(spec.IdleTimeout, b.cfg.UpstreamIdleTimeout),
 	}

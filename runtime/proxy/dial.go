@@ -46,7 +46,7 @@ func (p *pool) obtain(ctx context.Context, c *cluster) (*upstream, error) {
 		if err != nil {
 			return nil, err
 		}
-		if u != nil && p.outdated(u) {
+		if u != nil && (p.outdated(u) || u.writeTimeout != c.writeTimeout) {
 			u.close()
 			continue
 		}
@@ -61,7 +61,7 @@ func (p *pool) obtain(ctx context.Context, c *cluster) (*upstream, error) {
 		return nil, err
 	}
 	codec := http1.NewClientConn(nc, p.proxy.cfg.Limits)
-	u := &upstream{pool: p, nc: nc, codec: codec, terms: termsOf(nc)}
+	u := &upstream{pool: p, nc: nc, codec: codec, terms: termsOf(nc), writeTimeout: c.writeTimeout}
 	codec.Informational = func(h *filter.Headers) {
 		if u.interim != nil {
 			u.interim(h)
@@ -135,7 +135,7 @@ func (p *pool) connect(ctx context.Context, c *cluster) (net.Conn, error) {
 
 // bare opens a connection without TLS within the cluster's connect timeout.
 func (p *pool) bare(ctx context.Context, c *cluster) (net.Conn, error) {
-	d := net.Dialer{Timeout: c.connectTimeout}
+	d := net.Dialer{Timeout: c.connectTimeout, Control: limitWrites(c.writeTimeout)}
 	network := "tcp"
 	if c.udp {
 		network = "udp"

@@ -118,7 +118,7 @@ func (s *stream) detach() *upstream {
 	defer s.mu.Unlock()
 	u := s.up
 	s.up = nil
-	s.timeouts.try, s.timeouts.whole, s.timeouts.expired = 0, 0, nil
+	s.timeouts.try, s.timeouts.whole, s.timeouts.waits, s.timeouts.expired = 0, 0, 0, nil
 	if u != nil {
 		u.interim = nil
 	}
@@ -175,7 +175,11 @@ func (s *stream) failure(err error) *filter.Reply {
 	switch {
 	case late != nil:
 		s.flag(late.flag)
-		return late.reply(s.requestRead.Load())
+		whole := s.requestRead.Load() // never of an upgrade
+		if !whole {
+			s.d.codec.CloseAfter()
+		}
+		return late.reply(whole)
 	case cause == nil:
 	case errors.As(cause, &request) && request.Err == nil:
 		// The client broke the protocol in the body of its request.

@@ -70,16 +70,17 @@ type route struct {
 	// Of the response, and of a stream on which nothing moves; 0 is no bound,
 	// and for idleness the usual one.
 	timeout, idleTimeout time.Duration
-	retry                *retries // or nil
-	filters              string   // the names of those for this route, each with a NUL behind it
-	service              string   // that it is for, where the listener does not say it
+	readTimeout          time.Duration // of each wait for the endpoint; 0 for none
+	retry                *retries      // or nil
+	filters              string        // the names of those for this route, each with a NUL behind it
+	service              string        // that it is for, where the listener does not say it
 }
 
 // newRoute returns the route without its split.
 func newRoute(spec snapshot.Route) (r route, err error) {
 	r = route{
 		name: spec.Name, answer: spec.Answer, hostFromEndpoint: spec.HostFromEndpoint, filters: filterNames(spec.Filters), service: spec.Service,
-		timeout: time.Duration(spec.Timeout), idleTimeout: time.Duration(spec.IdleTimeout),
+		timeout: time.Duration(spec.Timeout), idleTimeout: time.Duration(spec.IdleTimeout), readTimeout: time.Duration(spec.ReadTimeout),
 		requestHeaders: newHeaderChanges(spec.RequestHeaders), responseHeaders: newHeaderChanges(spec.ResponseHeaders),
 	}
 	if r.retry, err = newRetries(spec.Retry, spec.Timeout); err != nil {

@@ -60,7 +60,7 @@ func (p *pool) get(c *cluster, alive bool) (*upstream, error) {
 		p.idle[n-1] = nil
 		p.idle = p.idle[:n-1]
 		p.mu.Unlock()
-		if p.outdated(u) || (alive || p.secured != nil) && !u.codec.Idle() {
+		if p.outdated(u) || u.writeTimeout != c.writeTimeout || (alive || p.secured != nil) && !u.codec.Idle() {
 			u.close()
 			continue
 		}

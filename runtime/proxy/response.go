@@ -23,6 +23,7 @@ func (s *stream) deliver(end bool) {
 	if end || u.codec.Buffered() == 0 {
 		// There is no body, or it is not here: the headers do not wait for it.
 		if end {
+			s.heardOut()
 			s.uncount(u)
 		}
 		if s.put(o, end) != nil || end {
@@ -69,6 +70,7 @@ func (s *stream) deliver(end bool) {
 			s.judgeAnswer(&s.responseTrailers)
 		}
 		if last {
+			s.heardOut()
 			s.uncount(u)
 		}
 		if n > 0 || last {

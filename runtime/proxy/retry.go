@@ -105,7 +105,7 @@ func (r *retries) failed(err error) bool {
 		return false
 	case r.on&(on5xx|onGatewayError|onReset) != 0:
 		return true
-	case late == errTryLate:
+	case late == errTryLate, late == errTrySilent:
 		return r.on&onStatuses != 0 && slices.Contains(r.statuses, 504)
 	case errors.As(err, &connect):
 		return r.on&onConnectFailure != 0

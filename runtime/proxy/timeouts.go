@@ -29,6 +29,8 @@ type timeouts struct {
 	response int64         // the end of the response: Route.Timeout
 	try      int64         // the beginning of the response to this try: Retry.PerTryTimeout
 	whole    int64         // the end of the response to this try: Cluster.MaxDuration
+	waits    int64         // since when the try waits for its endpoint, where nothing has moved
+	silence  time.Duration // how long it waits for that: Route.ReadTimeout
 	idle     time.Duration // how long nothing may move
 	tunnel   bool          // it is the tunnel in which nothing moves
 	over     bool          // the request has ended
@@ -52,6 +54,7 @@ var (
 
 	// Of a try, after which there may be another.
 	errTryLate    = &overdue{body: "upstream request timeout", details: "upstream_per_try_timeout", flag: "UT"}
+	errTrySilent  = &overdue{body: "upstream request timeout", details: "upstream_per_try_idle_timeout", flag: "UT"}
 	errTryTooLong = &overdue{body: "upstream max stream duration reached", details: "upstream_max_stream_duration_reached", flag: "UMSDR", patient: true}
 )
 
@@ -81,7 +84,7 @@ func (s *stream) limit(r *route) {
 // begins, and that of the try if it has a connection.
 func (s *stream) requestOver() {
 	r := s.route
-	if r.timeout == 0 && r.retry == nil {
+	if r.timeout == 0 && r.retry == nil && r.readTimeout == 0 {
 		return
 	}
 	s.mu.Lock()
@@ -100,9 +103,17 @@ func (s *stream) requestOver() {
 
 // timeTry starts the time of the try; s.mu is held.
 func (s *stream) timeTry() {
-	if r := s.route.retry; s.up != nil && s.timeouts.over && r != nil && r.perTry > 0 {
-		s.timeouts.try = now() + int64(r.perTry)
-		s.wakeAt(s.timeouts.try)
+	t, r := &s.timeouts, s.route
+	if s.up == nil || !t.over {
+		return
+	}
+	if r.retry != nil && r.retry.perTry > 0 {
+		t.try = now() + int64(r.retry.perTry)
+		s.wakeAt(t.try)
+	}
+	if r.readTimeout > 0 {
+		t.waits, t.silence = now(), r.readTimeout
+		s.wakeAt(t.waits + int64(t.silence))
 	}
 }
 
@@ -118,7 +129,7 @@ func (s *stream) timeConnected() {
 // inTime ends the time of waiting for the response to a try, which ended with
 // err, and returns why: the try was late, or else err.
 func (s *stream) inTime(err error) error {
-	if s.route.retry == nil && s.arm.cluster.maxDuration == 0 {
+	if s.route.retry == nil && s.route.readTimeout == 0 && s.arm.cluster.maxDuration == 0 {
 		return err
 	}
 	s.mu.Lock()
@@ -128,6 +139,16 @@ func (s *stream) inTime(err error) error {
 		return late
 	}
 	return err
+}
+
+// heardOut ends the time of waiting for the endpoint, which has said all.
+func (s *stream) heardOut() {
+	if s.route.readTimeout == 0 {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.timeouts.waits = 0
 }
 
 // alive notes a sign of life.
@@ -183,9 +204,13 @@ func (s *stream) due(at int64) (cause error) {
 	}
 	due(&t.try, errTryLate)
 	due(&t.whole, errTryTooLong)
+	if t.waits != 0 {
+		silent := max(t.waits, s.moved.Load()) + int64(t.silence)
+		due(&silent, errTrySilent)
+	}
 	if cause != nil {
 		t.expired = cause.(*overdue)
-		if cause = nil; s.up != nil {
+		if cause, t.waits = nil, 0; s.up != nil {
 			s.up.abort()
 		}
 	}
@@ -199,7 +224,7 @@ func (s *stream) due(at int64) (cause error) {
 		cause = errStalled
 	}
 	if cause != nil { // the answer too may stall
-		t.response, t.try, t.whole, t.tunnel = 0, 0, 0, false
+		t.response, t.try, t.whole, t.waits, t.tunnel = 0, 0, 0, 0, false
 		t.idle = max(t.idle, lastWords)
 		s.moved.Store(at)
 		next = at + int64(t.idle)
@@ -213,7 +238,7 @@ func (s *stream) tunnelled() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	at := now()
-	s.timeouts.tunnel, s.timeouts.response = true, 0
+	s.timeouts.tunnel, s.timeouts.response, s.timeouts.waits = true, 0, 0
 	s.d.tunnel.begin(at)
 	s.wakeAt(at + int64(s.timeouts.idle/watchParts))
 }

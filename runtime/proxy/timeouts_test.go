@@ -109,6 +109,9 @@ func TestStreamsThatTakeTooLong(t *testing.T) {
 		{"timeout of an upgrade", "GET /quiet HTTP/1.1\n" + upgrade, snapshot.Route{Timeout: soon}, false, 504, "upstream request timeout", "response_timeout", false},
 		{"idle", "GET /quiet HTTP/1.1\n", snapshot.Route{IdleTimeout: soon}, false, 504, "stream timeout", "stream_idle_timeout", true},
 		{"idle client", "POST /quiet HTTP/1.1\nContent-Length: 1\n", snapshot.Route{IdleTimeout: soon, Timeout: 1}, false, 408, "stream timeout", "stream_idle_timeout", false},
+		{"silent endpoint", "POST /quiet HTTP/1.1\nContent-Length: 0\n", snapshot.Route{ReadTimeout: soon}, false, 504, "upstream request timeout", "upstream_per_try_idle_timeout", true},
+		{"silent endpoint of an upgrade", "GET /quiet HTTP/1.1\n" + upgrade, snapshot.Route{ReadTimeout: soon}, false, 504, "upstream request timeout", "upstream_per_try_idle_timeout", false},
+		{"idle client of a silent endpoint", "POST /quiet HTTP/1.1\nContent-Length: 1\n", snapshot.Route{IdleTimeout: soon, ReadTimeout: 1}, false, 408, "stream timeout", "stream_idle_timeout", false},
 		{"idle in a filter", "GET /quiet HTTP/1.1\n", snapshot.Route{IdleTimeout: soon, Timeout: 1}, true, 504, "stream timeout", "stream_idle_timeout", true},
 	} {
 		for _, filtered := range []bool{false, true} {
@@ -154,7 +157,7 @@ func TestStreamsThatTakeTooLong(t *testing.T) {
 }
 
 func TestResponseThatIsNotCompleteInTimeIsCutOff(t *testing.T) {
-	for name, route := range map[string]snapshot.Route{"timeout": {Timeout: inTime}, "idle": {IdleTimeout: inTime}} {
+	for name, route := range map[string]snapshot.Route{"timeout": {Timeout: inTime}, "idle": {IdleTimeout: inTime}, "read": {ReadTimeout: inTime}} {
 		for _, filtered := range []bool{false, true} {
 			t.Run(fmt.Sprint(name, ", filtered ", filtered), func(t *testing.T) {
 				t.Parallel()
@@ -243,33 +246,40 @@ func TestWhenTheTimeoutCounts(t *testing.T) {
 // Whether an answer or the timeout comes first, each request gets one of the
 // two, its own, and the connection goes on.
 func TestTimeoutAndAnswerTogether(t *testing.T) {
-	for _, filtered := range []bool{false, true} {
-		t.Run(fmt.Sprint("filtered ", filtered), func(t *testing.T) {
-			t.Parallel()
-			// What comes together on one machine does not on a slower one.
-			seen := map[int]int{}
-			for unit := time.Millisecond; unit <= 256*time.Millisecond && (seen[200] == 0 || seen[504] == 0); unit *= 4 {
-				seen = timeoutAndAnswer(t, filtered, unit)
-			}
-			if seen[200] == 0 || seen[504] == 0 {
-				t.Errorf("statuses %v", seen)
-			}
-		})
+	bounds := map[string]func(r *snapshot.Route, d snapshot.Duration){
+		"timeout": func(r *snapshot.Route, d snapshot.Duration) { r.Timeout = d },
+		"read": func(r *snapshot.Route, d snapshot.Duration) {
+			r.ReadTimeout, r.Retry = d, snapshot.Retry{On: snapshot.ListOf("connect-failure")} // not once more
+		},
+	}
+	for name, bound := range bounds {
+		for _, filtered := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", filtered ", filtered), func(t *testing.T) {
+				t.Parallel()
+				// What comes together on one machine does not on a slower one.
+				seen := map[int]int{}
+				for unit := time.Millisecond; unit <= 256*time.Millisecond && (seen[200] == 0 || seen[504] == 0); unit *= 4 {
+					seen = timeoutAndAnswer(t, filtered, unit, bound)
+				}
+				if seen[200] == 0 || seen[504] == 0 {
+					t.Errorf("statuses %v", seen)
+				}
+			})
+		}
 	}
 }
 
 // timeoutAndAnswer sends requests that are answered after 0 to 4 units, and may
-// take 2; it returns how often each status came.
-func timeoutAndAnswer(t *testing.T, filtered bool, unit time.Duration) map[int]int {
+// take 2, which bound sets; it returns how often each status came.
+func timeoutAndAnswer(t *testing.T, filtered bool, unit time.Duration, bound func(*snapshot.Route, snapshot.Duration)) map[int]int {
 	w := &world{}
 	w.cluster("a", backend(t, func(w http.ResponseWriter, r *http.Request) {
 		time.Sleep(time.Duration(rand.Int64N(int64(4 * unit))))
 		io.WriteString(w, r.URL.Path)
 	}))
-	w.routed("x", snapshot.Route{
-		Name: "r", Targets: targetList([]string{"a"}),
-		Timeout: snapshot.Duration(2 * unit), IdleTimeout: snapshot.Duration(3 * unit),
-	})
+	r := snapshot.Route{Name: "r", Targets: targetList([]string{"a"}), IdleTimeout: snapshot.Duration(3 * unit)}
+	bound(&r, snapshot.Duration(2*unit))
+	w.routed("x", r)
 	o := &observed{}
 	change := func(*Config) {}
 	if filtered {

@@ -4,6 +4,7 @@ import (
 	"net"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
 )
@@ -17,6 +18,8 @@ type upstream struct {
 	reused bool
 	terms  terms
 	since  int64 // idle since, by the clock
+	// writeTimeout is that of the cluster it was opened for.
+	writeTimeout time.Duration
 	// interim gets the interim responses of the exchange at hand.
 	interim func(*filter.Headers)
 	closed  atomic.Bool

@@ -35,6 +35,9 @@ func Cluster(c snapshot.Cluster, assignment *endpointv3.ClusterLoadAssignment) (
 		// Left alone, Envoy keeps an endpoint that is gone while its checks hold.
 		IgnoreHealthOnHostRemoval: c.Checks.Len() > 0,
 	}
+	if c.WriteTimeout > 0 {
+		out.UpstreamBindConfig = &corev3.BindConfig{SocketOptions: []*corev3.SocketOption{writeTimeout(c.WriteTimeout)}}
+	}
 	if err := balance(out, c); err != nil {
 		return nil, err
 	}
@@ -72,6 +75,15 @@ func Cluster(c snapshot.Cluster, assignment *endpointv3.ClusterLoadAssignment) (
 		out.TypedExtensionProtocolOptions = map[string]*anypb.Any{httpOptions: options}
 	}
 	return checked(out)
+}
+
+// writeTimeout is TCP_USER_TIMEOUT of Linux (tcp(7)), which counts in milliseconds.
+func writeTimeout(limit snapshot.Duration) *corev3.SocketOption {
+	const ipprotoTCP, tcpUserTimeout = 6, 18
+	return &corev3.SocketOption{
+		Description: "write timeout", Level: ipprotoTCP, Name: tcpUserTimeout, State: corev3.SocketOption_STATE_PREBIND,
+		Value: &corev3.SocketOption_IntValue{IntValue: time.Duration(limit).Milliseconds()},
+	}
 }
 
 // EmptyCluster returns the NoEndpoints cluster: a connection to it is closed.

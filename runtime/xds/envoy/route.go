@@ -178,6 +178,7 @@ func routeAction(r snapshot.Route) (*routev3.RouteAction, error) {
 	if err != nil {
 		return nil, err
 	}
+	retry.PerTryIdleTimeout = given(r.ReadTimeout)
 	action := &routev3.RouteAction{
 		Timeout:      durationpb.New(time.Duration(r.Timeout)), // unset would mean 15 s
 		IdleTimeout:  given(r.IdleTimeout),
