@@ -245,13 +245,13 @@ func (s *stream) connect(o *filter.Output, fresh bool) error {
 		s.spool.put(*o)
 		o.Data, o.Trailers, o.End = nil, nil, false
 	}
-	// Without more to come, the headers leave with the wait for the response;
-	// with more at hand, together with it.
-	hold := o.End || s.f == nil && s.d.codec.Buffered() > 0
 	var err error
 	if s.spool != nil {
 		err = s.upload(u, o.Headers)
 	} else {
+		// Without more to come, the headers leave with the wait for the response;
+		// with more at hand, together with it. Here nobody else reads the request yet.
+		hold := o.End || s.f == nil && s.d.codec.Buffered() > 0
 		err = write(u.codec, *o, hold)
 	}
 	if err != nil && !fresh && unsent(err) && s.aborted() == nil && (s.spool == nil || s.spool.whole()) {

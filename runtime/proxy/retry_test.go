@@ -386,6 +386,40 @@ func TestRetryAmidTheUpload(t *testing.T) {
 	}
 }
 
+// Tries begin and end while the client sends on, and the last gets it all.
+func TestRetriesThroughoutTheUpload(t *testing.T) {
+	const failures, piece, pieces = 40, 100, 400
+	var tries atomic.Int32
+	w := &world{}
+	w.cluster("a", rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		q, err := http.ReadRequest(r)
+		if err != nil {
+			return
+		}
+		if tries.Add(1) <= failures {
+			io.WriteString(c, "HTTP/1.1 503 No\r\nContent-Length: 2\r\n\r\nno")
+			return
+		}
+		body, _ := io.ReadAll(q.Body)
+		size := fmt.Sprint(len(body))
+		fmt.Fprintf(c, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(size), size)
+	}))
+	retry := retryOf(failures, "gateway-error")
+	retry.BackOffBase, retry.BackOffMax = 1, 1
+	w.routed("x", snapshot.Route{Name: "r", Retry: retry, Targets: targetList([]string{"a"})})
+	p := run(t, w, noTick)
+	c := dial(t, p.address(t, "gateway"))
+	c.send("POST / HTTP/1.1\nHost: x\nTransfer-Encoding: chunked\n\n")
+	for range pieces {
+		c.send("%x\n%s\n", piece, strings.Repeat("x", piece))
+	}
+	until(t, "the last try", func() bool { return tries.Load() > failures })
+	c.send("0\n\n")
+	if r, body := c.response("POST"); r.StatusCode != 200 || body != fmt.Sprint(piece*pieces) {
+		t.Errorf("%d %q", r.StatusCode, body)
+	}
+}
+
 // Over the budget there are no retries, and the first answer goes through.
 func TestRetriesAreBounded(t *testing.T) {
 	b := play(t, answer503)
