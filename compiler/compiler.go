@@ -170,7 +170,8 @@ type build struct {
 	routes       []*schema.Document // TrafficRoutes
 	zones        zones
 	rulesets     map[rulesetKey]*ruleset
-	kongSecrets  []snapshot.Secret // that Kong's services need for TLS
+	secrets      map[string]*schema.Document // Secrets by mesh/name, GlobalSecrets by /name; see secret
+	kongSecrets  []snapshot.Secret           // that Kong's services need for TLS
 	// shown are the certificates of the gateway, by the server names.
 	shown     map[string]*kongShown
 	datagrams []*service    // of UDP, which is no service of a mesh

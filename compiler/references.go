@@ -96,34 +96,19 @@ func backends(m *kuma.Mesh, section string) (names map[string]bool, standard str
 }
 
 // checkSecrets reports sources of bytes that name a Secret which their mesh
-// does not have.
+// does not have, nor all meshes.
 func (b *build) checkSecrets() {
-	known := map[string]map[string]bool{} // by mesh
-	for _, d := range b.byKind["kuma/Secret"] {
-		if known[d.Mesh] == nil {
-			known[d.Mesh] = map[string]bool{}
-		}
-		known[d.Mesh][d.Name] = true
-	}
-	check := func(d *schema.Document, mesh string, source *kuma.DataSource, path ...any) {
-		if _, ok := b.meshes[mesh]; !ok || source == nil || source.Secret == "" || known[mesh][source.Secret] {
-			return
-		}
-		b.reportMissing(source.Secret, diag.CodeUnknownSecret, diag.Error, d, append(path, "secret"),
-			fmt.Sprintf("mesh %s has no Secret named %q", mesh, source.Secret),
-			diag.Suggest(source.Secret, known[mesh])+"add a document of type Secret with that name and mesh")
-	}
-	for _, d := range b.byKind["kuma/Mesh"] {
-		for i, backend := range d.Body.(*kuma.Mesh).MTLS.Backends {
-			check(d, d.Name, backend.Conf.Cert, "mtls", "backends", i, "conf", "cert")
-			check(d, d.Name, backend.Conf.Key, "mtls", "backends", i, "conf", "key")
-		}
-	}
-	for _, d := range b.byKind["kuma/ExternalService"] {
-		if tls := d.Body.(*kuma.ExternalService).Networking.TLS; tls != nil {
-			check(d, d.Mesh, tls.CACert, "networking", "tls", "caCert")
-			check(d, d.Mesh, tls.ClientCert, "networking", "tls", "clientCert")
-			check(d, d.Mesh, tls.ClientKey, "networking", "tls", "clientKey")
+	for _, kind := range []string{"kuma/Mesh", "kuma/ExternalService"} {
+		for _, d := range b.byKind[kind] {
+			for _, s := range sourcesOf(d) {
+				name := s.source.Secret
+				if _, ok := b.meshes[s.mesh]; !ok || name == "" || b.secret(s.mesh, name) != nil {
+					continue
+				}
+				b.reportMissing(name, diag.CodeUnknownSecret, diag.Error, d, append(s.path, "secret"),
+					fmt.Sprintf("mesh %s has no Secret named %q", s.mesh, name),
+					diag.Suggest(name, b.secretNames(s.mesh))+"add a document of type Secret with that name and mesh")
+			}
 		}
 	}
 }

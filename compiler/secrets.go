@@ -51,7 +51,35 @@ func sourcesOf(d *schema.Document) []dataSource {
 	return out
 }
 
-// id is the ID of the secret that s is, or refers to.
+// secret returns the Secret of that name in a mesh, else the GlobalSecret, or nil.
+func (b *build) secret(mesh, name string) *schema.Document {
+	if b.secrets == nil {
+		b.secrets = map[string]*schema.Document{}
+		for _, kind := range []string{"kuma/Secret", "kuma/GlobalSecret"} {
+			for _, d := range b.byKind[kind] {
+				b.secrets[d.Mesh+"/"+d.Name] = d
+			}
+		}
+	}
+	if d := b.secrets[mesh+"/"+name]; d != nil {
+		return d
+	}
+	return b.secrets["/"+name]
+}
+
+// secretNames are the names that a mesh may name secrets by.
+func (b *build) secretNames(mesh string) map[string]bool {
+	names := map[string]bool{}
+	for _, d := range b.secrets {
+		if d.Mesh == mesh || d.Mesh == "" {
+			names[d.Name] = true
+		}
+	}
+	return names
+}
+
+// id is the ID of the secret that s is, or refers to. A GlobalSecret has one in
+// each mesh that uses it, so that a Secret may take its place.
 func (s dataSource) id() string {
 	if s.source.Secret != "" {
 		return s.mesh + "/" + s.source.Secret
@@ -89,16 +117,12 @@ func (b *build) lowerSecurity() (snapshot.List[snapshot.Authority], snapshot.Lis
 	if len(users)+len(b.kongSecrets) == 0 {
 		return snapshot.List[snapshot.Authority]{}, snapshot.List[snapshot.Secret]{}
 	}
-	holders := map[string]*schema.Document{}
-	for _, d := range b.byKind["kuma/Secret"] {
-		holders[d.Mesh+"/"+d.Name] = d
-	}
 	uses := map[string]secretUse{}
 	for _, d := range users {
 		for _, s := range sourcesOf(d) {
 			if s.source.Secret == "" {
 				uses[s.id()] = secretUse{d, s.source}
-			} else if holder := holders[s.id()]; holder != nil { // else reported
+			} else if holder := b.secret(s.mesh, s.source.Secret); holder != nil { // else reported
 				uses[s.id()] = secretUse{doc: holder}
 			}
 		}

@@ -71,7 +71,7 @@ var restsOn = map[string][]string{
 	diag.CodeTie:            slices.Concat(definers, policyKinds()),
 	diag.CodeShadowed:       slices.Concat(definers, policyKinds()),
 	diag.CodeUnknownBackend: {"kuma/Mesh"},
-	diag.CodeUnknownSecret:  {"kuma/Secret"},
+	diag.CodeUnknownSecret:  {"kuma/Secret", "kuma/GlobalSecret"},
 	diag.CodeUnknownEntity: {
 		"kong/Service", "kong/Route", "kong/Upstream", "kong/Certificate", "kong/CACertificate", "kong/Consumer", "kong/ConsumerGroup",
 	},

@@ -47,7 +47,7 @@ type sourceCheck struct {
 	known   map[string]*files.Named // by path, from the check before
 	seen    map[string]*files.Named // the same of this one
 	named   map[string]bool         // those of seen that documents name, and are no documents
-	secrets map[string]*Document    // by mesh/name
+	secrets map[string]*Document    // by mesh/name, of a GlobalSecret /name
 	found   []diag.Diagnostic
 	// modules holds each module once, whatever its path, and runs the ones that
 	// documents name; nil for one that cannot be used, which has been reported.
@@ -282,9 +282,12 @@ func (s *sourceCheck) bytes(d *Document, mesh string, source *kuma.DataSource, s
 	case source.Secret != "":
 		holder := s.secrets[mesh+"/"+source.Secret]
 		if holder == nil {
+			holder = s.secrets["/"+source.Secret]
+		}
+		if holder == nil {
 			return nil, nil, nil // the compiler reports it
 		}
-		from = []diag.Related{{Place: holder.Place("data"), Message: "the Secret"}}
+		from = []diag.Related{{Place: holder.Place("data"), Message: "the " + holder.Kind}}
 		body := holder.Body.(*kuma.Secret)
 		switch {
 		case body.Data != "":

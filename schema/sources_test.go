@@ -320,9 +320,9 @@ func TestProvidedAuthority(t *testing.T) {
 			f.put("k.pem", c.key, 0o600)
 			mesh("file: c.pem", "file: k.pem")
 			check("in files")
-			f.put("secrets.yaml", fmt.Appendf(nil, "type: Secret\nmesh: m\nname: c\ndata: %s\n---\ntype: Secret\nmesh: m\nname: k\nfile: k.pem\n", encode(c.cert)), 0o600)
+			f.put("secrets.yaml", fmt.Appendf(nil, "type: Secret\nmesh: m\nname: c\ndata: %s\n---\ntype: GlobalSecret\nname: k\nfile: k.pem\n", encode(c.cert)), 0o600)
 			mesh("secret: c", "secret: k")
-			check("in Secrets")
+			check("in a Secret and a GlobalSecret")
 		})
 	}
 }

@@ -28,8 +28,9 @@ type Authority struct {
 // Env says where they are. File and Env are looked at where the snapshot is
 // served, and followed when they change.
 type Secret struct {
-	// ID is "MESH/NAME" of a Secret document, "/NAME" of a GlobalSecret, or
-	// the document's ID and the field of what stands in another document.
+	// ID is "MESH/NAME" of what that mesh knows by this name, a Secret document
+	// of its own or a GlobalSecret, or the document's ID and the field of what
+	// stands in another document.
 	ID   string `json:"id"`
 	Data Hidden `json:"data,omitempty"` // base64
 	// File is a path: absolute, or relative to the input root.

@@ -89,7 +89,7 @@ type MetricsBackend struct {
 // DataSource is bytes: those of a Secret or a file, or in place. The rules let
 // several stand side by side, as Kuma does; the first in this order counts.
 type DataSource struct {
-	Secret       string `json:"secret"` // its name, in the same mesh
+	Secret       string `json:"secret"` // the name of a Secret in the same mesh, else of a GlobalSecret
 	File         string `json:"file"`
 	Inline       Hidden `json:"inline"` // base64
 	InlineString Hidden `json:"inlineString"`
