@@ -100,6 +100,7 @@ func (d *downstream) serveStream() {
 	complete := false
 	if err != nil {
 		d.refuse(err)
+		d.stream.reset() // the client's reset may still be on its way here
 		complete = true
 	} else {
 		complete = d.stream.serve(end)

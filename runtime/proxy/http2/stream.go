@@ -162,11 +162,18 @@ func (s *Stream) recycle() {
 	streams.Put(s)
 }
 
-// Attach names who is to hear of a reset, by which number.
+// Attach names who is to hear of a reset, by which number. It is called before anything
+// else, where the stream is begun.
 func (s *Stream) Attach(o Owner, number uint64) {
+	c := s.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.owner, s.number = o, number
+	if c.streams[s.id] != s { // another goroutine than the reader's has dropped it by now
+		c.lost = append(c.lost, loss{o, number, s.sendErr})
+	}
 }
 
 // SetReadDeadline ends reading where t has gone by, and lets it go on with the

@@ -38,29 +38,28 @@ func (s *Stream) WriteHeaders(h *filter.Headers, end bool) error {
 	if err != nil {
 		return err
 	}
-	if c.server {
-		if m.status < 200 {
-			return errUpgrade
-		}
-		s.toSend = m.length
-		if s.head || m.status == 204 || m.status == 304 {
-			s.toSend = -1
-		}
-	} else {
-		if s.id == 0 {
-			if err := c.start(s); err != nil {
-				return err
-			}
-		}
-		s.toSend = m.length
-		if m.head {
-			s.mu.Lock()
-			s.head = true
-			s.mu.Unlock()
+	length := m.length
+	switch {
+	case c.server && m.status < 200:
+		return errUpgrade
+	case c.server && (s.head || m.status == 204 || m.status == 304):
+		length = -1
+	}
+	if end && length > 0 {
+		return errTooShort
+	}
+	if !c.server && s.id == 0 {
+		// From here on nothing fails: the server would take the reset of a stream that
+		// it has not heard of for the end of the connection.
+		if err := c.start(s); err != nil {
+			return err
 		}
 	}
-	if end && s.toSend > 0 {
-		return errTooShort
+	s.toSend = length
+	if m.head {
+		s.mu.Lock()
+		s.head = true
+		s.mu.Unlock()
 	}
 	s.started, s.sent = true, end
 	c.out.headers(s.id, c.enc.encode(h, c.server, s.scheme()), end)
