@@ -125,12 +125,7 @@ func TestCall(t *testing.T) {
 func TestCallFails(t *testing.T) {
 	hold := make(chan struct{})
 	w := &world{}
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
-	w.cluster("dead", dead.Addr().String())
+	w.cluster("dead", nobody)
 	w.cluster("empty")
 	w.cluster("silent", rawBackend(t, func(net.Conn, *bufio.Reader) { <-hold }))
 	w.cluster("rude", rawBackend(t, func(c net.Conn, r *bufio.Reader) { r.ReadString('\n') }))
@@ -396,12 +391,7 @@ func grpcBackend(t *testing.T) string {
 func TestGRPC(t *testing.T) {
 	w := &world{}
 	w.cluster("g", grpcBackend(t))
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
-	w.cluster("dead", dead.Addr().String())
+	w.cluster("dead", nobody)
 	w.cluster("empty")
 	for i := range w.clusters {
 		w.clusters[i].HTTP2 = true

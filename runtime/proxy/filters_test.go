@@ -488,11 +488,6 @@ type closingFactory struct {
 func (f closingFactory) TCP(filter.Conn) filter.TCP { return closing{notes: f.notes} }
 
 func TestTCPFiltersHearOfTheEnd(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
 	for name, c := range map[string]struct {
 		server func(net.Conn, *bufio.Reader)
 		client func(*client)
@@ -507,7 +502,7 @@ func TestTCPFiltersHearOfTheEnd(t *testing.T) {
 			if c.server != nil {
 				w.cluster("a", rawBackend(t, c.server))
 			} else {
-				w.cluster("a", dead.Addr().String())
+				w.cluster("a", nobody)
 			}
 			w.tcp("tcp", "a")
 			w.filters = []snapshot.Filter{{Kind: "k"}}

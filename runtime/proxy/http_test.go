@@ -181,11 +181,6 @@ func TestClientIPStaysAndOnlyLostClientsMove(t *testing.T) {
 }
 
 func TestUpstreamFailures(t *testing.T) {
-	closed, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	closed.Close()
 	raw := func(answer string) string {
 		return rawBackend(t, func(c net.Conn, r *bufio.Reader) {
 			http.ReadRequest(r)
@@ -193,7 +188,7 @@ func TestUpstreamFailures(t *testing.T) {
 		})
 	}
 	w := &world{}
-	w.cluster("refused", closed.Addr().String())
+	w.cluster("refused", nobody)
 	w.cluster("hangs-up", raw(""))
 	w.cluster("half-headers", raw("HTTP/1.1 200 OK\r\nX: "))
 	w.cluster("nonsense", raw("nonsense\r\n\r\n"))

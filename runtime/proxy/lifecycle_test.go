@@ -170,13 +170,7 @@ func TestSocketTable(t *testing.T) {
 	})
 	t.Run("abort closes what was opened", func(t *testing.T) {
 		w := at("two", "three")
-		free, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := uint16(free.Addr().(*net.TCPAddr).Port)
-		free.Close()
-		w.dataplane = append(w.dataplane, snapshot.Listener{Name: "n", Protocol: snapshot.TCP, Address: "127.0.0.1", Port: port})
+		w.dataplane = append(w.dataplane, snapshot.Listener{Name: "n", Protocol: snapshot.TCP, Address: "127.0.0.1", Port: freePort(t, "tcp")})
 		for range 2 { // the second time would find the address in use
 			_, abort, err := p.Prepare(context.Background(), w.snapshot())
 			if err != nil {

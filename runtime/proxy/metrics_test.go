@@ -15,7 +15,7 @@ import (
 // TCP connections and UDP sessions are counted by what they carry; and of a
 // listener that has gone nothing is left.
 func TestMetricsOfWhatIsCarried(t *testing.T) {
-	w := udpWorld("127.0.0.1", freeUDPPort(t), nil, udpBackend(t, "u"))
+	w := udpWorld("127.0.0.1", freePort(t, "udp"), nil, udpBackend(t, "u"))
 	w.cluster("db", echo(t))
 	w.tcp("tcp", "db")
 	p := run(t, w)

@@ -86,12 +86,7 @@ func TestReloadChangesTheProtocol(t *testing.T) {
 // was free.
 func onPort(t *testing.T) func(addresses ...string) *world {
 	t.Helper()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	free.Close()
-	port := uint16(free.Addr().(*net.TCPAddr).Port)
+	port := freePort(t, "tcp")
 	greets := rawBackend(t, func(c net.Conn, r *bufio.Reader) { io.Copy(c, r) })
 	return func(addresses ...string) *world {
 		w := &world{}

@@ -195,20 +195,10 @@ func TestOneRetryWithoutPolicy(t *testing.T) {
 	}
 }
 
-// refusing returns an address where nobody listens.
-func refusing(t testing.TB) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	return l.Addr().String()
-}
-
 // What could not be sent for want of a connection is still here, however much is to come.
 func TestOneRetryGoesElsewhere(t *testing.T) {
 	w := &world{}
-	w.cluster("a", refusing(t), play(t, answerOK).address)
+	w.cluster("a", nobody, play(t, answerOK).address)
 	w.routed("x", snapshot.Route{Name: "r", Targets: targetList([]string{"a"})})
 	for _, filtered := range []bool{false, true} {
 		change := []func(*Config){noTick}
@@ -274,7 +264,7 @@ func TestOneRetryIsBounded(t *testing.T) {
 // Each try has an endpoint of its own.
 func TestRetriesGoElsewhere(t *testing.T) {
 	w := &world{}
-	w.cluster("a", refusing(t), named(t, "alive"))
+	w.cluster("a", nobody, named(t, "alive"))
 	w.routed("x", snapshot.Route{Name: "r", Retry: retryOf(1, "connect-failure"), Targets: targetList([]string{"a"})})
 	p := run(t, w)
 	for range 4 {
@@ -497,7 +487,7 @@ func TestRetriesAtRandom(t *testing.T) {
 					}
 				}
 			})
-			w.cluster("a", address, address[:strings.LastIndex(address, ":")+1]+"1")
+			w.cluster("a", address, nobody)
 			w.endpoints[0].Endpoints = snapshot.ListOf(w.endpoints[0].Endpoints.Slice()...)
 			retry := retryOf(attempts, "gateway-error")
 			retry.PerTryTimeout = soon

@@ -7,12 +7,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -23,6 +25,36 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// nobody is an address where nobody listens: no system gives away this port by itself.
+const nobody = "127.0.0.1:1"
+
+// ports are those that freePort has looked at.
+var ports atomic.Uint32
+
+// freePort returns a port that nobody has. It is none of those that the system gives
+// to whoever does not care, so that nobody comes by it before it is used.
+func freePort(t testing.TB, network string) uint16 {
+	t.Helper()
+	ports.CompareAndSwap(0, 10_000+rand.Uint32N(4_000))
+	for range 1000 {
+		port := ports.Add(1)
+		address := fmt.Sprintf("127.0.0.1:%d", port)
+		var c io.Closer
+		var err error
+		if network == "udp" {
+			c, err = net.ListenPacket(network, address)
+		} else {
+			c, err = net.Listen(network, address)
+		}
+		if err == nil {
+			c.Close()
+			return uint16(port)
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
+}
 
 // world is a snapshot in the making.
 type world struct {

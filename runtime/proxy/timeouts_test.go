@@ -329,15 +329,10 @@ func TestTCPListenersHaveTheirOwnIdleTimeout(t *testing.T) {
 }
 
 func TestTCPConnectAttempts(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	dead.Close()
 	alive := rawBackend(t, func(c net.Conn, _ *bufio.Reader) { io.WriteString(c, "here") })
 	for attempts, want := range map[uint32]int{0: 2, 1: 2, 2: 4} {
 		w := &world{}
-		w.cluster("a", dead.Addr().String(), alive)
+		w.cluster("a", nobody, alive)
 		w.tcp("l", "a")
 		w.dataplane[0].ConnectAttempts = attempts
 		p := run(t, w)

@@ -46,16 +46,6 @@ func udpWorld(host string, port uint16, ranges []string, backends ...string) *wo
 	return w
 }
 
-func freeUDPPort(t *testing.T) uint16 {
-	t.Helper()
-	pc, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer pc.Close()
-	return uint16(pc.LocalAddr().(*net.UDPAddr).Port)
-}
-
 // ask sends a datagram until there is an answer to it: one may be lost.
 func ask(t *testing.T, c net.Conn, text string) string {
 	t.Helper()
@@ -78,7 +68,7 @@ func ask(t *testing.T, c net.Conn, text string) string {
 }
 
 func TestUDPSessionsKeepToTheirEndpoint(t *testing.T) {
-	port := freeUDPPort(t)
+	port := freePort(t, "udp")
 	p := run(t, udpWorld("0.0.0.0", port, nil, udpBackend(t, "a"), udpBackend(t, "b")))
 	_ = p
 	seen := map[string]int{}
@@ -107,7 +97,7 @@ func TestUDPSessionsKeepToTheirEndpoint(t *testing.T) {
 }
 
 func TestUDPSessionLeavesAnEndpointThatIsGone(t *testing.T) {
-	port := freeUDPPort(t)
+	port := freePort(t, "udp")
 	a, b := udpBackend(t, "a"), udpBackend(t, "b")
 	p := run(t, udpWorld("127.0.0.1", port, nil, a))
 	c, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", port))
@@ -123,7 +113,7 @@ func TestUDPSessionLeavesAnEndpointThatIsGone(t *testing.T) {
 }
 
 func TestSourceRanges(t *testing.T) {
-	port := freeUDPPort(t)
+	port := freePort(t, "udp")
 	p := run(t, udpWorld("127.0.0.1", port, []string{"10.0.0.0/8", "fd00::/8"}, udpBackend(t, "a")))
 	c, err := net.Dial("udp", fmt.Sprintf("127.0.0.1:%d", port))
 	if err != nil {

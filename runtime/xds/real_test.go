@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -149,15 +151,23 @@ func fetch(method, url string) (plugins, body string) {
 	}
 }
 
-// freePort returns a port that was free a moment ago.
+// ports are those that freePort has looked at.
+var ports atomic.Uint32
+
+// freePort returns a port that nobody has. It is none of those that the system gives
+// to whoever does not care, so that nobody comes by it before Envoy does.
 func freePort(t testing.TB) uint16 {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	ports.CompareAndSwap(0, 15_000+rand.Uint32N(4_000))
+	for range 1000 {
+		port := ports.Add(1)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return uint16(port)
+		}
 	}
-	defer l.Close()
-	return uint16(l.Addr().(*net.TCPAddr).Port)
+	t.Fatal("no port is free")
+	return 0
 }
 
 // backend serves an empty 200 over HTTP/1.1, or in h2c alone, and returns

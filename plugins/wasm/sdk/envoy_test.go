@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -15,6 +16,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -93,16 +95,23 @@ func envoyPath(t *testing.T) string {
 	return path
 }
 
-// freePort returns a port that is free now. Somebody else could take it before
-// Envoy does; Envoy then does not get ready, and says so.
+// ports are those that freePort has looked at.
+var ports atomic.Uint32
+
+// freePort returns a port that nobody has. It is none of those that the system gives
+// to whoever does not care, so that nobody comes by it before Envoy does.
 func freePort(t *testing.T) int {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	ports.CompareAndSwap(0, 20_000+rand.Uint32N(4_000))
+	for range 1000 {
+		port := ports.Add(1)
+		if l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port)); err == nil {
+			l.Close()
+			return int(port)
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
+	t.Fatal("no port is free")
+	return 0
 }
 
 type object = map[string]any
