@@ -191,7 +191,7 @@ func (w *faultWorld) noneLost() {
 // await polls until ok; state says how far it has come.
 func (w *faultWorld) await(what string, ok func() bool, state func() any) {
 	w.t.Helper()
-	for deadline := time.Now().Add(90 * time.Second); !ok(); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !ok(); time.Sleep(20 * time.Millisecond) {
 		select {
 		case <-w.meshc.Ended():
 			w.t.Fatalf("meshc ended before %s", what)
@@ -221,7 +221,7 @@ func (w *faultWorld) request(address, fault string) answer {
 		w.t.Fatal(err)
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(90 * time.Second))
+	c.SetDeadline(time.Now().Add(3 * time.Minute))
 	head := "POST /trailers HTTP/1.1\r\nHost: fault.test\r\nConnection: close\r\nTransfer-Encoding: chunked\r\nTrailer: x-t\r\n"
 	if fault != "" {
 		head += "X-Fault: " + fault + "\r\n"
@@ -255,7 +255,7 @@ func (w *faultWorld) connect(address string) connection {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	c.SetDeadline(time.Now().Add(90 * time.Second))
+	c.SetDeadline(time.Now().Add(3 * time.Minute))
 	return connection{c, bufio.NewReader(c)}
 }
 

@@ -183,7 +183,7 @@ func (r *reloading) noneLost() {
 // returns it.
 func (r *reloading) awaitReload(known int) status.Reload {
 	r.t.Helper()
-	for deadline := time.Now().Add(90 * time.Second); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); time.Now().Before(deadline); time.Sleep(10 * time.Millisecond) {
 		if all := r.reloads(); len(all) > known {
 			return all[len(all)-1]
 		}

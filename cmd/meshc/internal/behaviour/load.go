@@ -42,6 +42,11 @@ type loadClient struct {
 	h2   *h2conn // conn, where the kind speaks it
 }
 
+// loadPatience is for a reply, and for what is waited for meanwhile. Load goes with
+// what is hard on the machine: a guest that moves hundreds of megabytes holds up the
+// streams of its worker for half a minute where that has a tenth of a processor.
+const loadPatience = 6 * patience
+
 // StartLoad sends TCP to one address, and HTTP for host web to the others,
 // which are ADDRESS:PORT or ADDRESS:PORT/PATH. Backends are those of this package.
 func (n *Network) StartLoad(tcp string, http ...string) *Load {
@@ -117,7 +122,7 @@ func (l *Load) AwaitBackend(name string) error {
 }
 
 func (l *Load) await(ok func() bool, state func() string) error {
-	for deadline := time.Now().Add(2 * patience); !ok(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(loadPatience); !ok(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			return errors.New(state())
 		}
@@ -162,7 +167,7 @@ func (c *loadClient) once() (string, error) {
 		}
 		c.conn, c.r = conn, bufio.NewReader(conn)
 	}
-	c.conn.SetDeadline(time.Now().Add(patience))
+	c.conn.SetDeadline(time.Now().Add(loadPatience))
 	if c.kind == "tcp" {
 		defer c.hangUp()
 		return c.exchange()
