@@ -107,7 +107,7 @@ func newEndpoint(p *pool, spec snapshot.Endpoint) *endpoint {
 // discard ends the idle connections that c does not share with what serves.
 func (c *cluster) discard() {
 	for _, e := range c.endpoints {
-		if c.state.pool(e.pool.address) != e.pool {
+		if !c.state.has(e.pool) {
 			e.pool.close()
 		}
 	}

@@ -18,8 +18,11 @@ type clusterState struct {
 	detector   detector
 	checker    checker
 
-	mu     sync.Mutex
-	pools  map[netip.AddrPort]*pool // of the endpoints of the current generation
+	mu sync.Mutex
+	// pools are those of the endpoints of the current generation. Of names there may be
+	// several to one address, each over another transport: for what began in the
+	// generation before still asks for its own.
+	pools  map[netip.AddrPort]*pool
 	closed bool
 }
 
@@ -29,25 +32,36 @@ func newClusterState() *clusterState {
 	return s
 }
 
-// pool returns the pool for an address, or nil.
+// pool returns a pool for an address, or nil.
 func (s *clusterState) pool(address netip.AddrPort) *pool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.pools[address]
 }
 
+// has reports whether pl is one of the pools.
+func (s *clusterState) has(pl *pool) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := s.pools[pl.address]
+	for at != nil && at != pl {
+		at = at.beside
+	}
+	return at != nil
+}
+
 // dnsPool returns the pool for an address that a name has resolved to.
 func (s *clusterState) dnsPool(p *Proxy, address netip.AddrPort, over *secured) *pool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	pl := s.pools[address]
-	if pl == nil || !pl.secured.same(over) {
-		before := pl
-		pl = newPool(p, address, s, over, before)
-		if before != nil {
-			before.close()
-		}
-		pl.closed = s.closed
+	first := s.pools[address]
+	pl := first
+	for pl != nil && !pl.secured.same(over) {
+		pl = pl.beside
+	}
+	if pl == nil {
+		pl = newPool(p, address, s, over, first)
+		pl.beside, pl.closed = first, s.closed
 		if s.pools == nil {
 			s.pools = map[netip.AddrPort]*pool{}
 		}
@@ -57,26 +71,45 @@ func (s *clusterState) dnsPool(p *Proxy, address netip.AddrPort, over *secured) 
 	return pl
 }
 
-// forget lets go the pools of a DNS cluster that have nothing in them, are
-// none of current, and were last answered for its names before oldest.
-func (s *clusterState) forget(current []*endpoint, oldest int64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for address, pl := range s.pools {
-		former := pl.named < oldest && !slices.ContainsFunc(current, func(e *endpoint) bool { return e.pool == pl })
-		if former && pl.empty() {
+// drop closes the pools that are not wanted any more; s.mu is held.
+func (s *clusterState) drop(unwanted func(*pool) bool) {
+	for address, first := range s.pools {
+		for at := &first; *at != nil; {
+			if pl := *at; unwanted(pl) {
+				*at, pl.beside = pl.beside, nil
+				pl.close()
+			} else {
+				at = &pl.beside
+			}
+		}
+		if first == nil {
 			delete(s.pools, address)
-			pl.close() // for what streams may yet put back
+		} else {
+			s.pools[address] = first
 		}
 	}
 }
 
+// forget lets go the pools of a DNS cluster that have nothing in them, are
+// none of current, and were last answered for its names before oldest. They are closed
+// for what streams may yet put back.
+func (s *clusterState) forget(current []*endpoint, oldest int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drop(func(pl *pool) bool {
+		return pl.named < oldest && !slices.ContainsFunc(current, func(e *endpoint) bool { return e.pool == pl }) && pl.empty()
+	})
+}
+
 // keep makes c, which has state s, what serves: pools of other endpoints are
-// closed. Those of a DNS cluster stay until forget.
+// closed. Those of a DNS cluster stay until forget, unless their transport is gone.
 func (s *clusterState) keep(c *cluster) {
 	s.detector.serve(c)
 	s.checker.serve(c)
 	if c.dns != nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.drop(func(pl *pool) bool { return !c.dns.speaks(pl.secured) })
 		return
 	}
 	pools := make(map[netip.AddrPort]*pool, len(c.endpoints))
@@ -85,11 +118,7 @@ func (s *clusterState) keep(c *cluster) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for address, pl := range s.pools {
-		if pools[address] != pl {
-			pl.close()
-		}
-	}
+	s.drop(func(pl *pool) bool { return pools[pl.address] != pl })
 	s.pools = pools
 }
 
@@ -98,7 +127,9 @@ func (s *clusterState) appendPools(list []*pool) []*pool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, pl := range s.pools {
-		list = append(list, pl)
+		for ; pl != nil; pl = pl.beside {
+			list = append(list, pl)
+		}
 	}
 	return list
 }
@@ -111,6 +142,8 @@ func (s *clusterState) close() {
 	defer s.mu.Unlock()
 	s.closed = true
 	for _, pl := range s.pools {
-		pl.close()
+		for ; pl != nil; pl = pl.beside {
+			pl.close()
+		}
 	}
 }

@@ -160,6 +160,16 @@ func newDNSCluster(p *Proxy, c *cluster, set snapshot.List[snapshot.Endpoint]) *
 	return &dnsCluster{proxy: p, cluster: c, set: set}
 }
 
+// speaks reports whether an endpoint is spoken to over s, which is nil for the clear.
+func (d *dnsCluster) speaks(s *secured) bool {
+	for _, e := range d.set.All() {
+		if d.cluster.transports[e.Transport].same(s) {
+			return true
+		}
+	}
+	return false
+}
+
 // resolve returns the endpoints as they are known now.
 func (d *dnsCluster) resolve(ctx context.Context) *members {
 	last := d.last.Load()

@@ -16,7 +16,10 @@ type pool struct {
 	state    *clusterState
 	standing *standing
 	secured  *secured // nil for the clear
-	named    int64    // last answered for a name, by the clock; clusterState.mu guards it
+	// clusterState.mu guards named, when it was last answered for a name, by the clock,
+	// and beside, a pool to the same address over another transport, or nil.
+	named  int64
+	beside *pool
 
 	mu     sync.Mutex
 	idle   []*upstream
