@@ -131,7 +131,10 @@ func lowerHTTPRoute(name string, r *kuma.HTTPRoute) snapshot.Route {
 		}
 	}
 	for name, m := range r.Match.Headers {
-		headers = append(headers, lowerTextMatch(strings.ToLower(name), m))
+		if name = strings.ToLower(name); name == "host" {
+			name = ":authority" // as Envoy takes it
+		}
+		headers = append(headers, lowerTextMatch(name, m))
 	}
 	slices.SortFunc(headers, func(x, y snapshot.HeaderMatch) int { return strings.Compare(x.Name, y.Name) })
 	out.Headers = snapshot.ListOf(headers...)

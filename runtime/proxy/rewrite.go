@@ -27,24 +27,32 @@ func newRewrite(spec snapshot.PathRewrite) (r rewrite, err error) {
 	return r, err
 }
 
-// apply returns target, a path with or without a query, with its path rewritten.
-// Unless it is global, the expression begins with ^, so that there is one
-// match, at the start.
+// apply returns target, a path with or without a query, with its path rewritten;
+// as it is where nothing would be left of the path, as in Envoy. Unless it is
+// global, the expression begins with ^, so that there is one match, at the start.
 func (r *rewrite) apply(target string) string {
-	path, query := cutQuery(target)
+	path, _ := cutQuery(target)
+	start, end := r.substitution, len(path) // what takes the place of target[:end]
 	switch {
 	case r.global:
-		return r.regex.ReplaceAllString(path, r.substitution) + query
+		start = r.regex.ReplaceAllString(path, r.substitution)
 	case r.groups:
-		if m := r.regex.FindStringSubmatchIndex(path); m != nil {
-			return string(r.regex.ExpandString(nil, r.substitution, path, m)) + target[m[1]:]
+		m := r.regex.FindStringSubmatchIndex(path)
+		if m == nil {
+			return target
 		}
+		start, end = string(r.regex.ExpandString(nil, r.substitution, path, m)), m[1]
 	default:
-		if m := r.regex.FindStringIndex(path); m != nil {
-			return r.substitution + target[m[1]:]
+		m := r.regex.FindStringIndex(path)
+		if m == nil {
+			return target
 		}
+		end = m[1]
 	}
-	return target
+	if start == "" && end == len(path) {
+		return target
+	}
+	return start + target[end:]
 }
 
 // hostRewrite replaces the Host header; its zero value leaves it alone.
@@ -66,7 +74,8 @@ func newHostRewrite(spec snapshot.HostRewrite) (r hostRewrite, err error) {
 	return r, err
 }
 
-// apply returns the host for a request of target; false leaves it as it is.
+// apply returns the host for a request of target; false leaves it as it is, for
+// one that would be empty too.
 func (r *hostRewrite) apply(target string) (host string, ok bool) {
 	if r.path == nil {
 		return r.value, r.value != ""
@@ -76,7 +85,8 @@ func (r *hostRewrite) apply(target string) (host string, ok bool) {
 	if m == nil {
 		return "", false
 	}
-	return string(r.path.ExpandString(nil, r.substitution, path, m)), true
+	host = string(r.path.ExpandString(nil, r.substitution, path, m))
+	return host, host != ""
 }
 
 // headerChanges are made in the order of the fields.

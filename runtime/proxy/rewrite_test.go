@@ -43,7 +43,7 @@ func TestRouteChangesHeaders(t *testing.T) {
 	route := snapshot.Route{
 		Name: "r", Targets: targetList([]string{"a"}), RequestHeaders: changes, ResponseHeaders: changes,
 		Rewrite: snapshot.PathRewrite{Regex: "o+", Substitution: `<\0>`, Global: true},
-		Host:    snapshot.HostRewrite{PathRegex: "/foo/([a-z]+)", Substitution: `\1.example`},
+		Host:    snapshot.HostRewrite{PathRegex: "/foo/([a-z]*)", Substitution: `\1`},
 	}
 	empty := route
 	empty.Targets, empty.Name, empty.PathPrefix = targetList([]string{"none"}), "none", "/none"
@@ -57,8 +57,9 @@ func TestRouteChangesHeaders(t *testing.T) {
 			}
 			p := run(t, w, change)
 			for _, c := range []struct{ path, body string }{
-				{"/foo/bar?oo", "bar.example /f<oo>/bar?oo [1 more] [new] []"},
+				{"/foo/bar?oo", "bar /f<oo>/bar?oo [1 more] [new] []"},
 				{"/foo/bar/", "x /f<oo>/bar/ [1 more] [new] []"},
+				{"/foo/", "x /f<oo>/ [1 more] [new] []"},
 				{"/none", "no healthy upstream"},
 				{"/reply", "said the filter"},
 			} {

@@ -85,6 +85,9 @@ func TestRewrite(t *testing.T) {
 	w.vhosts[0].Routes = snapshot.ListOf(
 		snapshot.Route{Name: "1", PathPrefix: "/strip", Targets: to, Rewrite: snapshot.PathRewrite{Regex: "^/strip/?", Substitution: "/"}},
 		snapshot.Route{Name: "2", PathRegex: `/users/\d+`, Targets: to, Rewrite: snapshot.PathRewrite{Regex: `^/users/(\d+)$`, Substitution: `/u/\1/$1`}},
+		snapshot.Route{Name: "4", PathPrefix: "/cut", Targets: to, Rewrite: snapshot.PathRewrite{Regex: "^/cut"}},
+		snapshot.Route{Name: "5", PathPrefix: "/gone", Targets: to, Rewrite: snapshot.PathRewrite{Regex: ".*", Global: true}},
+		snapshot.Route{Name: "6", PathPrefix: "/maybe", Targets: to, Rewrite: snapshot.PathRewrite{Regex: "^/maybe(.*)", Substitution: `\1`}},
 		snapshot.Route{Name: "3", PathPrefix: "/", Targets: to, Rewrite: snapshot.PathRewrite{Regex: "^/", Substitution: "/api/"}},
 	)
 	p := run(t, w)
@@ -95,6 +98,12 @@ func TestRewrite(t *testing.T) {
 		"/stripped":                 "/ped",
 		"/users/7?x":                "/u/7/$1?x",
 		"/a/../%7e":                 "/api/a/../%7e",
+		"/cut/a?q":                  "/a?q",
+		"/cut":                      "/cut",
+		"/cut?q":                    "/cut?q",
+		"/gone/a?q":                 "/gone/a?q",
+		"/maybe/a?q":                "/a?q",
+		"/maybe?q":                  "/maybe?q",
 	} {
 		if _, got := get(t, p, "x", path); got != want {
 			t.Errorf("%s became %s, want %s", path, got, want)
