@@ -62,7 +62,7 @@ func removedAuthority(t *testing.T, client, server string) {
 	caller := serve("default.client", client, 9902, "of-client", "of-server")
 	await := func(what string, greeted bool) {
 		t.Helper()
-		for deadline := time.Now().Add(60 * time.Second); greets(network, "127.0.0.1:10002") != greeted; time.Sleep(20 * time.Millisecond) {
+		for deadline := time.Now().Add(3 * time.Minute); greets(network, "127.0.0.1:10002") != greeted; time.Sleep(20 * time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("waited in vain until %s", what)
 			}

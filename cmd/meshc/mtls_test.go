@@ -215,7 +215,7 @@ func (r *reloading) served() bool {
 
 func (r *reloading) awaitIdentities(what string, ok func(map[string]string) bool) {
 	r.t.Helper()
-	for deadline := time.Now().Add(60 * time.Second); !ok(r.serials()); time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(3 * time.Minute); !ok(r.serials()); time.Sleep(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			r.t.Fatalf("waited in vain until %s", what)
 		}

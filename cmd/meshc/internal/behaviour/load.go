@@ -45,7 +45,7 @@ type loadClient struct {
 // loadPatience is for a reply, and for what is waited for meanwhile. Load goes with
 // what is hard on the machine: a guest that moves hundreds of megabytes holds up the
 // streams of its worker for half a minute where that has a tenth of a processor.
-const loadPatience = 6 * patience
+const loadPatience = 3 * patience
 
 // StartLoad sends TCP to one address, and HTTP for host web to the others,
 // which are ADDRESS:PORT or ADDRESS:PORT/PATH. Backends are those of this package.

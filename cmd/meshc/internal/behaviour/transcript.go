@@ -10,7 +10,7 @@ import (
 )
 
 // patience bounds every single wait for something that must come.
-const patience = 30 * time.Second
+const patience = time.Minute
 
 // transcript carries out the steps of a case against one data plane.
 type transcript struct {
