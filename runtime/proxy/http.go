@@ -38,6 +38,7 @@ type stream struct {
 	vhost    *virtualHost
 	route    *route
 	arm      *arm
+	fixed    bool // these three stay as they are
 	endpoint *endpoint
 	hash     uint64 // what the endpoint is chosen by
 	cookie   string // that the response sets, as the value of Set-Cookie; "" for none
@@ -200,7 +201,7 @@ func (s *stream) reset() {
 	s.received.Store(0)
 	s.sent.Store(0)
 	s.sentAt, s.answeredAt, s.connectedAt, s.took = time.Time{}, time.Time{}, time.Time{}, 0
-	s.complete, s.pumping, s.fed, s.together = false, false, false, false
+	s.complete, s.pumping, s.fed, s.together, s.fixed = false, false, false, false, false
 	s.tries, s.retrying, s.opened, s.ended, s.spool, s.uploading, s.flags, s.unjudged = 0, false, false, false, nil, nil, "", false
 	s.requestRead.Store(false)
 	s.requestSent.Store(false)

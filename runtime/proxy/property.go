@@ -12,10 +12,10 @@ func (s *stream) Panicked(v any, stack []byte) {
 	s.d.proxy.log.Error("panic while serving a request", "listener", s.l.name, "panic", v, "stack", string(stack))
 }
 
-// ClearRoute is part of filter.Host. Once the request has been sent, there is
+// ClearRoute is part of filter.Host. Once the request is on its way, there is
 // nothing to choose any more.
 func (s *stream) ClearRoute() {
-	if s.endpoint == nil {
+	if !s.fixed {
 		s.vhost, s.route, s.arm = nil, nil, nil
 	}
 }

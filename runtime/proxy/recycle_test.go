@@ -1,8 +1,12 @@
 package proxy
 
 import (
+	"context"
+	"net/netip"
 	"testing"
+	"time"
 
+	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/runtime/filter"
 	"github.com/meshc/meshc/runtime/proxy/http1"
 )
@@ -35,5 +39,31 @@ func TestLateResetOfRefusedStream(t *testing.T) {
 	d.StreamReset(number, errClientGone)
 	if cause := d.stream.aborted(); cause != nil {
 		t.Errorf("the next stream of the lane is given up: %v", cause)
+	}
+}
+
+// Once a request is on its way, no callback of a filter that comes late takes its route
+// from under it, as in Envoy's router.
+func TestRouteClearedWhileTheEndpointIsSought(t *testing.T) {
+	address := netip.MustParseAddrPort(named(t, "a"))
+	w := &world{}
+	w.cluster("a")
+	w.clusters[0].Discovery = snapshot.DNS
+	w.endpoints[0].Endpoints = snapshot.ListOf(snapshot.Endpoint{Address: "a.example", Port: address.Port()})
+	w.host("x", "a")
+	var stream filter.Stream
+	install := kinds{"k": func(s filter.Stream) filter.HTTP { stream = s; return filter.PassThrough{} }}.install(w, func(string) {})
+	p := run(t, w, install, func(c *Config) {
+		c.Resolve = func(context.Context, string) ([]netip.Addr, time.Duration, error) {
+			stream.Post(func() {
+				stream.ClearRoute()
+				stream.Property("xds", "route_name")
+				stream.ClearRoute()
+			})
+			return []netip.Addr{address.Addr()}, time.Hour, nil
+		}
+	})
+	if r, body := get(t, p, "x", "/"); r.StatusCode != 200 || body != "a" {
+		t.Errorf("%d %q", r.StatusCode, body)
 	}
 }

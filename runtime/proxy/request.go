@@ -59,7 +59,7 @@ func (s *stream) exchange(o *filter.Output) (end bool, err error) {
 
 // settle chooses the route and makes the request what that says.
 func (s *stream) settle(o *filter.Output) error {
-	s.sync(s.resolve)
+	s.sync(s.fix)
 	if s.route == nil {
 		return &errLocal{filter.Reply{Status: 404, GRPCStatus: -1, Details: "route_not_found"}, "NR"}
 	}
@@ -167,10 +167,16 @@ func (s *stream) rewrite() {
 
 func (s *stream) setHost() { s.request.Set(":authority", s.endpoint.hostname) }
 
+// fix chooses route and target for good: a filter may still call back, from anywhere.
+func (s *stream) fix() {
+	s.resolve()
+	s.fixed = true
+}
+
 // resolve chooses route and target, unless a filter has already had that done
 // by asking for them.
 func (s *stream) resolve() {
-	if s.route != nil {
+	if s.route != nil || s.fixed {
 		return
 	}
 	if _, ok := s.request.Get("x-forwarded-proto"); !ok {
