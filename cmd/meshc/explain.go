@@ -44,6 +44,11 @@ Exit code: 0, 1 where the request goes nowhere or the input has errors, 2 for wh
 			nodePortsFlag(), nodeFlag(), nodeLabelFlag(),
 		},
 		Action: func(c *cli.Context) error {
+			for _, name := range []string{"proxy", "host", "listener"} {
+				if c.IsSet(name) && c.String(name) == "" {
+					return failed("--%s is empty: it names what to explain", name)
+				}
+			}
 			if c.String("proxy") != "" || c.String("host") != "" || c.String("listener") != "" {
 				return explainInput(c)
 			}
