@@ -173,9 +173,12 @@ type build struct {
 	secrets      map[string]*schema.Document // Secrets by mesh/name, GlobalSecrets by /name; see secret
 	kongSecrets  []snapshot.Secret           // that Kong's services need for TLS
 	// shown are the certificates of the gateway, by the server names.
-	shown     map[string]*kongShown
-	datagrams []*service    // of UDP, which is no service of a mesh
-	streams   []*kongStream // in the order in which they claim server names and ports
+	shown map[string]*kongShown
+	// own is the one that it makes itself, for all other server names.
+	own       kongShown
+	httpsOnly *schema.Document // one of the routes that only clients over TLS get to
+	datagrams []*service       // of UDP, which is no service of a mesh
+	streams   []*kongStream    // in the order in which they claim server names and ports
 	// gatewayRoutes are in the order in which they are tried.
 	gatewayRoutes []*gatewayRoute
 

@@ -87,7 +87,9 @@ func (w *kongWorld) routes() {
 			w.stream(d, s)
 			continue
 		}
-		w.b.checkServerNames(d)
+		if !plainHTTP(r) && (w.b.httpsOnly == nil || d.ID() < w.b.httpsOnly.ID()) {
+			w.b.httpsOnly = d
+		}
 		routed := w.b.c.kongRoutes.get(d, []any{s}, func() *kongRouted { return &kongRouted{kongRoutes(d, s), checkRoute(d)} })
 		all = append(all, routed.routes...)
 		w.b.diags = append(w.b.diags, routed.found...)

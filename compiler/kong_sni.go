@@ -11,10 +11,11 @@ import (
 	"github.com/meshc/meshc/schema/kong"
 )
 
-// kongShown is a Certificate that the gateway shows.
+// kongShown is a Certificate that the gateway shows; without doc, its own.
 type kongShown struct {
 	doc  *schema.Document
 	snis []*schema.Document // that it is for
+	used bool               // of its own one: something shows it
 }
 
 // findShown finds the Certificates that server names have, by those, and tells
@@ -29,7 +30,7 @@ func (w *kongWorld) findShown(users map[*schema.Document]*schema.Document) {
 			continue // reported
 		}
 		if kong.InVault(cert.Tree) != "" {
-			w.unsupported(diag.CodeNotApplied, diag.Warning, d, "name", fmt.Sprintf("clients that ask for %s are refused: its certificate is in a vault of Kong's, which this build of meshc does not read", k.Name), "write the certificate in PEM")
+			w.unsupported(diag.CodeNotApplied, diag.Warning, d, "name", fmt.Sprintf("clients that ask for %s do not get its certificate, for it is in a vault of Kong's, which this build of meshc does not read", k.Name), "write the certificate in PEM")
 			continue
 		}
 		name := serverName(k.Name)
@@ -56,26 +57,26 @@ func (w *kongWorld) findShown(users map[*schema.Document]*schema.Document) {
 func serverName(name string) string { return strings.TrimSuffix(strings.ToLower(name), ".") }
 
 // shownFor returns the Certificate for a server name, or for all that a pattern
-// stands for; nil where there is none.
+// stands for; where there is none, the gateway's own.
 func (b *build) shownFor(name string) *kongShown {
-	if strings.Contains(name, "*") {
-		for _, pattern := range []string{name, snapshot.AnyServerName} {
-			if s := b.shown[pattern]; s != nil {
-				return s
-			}
-		}
-		return nil
+	patterns := []string{name, snapshot.AnyServerName}
+	if !strings.Contains(name, "*") {
+		patterns = snapshot.ServerNamePatterns(name)
 	}
-	for _, pattern := range snapshot.ServerNamePatterns(name) {
+	for _, pattern := range patterns {
 		if s := b.shown[pattern]; s != nil {
 			return s
 		}
 	}
-	return nil
+	return &b.own
 }
 
 // certificates are what s shows: two where it has one of another kind of key.
 func (s *kongShown) certificates() snapshot.List[snapshot.Certificate] {
+	if s.doc == nil {
+		s.used = true
+		return snapshot.ListOf(snapshot.OwnCertificate())
+	}
 	out := []snapshot.Certificate{{Cert: kongSecret(s.doc, "cert"), Key: kongSecret(s.doc, "key")}}
 	if s.doc.Body.(*kong.Certificate).CertAlt != "" {
 		out = append(out, snapshot.Certificate{Cert: kongSecret(s.doc, "cert_alt"), Key: kongSecret(s.doc, "key_alt")})
@@ -83,8 +84,30 @@ func (s *kongShown) certificates() snapshot.List[snapshot.Certificate] {
 	return snapshot.ListOf(out...)
 }
 
+// docs are the documents that s comes from.
+func (s *kongShown) docs() []*schema.Document {
+	if s.doc == nil {
+		return nil
+	}
+	return []*schema.Document{s.doc}
+}
+
+// ownSecrets are those of the gateway's own certificate, if something shows it.
+func (b *build) ownSecrets() []snapshot.Secret {
+	if !b.own.used {
+		return nil
+	}
+	id := snapshot.OwnCertificate()
+	out := []snapshot.Secret{{ID: id.Cert, Made: snapshot.MadeCertificate}, {ID: id.Key, Made: snapshot.MadeKey}}
+	for i := range out {
+		out[i].Digest = out[i].Sum()
+	}
+	return out
+}
+
 // lowerChains makes the chains of the gateway's listener for TLS, sorted by name:
 // those of streams, and HTTP for the other server names that have a Certificate.
+// Where there are any of those, or routes for https alone, all others get HTTP too.
 func (b *build) lowerChains(streams []snapshot.Chain) snapshot.List[snapshot.Chain] {
 	taken := map[string]bool{}
 	for _, c := range streams {
@@ -106,25 +129,15 @@ func (b *build) lowerChains(streams []snapshot.Chain) snapshot.List[snapshot.Cha
 			Protocol: snapshot.HTTP, Sources: sources(s.snis, s.doc),
 		})
 	}
+	if !taken[snapshot.AnyServerName] && b.shown[snapshot.AnyServerName] == nil && (len(b.shown) > 0 || b.httpsOnly != nil) {
+		c := snapshot.Chain{
+			Name: "https", ServerNames: snapshot.ListOf(snapshot.AnyServerName), Certificates: b.own.certificates(), Protocol: snapshot.HTTP,
+		}
+		if b.httpsOnly != nil {
+			c.Sources = sources(nil, b.httpsOnly)
+		}
+		out = append(out, c)
+	}
 	slices.SortFunc(out, func(x, y snapshot.Chain) int { return strings.Compare(x.Name, y.Name) })
 	return snapshot.ListOf(out...)
-}
-
-// checkServerNames tells of routes that no client gets to over TLS.
-func (b *build) checkServerNames(d *schema.Document) {
-	r := d.Body.(*kong.Route)
-	if len(b.shown) == 0 {
-		if !plainHTTP(r) {
-			b.unsupported = append(b.unsupported, finding(diag.CodeNotApplied, diag.Warning, d, []any{"protocols"},
-				"the gateway listens for no TLS, for no certificate has a server name: the route takes no request",
-				"add a certificate with snis, or http or grpc to protocols"))
-		}
-		return
-	}
-	for i, name := range r.SNIs {
-		if secureHTTP(r) && name != snapshot.AnyServerName && b.shownFor(serverName(name)) == nil {
-			b.unsupported = append(b.unsupported, finding(diag.CodeNotApplied, diag.Warning, d, []any{"snis", i},
-				fmt.Sprintf("no certificate is for the server name %s: its clients are refused", name), "add it to the snis of a certificate"))
-		}
-	}
 }

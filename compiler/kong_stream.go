@@ -225,17 +225,18 @@ func (b *build) streamChains(s *kongStream, at door, taken map[door]map[string]*
 		taken[at] = own
 	}
 	names := s.names
-	if len(names) == 0 && !s.passes { // any for which there is a certificate
-		for name := range b.shown {
-			names = append(names, name)
+	if len(names) == 0 {
+		names = []string{snapshot.AnyServerName}
+		for name := range b.shown { // each has its own
+			if !s.passes && name != snapshot.AnyServerName {
+				names = append(names, name)
+			}
 		}
 		slices.Sort(names)
-	} else if len(names) == 0 {
-		names = []string{snapshot.AnyServerName}
 	}
 	byCert := map[*kongShown][]string{}
 	var order []*kongShown
-	for i, name := range names {
+	for _, name := range names {
 		if other := own[name]; other != nil {
 			if other != s {
 				b.tellTaken(s, "server name "+name, other.doc)
@@ -244,11 +245,7 @@ func (b *build) streamChains(s *kongStream, at door, taken map[door]map[string]*
 		}
 		var cert *kongShown
 		if !s.passes {
-			if cert = b.shownFor(name); cert == nil {
-				b.unsupported = append(b.unsupported, finding(diag.CodeNotApplied, diag.Warning, s.doc, []any{"snis", i},
-					fmt.Sprintf("no certificate is for the server name %s: its clients are refused", name), "add it to the snis of a certificate"))
-				continue
-			}
+			cert = b.shownFor(name)
 		}
 		own[name] = s
 		if byCert[cert] == nil {
@@ -266,7 +263,7 @@ func (b *build) streamChains(s *kongStream, at door, taken map[door]map[string]*
 			c.Name = fmt.Sprintf("%s#%d", c.Name, i)
 		}
 		if cert != nil {
-			c.Certificates, c.Sources = cert.certificates(), sources(nil, s.doc, cert.doc)
+			c.Certificates, c.Sources = cert.certificates(), sources(cert.docs(), s.doc)
 		}
 		out = append(out, c)
 	}

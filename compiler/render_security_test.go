@@ -47,7 +47,7 @@ func renderAuthorities(s snapshot.Snapshot) string {
 			a.RSABits, text(a.CAExpiration), text(a.Expiration), strings.Join(a.Sources.Slice(), " "))
 	}
 	for _, x := range s.Secrets.All() {
-		fmt.Fprintf(&b, "secret %s data %q file %q env %q, from %s\n", x.ID, string(x.Data), x.File, x.Env, strings.Join(x.Sources.Slice(), " "))
+		fmt.Fprintf(&b, "secret %s data %q file %q env %q%s, from %s\n", x.ID, string(x.Data), x.File, x.Env, strings.TrimSuffix(" made "+x.Made, " made "), strings.Join(x.Sources.Slice(), " "))
 	}
 	return b.String()
 }

@@ -114,6 +114,7 @@ func (b *build) lowerSecurity() (snapshot.List[snapshot.Authority], snapshot.Lis
 			users = append(users, d)
 		}
 	}
+	b.kongSecrets = append(b.kongSecrets, b.ownSecrets()...)
 	if len(users)+len(b.kongSecrets) == 0 {
 		return snapshot.List[snapshot.Authority]{}, snapshot.List[snapshot.Secret]{}
 	}

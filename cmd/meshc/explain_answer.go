@@ -14,13 +14,15 @@ type requestAnswer struct {
 	Listener *placed `json:"listener,omitempty"` // nothing below it where no listener takes the request
 	// Chain is what the listener has for the server name of the client's TLS;
 	// ServerNames are those that it has any for, where it has none for this one.
-	Chain       *placed      `json:"chain,omitempty"`
-	ServerNames []string     `json:"serverNames,omitempty"`
-	Clients     []string     `json:"clients,omitempty"` // CIDRs; nobody else is taken
-	VirtualHost *placed      `json:"virtualHost,omitempty"`
-	Route       *placed      `json:"route,omitempty"`
-	Policies    []choiceJSON `json:"policies,omitempty"`
-	Targets     []targetJSON `json:"targets,omitempty"`
+	Chain       *placed  `json:"chain,omitempty"`
+	ServerNames []string `json:"serverNames,omitempty"`
+	// OwnCertificate says that the client is shown the one that meshc signed itself.
+	OwnCertificate bool         `json:"ownCertificate,omitempty"`
+	Clients        []string     `json:"clients,omitempty"` // CIDRs; nobody else is taken
+	VirtualHost    *placed      `json:"virtualHost,omitempty"`
+	Route          *placed      `json:"route,omitempty"`
+	Policies       []choiceJSON `json:"policies,omitempty"`
+	Targets        []targetJSON `json:"targets,omitempty"`
 	// Hash is what the endpoint is chosen by, where that is not its turn: the first
 	// that the request has.
 	Hash []string `json:"hash,omitempty"`
@@ -92,6 +94,9 @@ func (r *requestAnswer) write(w *strings.Builder) {
 	line("proxy", &placed{Name: r.Proxy})
 	line("listener", r.Listener)
 	line("chain", r.Chain)
+	if r.OwnCertificate {
+		fmt.Fprintf(w, "%-13s %s\n", "certificate", "one that meshc signed itself, for no other is for the server name")
+	}
 	if len(r.ServerNames) > 0 {
 		fmt.Fprintf(w, "%-13s %s\n", "server names", shortened(r.ServerNames))
 	}

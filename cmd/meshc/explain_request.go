@@ -89,7 +89,7 @@ func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 		case a.listener != "":
 			out.Answer = "the proxy has no such listener"
 		case proxyID == snapshot.GatewayID:
-			out.Answer = "the gateway does not listen for TLS: no document has a certificate for it"
+			out.Answer = "the gateway does not listen for TLS: no certificate has a server name, and no route is for https alone"
 		}
 		return out, nil
 	}
@@ -105,6 +105,7 @@ func (a *asker) answer(proxyID string) (out requestAnswer, err error) {
 			return out, nil
 		}
 		out.Chain, sni = a.placed(chain.Name, chain.Sources), a.serverName
+		out.OwnCertificate = slices.Contains(chain.Certificates.Slice(), snapshot.OwnCertificate())
 		if chain.SourceRanges.Len() > 0 {
 			out.Clients = chain.SourceRanges.Slice()
 		}

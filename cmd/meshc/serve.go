@@ -48,7 +48,7 @@ SIGINT or SIGTERM ends what is in flight and stops; a second one stops at once.
 Exit code: 0 stopped by a signal, 1 the input has errors and there is no last good state, 2 serving is not possible.`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "proxy-addr", Value: defaultProxy, Usage: "address of the gateway listener; empty for none"},
-			&cli.StringFlag{Name: "proxy-tls-addr", Value: defaultProxyTLS, Usage: "address of the gateway's listener for TLS, which is opened where the input has certificates for it; empty for none"},
+			&cli.StringFlag{Name: "proxy-tls-addr", Value: defaultProxyTLS, Usage: "address of the gateway's listener for TLS, which is opened where the input has certificates with server names, or routes for https alone; empty for none"},
 			&cli.StringFlag{Name: "xds-addr", Value: defaultXDS, Usage: "address of the xDS server; empty for none"},
 			&cli.StringFlag{Name: "xds-tls-cert", Usage: "certificate `FILE` of the xDS server, in PEM, which then speaks TLS; followed when it changes"},
 			&cli.StringFlag{Name: "xds-tls-key", Usage: "its private key `FILE`"},

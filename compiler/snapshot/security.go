@@ -24,21 +24,33 @@ type Authority struct {
 	Digest     Digest       `json:"digest"`
 }
 
-// Secret is bytes that only their owner may see. Exactly one of Data, File and
-// Env says where they are. File and Env are looked at where the snapshot is
+// Secret is bytes that only their owner may see. Exactly one of Data, File, Env
+// and Made says where they are. File and Env are looked at where the snapshot is
 // served, and followed when they change.
 type Secret struct {
 	// ID is "MESH/NAME" of what that mesh knows by this name, a Secret document
 	// of its own or a GlobalSecret, or the document's ID and the field of what
-	// stands in another document.
+	// stands in another document; or one of OwnCertificate.
 	ID   string `json:"id"`
 	Data Hidden `json:"data,omitempty"` // base64
 	// File is a path: absolute, or relative to the input root.
-	File    string       `json:"file,omitempty"`
-	Env     string       `json:"env,omitempty"` // the name of a variable of the process
+	File string `json:"file,omitempty"`
+	Env  string `json:"env,omitempty"` // the name of a variable of the process
+	// Made is MadeCertificate or MadeKey: of the one certificate, signed by
+	// itself, that whoever serves makes and keeps for those who have none.
+	Made    string       `json:"made,omitempty"`
 	Sources List[string] `json:"sources"`
 	Digest  Digest       `json:"digest"`
 }
+
+// What Secret.Made may be.
+const (
+	MadeCertificate = "certificate"
+	MadeKey         = "key"
+)
+
+// OwnCertificate refers to the secrets that are Made.
+func OwnCertificate() Certificate { return Certificate{Cert: "gateway#cert", Key: "gateway#key"} }
 
 // Hidden is text that prints as [redacted]. In the JSON form of a snapshot,
 // which is its owner's, it stands as it is; convert it to a string to get at it.

@@ -12,7 +12,6 @@ import (
 	"log/slog"
 	"math/big"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -62,17 +61,7 @@ func openMaker(dir string, a snapshot.Authority, now time.Time, log *slog.Logger
 // load reads what save wrote. It makes no authority anew where the file is
 // damaged: everybody would be cut off who trusts the one that was in it.
 func (m *maker) load(log *slog.Logger) error {
-	info, err := os.Stat(m.path)
-	if err != nil {
-		return err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		log.Warn("others could read the key of a certificate authority", "authority", m.id, "path", m.path)
-		if err := os.Chmod(m.path, 0o600); err != nil {
-			return err
-		}
-	}
-	text, err := readFile(m.path)
+	text, err := readPrivate(m.path, log.With("authority", m.id))
 	if err != nil {
 		return err
 	}
@@ -210,37 +199,4 @@ func newSerial() *big.Int {
 	b[0] &= 0x7f
 	b[0] |= 0x40
 	return new(big.Int).SetBytes(b)
-}
-
-// privateDir makes dir a directory that nobody else may look into.
-func privateDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	info, err := os.Stat(dir)
-	if err == nil && info.Mode().Perm()&0o077 != 0 {
-		err = os.Chmod(dir, 0o700)
-	}
-	return err
-}
-
-// writePrivate replaces the file at path by one that only its owner may read,
-// in one step.
-func writePrivate(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // after the rename there is nothing to remove
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Sync() // a key that is lost cannot be made again
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
 }

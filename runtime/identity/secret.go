@@ -94,7 +94,7 @@ func (s *secret) read(now time.Time) (changed bool, err error) {
 			return false, errors.New("it holds certificates or a key no longer")
 		}
 	}
-	s.value.Store(&Value{Bytes: data, Version: strconv.FormatUint(versions.Add(1), 10)})
+	s.value.Store(newValue(data))
 	return true, nil
 }
 
@@ -115,6 +115,10 @@ func isPEM(data []byte) bool {
 // versions numbers the Values of the process: a digest would tell a short
 // secret to whoever guesses.
 var versions atomic.Uint64
+
+func newValue(data []byte) *Value {
+	return &Value{Bytes: data, Version: strconv.FormatUint(versions.Add(1), 10)}
+}
 
 // readFile reads a file of at most maxSecret bytes. The error names the path
 // and nothing of the content.

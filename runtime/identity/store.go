@@ -33,6 +33,7 @@ type Store struct {
 	serving   *View
 	preparing *View
 	makers    map[string]*maker // authorities of our own, by ID, for as long as the Store lives
+	own       *own              // nil before it was asked for
 	changed   []func()
 	renewals  map[string]*renewals // by mesh
 }

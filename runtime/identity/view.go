@@ -146,7 +146,11 @@ func (v *View) addSecret(x snapshot.Secret, now time.Time) error {
 		}
 	}
 	n := &secret{of: x, roots: v.store.cfg.Roots}
-	if _, err := n.read(now); err != nil {
+	if x.Made != "" {
+		if err := v.store.give(n, now); err != nil {
+			return err
+		}
+	} else if _, err := n.read(now); err != nil {
 		return err
 	}
 	v.secrets[x.ID] = n
