@@ -34,7 +34,8 @@ type Config struct {
 	// Workers is the number of workers that filters run in: GOMAXPROCS.
 	Workers int
 	// Resolve looks a host name up, and says for how long the answer holds, 0
-	// for as long as usual; nil means the resolver of the system.
+	// for as long as usual; nil means the resolver of the system. That there is
+	// no such name is an answer, as by a net.DNSError; other errors are none.
 	Resolve func(ctx context.Context, host string) ([]netip.Addr, time.Duration, error)
 	// Log is slog.Default where it is nil.
 	Log *slog.Logger

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"context"
+	"errors"
+	"net"
 	"net/netip"
 	"slices"
 	"sync"
@@ -13,7 +15,7 @@ import (
 
 const (
 	// refreshAfter is the time between two lookups of a name in use where its
-	// answer has no TTL, or there was none: Envoy's dns_refresh_rate.
+	// answer has no TTL or no address, or there was none: Envoy's dns_refresh_rate.
 	refreshAfter = 5 * time.Second
 	// pickUp is how soon a new answer comes into use.
 	pickUp = 500 * time.Millisecond
@@ -94,20 +96,26 @@ func (n *names) ask(h *hostName) {
 	ctx, cancel := context.WithTimeout(n.ctx, lookupTimeout)
 	defer cancel()
 	addresses, ttl, err := n.proxy.cfg.Resolve(ctx, h.host)
-	if ttl <= 0 || err != nil {
+	if failed, ok := errors.AsType[*net.DNSError](err); ok && failed.IsNotFound {
+		addresses, err = nil, nil // an answer like any other
+	}
+	if ttl <= 0 || err != nil || len(addresses) == 0 {
 		ttl = refreshAfter
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	defer close(h.pending)
 	h.pending, h.answered, h.due = nil, true, time.Now().Add(ttl)
-	if err != nil || len(addresses) == 0 {
+	if err != nil {
 		if n.ctx.Err() == nil {
 			n.proxy.log.Warn("name not resolved, keeping the last answer", "host", h.host, "error", err)
 		}
 		return
 	}
 	addresses = onlyOneFamily(addresses)
+	if len(addresses) == 0 {
+		n.proxy.log.Warn("name has no addresses", "host", h.host)
+	}
 	if !slices.Equal(addresses, h.addresses) {
 		h.addresses = addresses
 		h.version++

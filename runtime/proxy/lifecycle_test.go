@@ -305,6 +305,9 @@ func TestDNSCluster(t *testing.T) {
 	one := netip.MustParseAddrPort(named(t, "1"))
 	var answer atomic.Pointer[[]netip.Addr]
 	var asked atomic.Int32
+	var failure atomic.Pointer[error]
+	broken, gone := errors.New("no answer"), error(&net.DNSError{IsNotFound: true})
+	failure.Store(&broken)
 	fail := []netip.Addr{}
 	answer.Store(&fail)
 	w := &world{}
@@ -321,7 +324,7 @@ func TestDNSCluster(t *testing.T) {
 			if a := *answer.Load(); len(a) > 0 {
 				return a, time.Hour, nil
 			}
-			return nil, 0, errors.New("no such host")
+			return nil, 0, *failure.Load()
 		}
 	})
 	if r, _ := get(t, p, "x", "/"); r.StatusCode != 503 {
@@ -345,6 +348,9 @@ func TestDNSCluster(t *testing.T) {
 	if r, body := get(t, p, "x", "/"); r.StatusCode != 200 || body != "1" {
 		t.Errorf("the last good answer was not kept: %d %q", r.StatusCode, body)
 	}
+	failure.Store(&gone)
+	expire()
+	until(t, "the name is gone", func() bool { r, _ := get(t, p, "x", "/"); return r.StatusCode == 503 })
 }
 
 func TestPoolsSurviveAReloadWhileTheEndpointStays(t *testing.T) {

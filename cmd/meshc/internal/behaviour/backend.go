@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -21,8 +22,10 @@ type Backend struct {
 	Name string
 	kind string
 	ln   net.Listener
+	open func() (net.Listener, error) // where ln was; nil of datagrams
 	done sync.WaitGroup
 	gate chan struct{}
+	over chan struct{} // closed by Close
 
 	mu      sync.Mutex
 	changed chan struct{} // closed and made anew with each change
@@ -31,7 +34,8 @@ type Backend struct {
 	lines   []string // of the kind lines
 	replies [][]operation
 	conns   map[net.Conn]bool
-	served  int // requests or, for tcp, connections
+	lowered bool // by down
+	served  int  // requests or, for tcp, connections
 	allow   *Rules
 	quiet   bool
 	once    bool // it closes after each of its own answers
@@ -46,28 +50,51 @@ func (n *Network) startBackend(d declaration, certs *certificates, allow *Rules)
 	if d.kind == "udp" {
 		return n.startDatagrams(d.name, d.address)
 	}
-	ln, err := n.Listen(d.address)
-	if err != nil {
-		return nil, fmt.Errorf("backend %s: %w", d.name, err)
-	}
 	b := &Backend{
-		Name: d.name, kind: d.kind, ln: d.tls.secured(ln, certs, d.kind), allow: allow, once: d.tls["requests"] == "1",
-		gate: make(chan struct{}, 16), changed: make(chan struct{}), conns: map[net.Conn]bool{},
+		Name: d.name, kind: d.kind, allow: allow, once: d.tls["requests"] == "1",
+		gate: make(chan struct{}, 16), over: make(chan struct{}), changed: make(chan struct{}), conns: map[net.Conn]bool{},
 	}
-	b.done.Go(b.accept)
-	return b, nil
+	address := d.address
+	b.open = func() (net.Listener, error) {
+		ln, err := n.Listen(address)
+		if err != nil {
+			return nil, fmt.Errorf("backend %s: %w", d.name, err)
+		}
+		address = ln.Addr().String() // the same the next time
+		return d.tls.secured(ln, certs, d.kind), nil
+	}
+	return b, b.up()
+}
+
+// up listens and serves.
+func (b *Backend) up() error {
+	ln, err := b.open()
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	b.ln, b.lowered = ln, false
+	b.mu.Unlock()
+	b.done.Go(func() { b.accept(ln) })
+	return nil
+}
+
+// down refuses connections until up, and cuts those that are open.
+func (b *Backend) down() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lowered = true
+	b.ln.Close()
+	for c := range b.conns {
+		c.Close()
+	}
 }
 
 // Close ends the listener and all connections and waits for their goroutines.
 func (b *Backend) Close() {
-	b.ln.Close()
-	b.mu.Lock()
-	for c := range b.conns {
-		c.Close()
-	}
-	b.conns = nil
-	b.mu.Unlock()
+	b.down()
 	close(b.gate)
+	close(b.over)
 	b.done.Wait()
 }
 
@@ -85,14 +112,14 @@ func (b *Backend) Served() int {
 	return b.served
 }
 
-func (b *Backend) accept() {
+func (b *Backend) accept(ln net.Listener) {
 	for {
-		c, err := b.ln.Accept()
+		c, err := ln.Accept()
 		if err != nil {
 			return
 		}
 		b.mu.Lock()
-		if b.conns == nil {
+		if b.lowered {
 			b.mu.Unlock()
 			c.Close()
 			return
@@ -228,9 +255,9 @@ func (b *Backend) play(c net.Conn, r *bufio.Reader, reply []operation) error {
 			if _, err := c.Write(op.data); err != nil {
 				return err
 			}
-		case "gate":
-			if _, ok := <-b.gate; !ok {
-				return errClose
+		case "gate", "await":
+			if err := b.hold(op); err != nil {
+				return err
 			}
 		case "echo":
 			if _, err := io.Copy(c, r); err != nil {
@@ -250,6 +277,31 @@ func (b *Backend) play(c net.Conn, r *bufio.Reader, reply []operation) error {
 		}
 	}
 	return nil
+}
+
+// hold waits as a directive says: for the gate, or until so many requests have come.
+func (b *Backend) hold(op operation) error {
+	if op.directive == "gate" {
+		if _, ok := <-b.gate; !ok {
+			return errClose
+		}
+		return nil
+	}
+	all, err := strconv.Atoi(string(op.data))
+	for err == nil {
+		b.mu.Lock()
+		there, changed := b.served, b.changed
+		b.mu.Unlock()
+		if there >= all {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-b.over:
+			return errClose
+		}
+	}
+	return err
 }
 
 func (b *Backend) change(f func()) {

@@ -224,6 +224,47 @@ body "web\n"
 -- counts --
 web 3
 `},
+		"down and up": {"tcp", `
+-- down web --
+-- up web --
+-- repeat 2 tcp --
+x
+-- counts --
+web 2
+-- connect gateway --
+-- read --
+"web\n"
+-- down web --
+-- closed --
+`},
+		"several replies, and what waits for requests": {"http", `
+-- reply web 2 --
+@await 2
+HTTP/1.1 503 Service Unavailable
+Content-Length: 0
+
+-- repeat 2 together --
+GET / HTTP/1.1
+
+-- counts --
+503 2
+-- repeat 1 --
+GET / HTTP/1.1
+
+-- counts --
+web 1
+-- reply web 3 --
+@gate
+HTTP/1.1 200 OK
+Content-Length: 0
+
+-- repeat 4 together web 1 --
+GET / HTTP/1.1
+
+-- counts --
+200 3
+web 1
+`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for _, p := range run(t, test.kind, test.sections) {
@@ -271,6 +312,11 @@ func TestParseCaseRefuses(t *testing.T) {
 		"bad word":         "-- answer had --\n",
 		"bad address":      "-- connect nowhere --\n",
 		"section, no name": "--  --\n",
+		"bad number":       "-- backends --\nweb 127.0.0.1:1 http\n-- reply web 0 --\n",
+		"bad await":        "-- send --\n@await x\n",
+		"down datagrams":   "-- backends --\nweb 127.0.0.1:1 udp\n-- down web --\n",
+		"bad name":         "-- names --\nweb 127.0.0.1\n",
+		"names too late":   "-- resolve --\nweb 1 127.0.0.1\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			if c, err := ParseCase("x.txtar", []byte(archive)); err == nil {

@@ -28,6 +28,7 @@ type Case struct {
 	backends []declaration
 	certs    []declaredCertificate
 	env      string // of meshc serve, as it is written
+	names    string // what the DNS server knows at first
 	steps    []step
 	only     string // the data plane of the steps that come next, "" for both
 }
@@ -48,7 +49,7 @@ type step struct {
 
 // arguments tells how many words may follow each verb: at least, at most.
 var arguments = map[string][2]int{
-	"reply": {1, 1}, "connect": {1, 6}, "send": {0, 0}, "half-close": {0, 0}, "receive": {1, 2},
+	"reply": {1, 2}, "down": {1, 1}, "up": {1, 1}, "resolve": {0, 0}, "connect": {1, 6}, "send": {0, 0}, "half-close": {0, 0}, "receive": {1, 2},
 	"silent": {1, 1}, "release": {1, 1}, "answer": {0, 1}, "body": {0, 0}, "read": {0, 0},
 	"closed": {0, 0}, "repeat": {1, 4}, "counts": {0, 2}, "until": {1, 9}, "peer": {0, 0}, "edit": {1, 1}, "certify": {1, 1}, "diagnostics": {0, 0}, "refused": {1, 1}, "snapshots": {0, 0}, "metric": {1, 1}, "scrape": {1, 1}, "datagram": {2, 2}, "logged": {1, 1},
 }
@@ -158,6 +159,10 @@ func (c *Case) section(i int, name, text string) error {
 	case "environment":
 		c.env = text
 		return nil
+	case "names":
+		c.names = text
+		_, err := parseNames(text)
+		return err
 	case "only":
 		if len(args) != 1 || !slices.Contains([]string{"proxy", "envoy", "both"}, args[0]) {
 			return fmt.Errorf("want only proxy, envoy or both")
@@ -182,6 +187,13 @@ func (c *Case) section(i int, name, text string) error {
 		if _, err := parseWire(text); err != nil {
 			return err
 		}
+	case "resolve":
+		if _, err := parseNames(text); err != nil {
+			return err
+		}
+		if c.names == "" {
+			return fmt.Errorf("no names come before")
+		}
 	}
 	c.steps = append(c.steps, step{i, verb, args, text, c.only})
 	return nil
@@ -189,11 +201,19 @@ func (c *Case) section(i int, name, text string) error {
 
 func (c *Case) checkArguments(verb string, args []string) error {
 	switch verb {
-	case "reply", "receive", "silent", "release":
-		if !slices.ContainsFunc(c.backends, func(d declaration) bool { return d.name == args[0] }) {
+	case "reply", "receive", "silent", "release", "down", "up":
+		i := slices.IndexFunc(c.backends, func(d declaration) bool { return d.name == args[0] })
+		if i < 0 {
 			return fmt.Errorf("no backend is called %q", args[0])
 		}
-		if len(args) == 2 && args[1] != "head" {
+		if (verb == "down" || verb == "up") && c.backends[i].kind == "udp" {
+			return fmt.Errorf("%q has no connections", args[0])
+		}
+		if n, err := strconv.Atoi(args[len(args)-1]); verb == "reply" && len(args) == 2 {
+			if err != nil || n < 1 {
+				return fmt.Errorf("%q is not a number of times", args[1])
+			}
+		} else if len(args) == 2 && args[1] != "head" {
 			return fmt.Errorf("%q where only head may stand", args[1])
 		}
 	case "answer":
@@ -329,6 +349,10 @@ func parseWire(text string) ([]operation, error) {
 				}
 				op.data = grpcMessage(s)
 			case "trailer", "reset":
+			case "await":
+				if n, err := strconv.Atoi(rest); err != nil || n < 1 {
+					return nil, fmt.Errorf("%s: not a number of requests", line)
+				}
 			case "before-body", "gate", "echo", "close", "open", "goaway":
 				if rest == "" {
 					break

@@ -16,6 +16,9 @@
 //	nodes                the proxies to run, one a line; "gateway" when left out
 //	flags                more flags of meshc serve; --drain-timeout is Envoy's, too
 //	environment          NAME VALUE, one a line, for meshc serve
+//	names                NAME TTL ADDRESS… or NAME fails, one a line: what a DNS server
+//	                     says, TTL in seconds; all else does not exist. Both data planes
+//	                     ask it
 //	backends             NAME ADDRESS:PORT KIND, one a line, where KIND is http, http2,
 //	                     grpc, tcp, udp, lines or spans; over TLS with tls=CERTIFICATE, and
 //	                     clients=CA where it wants certificates of these; requests=1
@@ -27,7 +30,10 @@
 //
 // and then a transcript, carried out in the order written:
 //
-//	reply NAME           what backend NAME sends back for its next request
+//	reply NAME [N]       what backend NAME sends back for its next request, or N requests
+//	down NAME            backend NAME refuses connections from here on, and cuts its own
+//	up NAME              it listens again
+//	resolve              what the DNS server says from here on, as in names
 //	connect TARGET [http2 | tls [sni=NAME] [ca=CA] [cert=CERTIFICATE] [alpn=A,B]]
 //	                     open a connection to "gateway" or ADDRESS:PORT; over TLS, ca is what
 //	                     the server's certificate is verified against, cert what is
@@ -45,14 +51,14 @@
 //	repeat N [fresh|together [NAME M]|tcp]
 //	                     send the request N times: on one connection, each on a
 //	                     fresh one, all at once on fresh ones (HTTP/2: on one), or
-//	                     as raw bytes each on a fresh one. Once M of those that were
-//	                     sent together are answered, backend NAME may pass its @gate
+//	                     as raw bytes each on a fresh one. For each answer from the Mth
+//	                     on to those sent together, backend NAME may pass its @gate
 //	counts [at last]     how many of the repeated requests each backend served:
 //	                     "NAME N", "NAME LOW..HIGH", or "NAME|NAME N" where only
 //	                     one of them may serve any; the NAME of answers that no
 //	                     backend signed is their status, of gRPC's grpc-STATUS; of
-//	                     those sent together that got none it is closed. At last,
-//	                     they are all sent again until it is so
+//	                     raw bytes and those sent together that got none it is closed.
+//	                     At last, they are all sent again until it is so
 //	until [fresh] FIELD VALUE
 //	                     send the request, on one connection or each on a fresh one,
 //	                     until its answer has this field; :status is its status.
@@ -85,8 +91,9 @@
 // Lines that go on the wire (reply, send, read, repeat) end in CRLF, unless
 // they are one of these: a Go string literal, written as it says; "@bytes N", N
 // bytes of a fixed pattern; in a reply also "@before-body" as the first line
-// (do not wait for the request's body), "@gate" (wait for release), "@echo"
-// (send back what comes until the end), "@close" and "@reset".
+// (do not wait for the request's body), "@gate" (wait for release), "@await N" (until
+// N requests have come, all told), "@echo" (send back what comes until the end),
+// "@close" and "@reset".
 //
 // Lines about messages (receive, answer) are the start line, the fields as
 // they were on the wire with their names in lower case, then the body, the

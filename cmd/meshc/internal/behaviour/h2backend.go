@@ -60,13 +60,7 @@ func (b *Backend) serveHTTP2(c net.Conn) {
 
 // playHTTP2 sends a reply; the stream or the connection may end meanwhile.
 func (b *Backend) playHTTP2(s *h2stream, ops []operation) {
-	err := s.play(ops, func() error {
-		if _, ok := <-b.gate; !ok {
-			return errClose
-		}
-		return nil
-	})
-	if err != nil {
+	if err := s.play(ops, b.hold); err != nil {
 		s.conn.c.Close()
 	}
 }

@@ -79,8 +79,8 @@ func (s *h2stream) sendData(data []byte, end bool) error {
 }
 
 // play sends what a section says: heads, data, trailers. The last of these ends
-// the stream, unless a directive follows it. gate waits for the word to go on.
-func (s *h2stream) play(ops []operation, gate func() error) error {
+// the stream, unless a directive follows it. hold waits as a directive says.
+func (s *h2stream) play(ops []operation, hold func(operation) error) error {
 	for len(ops) > 0 {
 		op := ops[0]
 		ops = ops[1:]
@@ -117,8 +117,8 @@ func (s *h2stream) play(ops []operation, gate func() error) error {
 			err = s.sendHead("", fields, true)
 		case op.directive == "" || op.directive == "message":
 			err = s.sendData(op.data, len(ops) == 0)
-		case op.directive == "gate":
-			err = gate()
+		case op.directive == "gate" || op.directive == "await":
+			err = hold(op)
 		case op.directive == "reset":
 			err = s.cancel(string(op.data))
 		case op.directive == "close":

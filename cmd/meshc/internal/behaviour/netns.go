@@ -18,7 +18,8 @@ const insideEnv = "MESHC_TEST_NETNS"
 
 // Isolate gives the test binary a network namespace of its own, in which every
 // address of 127.0.0.0/8 and of 10.9.0.0/16 is local: Kubernetes does not allow
-// loopback addresses in Endpoints, and no port there is anybody else's. It
+// loopback addresses in Endpoints, and no port there is anybody else's. Names are
+// asked for at 127.0.0.1 (see askHere). It
 // starts the binary again inside and exits with its code; inside, it returns.
 // Without root it needs user namespaces.
 func Isolate() {
@@ -27,6 +28,7 @@ func Isolate() {
 			fmt.Fprintln(os.Stderr, "network namespace:", err)
 			os.Exit(1)
 		}
+		resolver = askHere()
 		return
 	}
 	self, err := os.Executable()
@@ -37,7 +39,7 @@ func Isolate() {
 	cmd := exec.Command(self, os.Args[1:]...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = append(os.Environ(), insideEnv+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET | syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	if os.Geteuid() != 0 {
 		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}

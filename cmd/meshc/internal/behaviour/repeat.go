@@ -59,7 +59,7 @@ func (t *transcript) repeat(s step) error {
 }
 
 // releasing returns what is to be called after each answer to a repeat: where its
-// words end in NAME M, the Mth lets that backend pass its gate.
+// words end in NAME M, that backend may pass its gate once for each from the Mth on.
 func (t *transcript) releasing(args []string) func() {
 	if len(args) < 4 {
 		return func() {}
@@ -67,7 +67,7 @@ func (t *transcript) releasing(args []string) func() {
 	var n atomic.Int64
 	last, _ := strconv.ParseInt(args[3], 10, 64)
 	return func() {
-		if n.Add(1) == last {
+		if n.Add(1) >= last {
 			t.backends[args[2]].gate <- struct{}{}
 		}
 	}
@@ -108,10 +108,14 @@ func (t *transcript) together(times int, target string, data []byte, answered fu
 func once(c net.Conn, r *bufio.Reader, data []byte, tcp bool) (string, error) {
 	if tcp {
 		c.SetDeadline(time.Now().Add(patience))
-		if _, err := c.Write(data); err != nil {
-			return "", err
+		_, err := c.Write(data)
+		who := ""
+		if err == nil {
+			who, err = r.ReadString('\n')
 		}
-		who, err := r.ReadString('\n')
+		if err != nil && ended(err) {
+			return "closed", nil
+		}
 		return strings.TrimSuffix(who, "\n"), err
 	}
 	m, err := exchange(c, r, data)

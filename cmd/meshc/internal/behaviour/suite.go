@@ -107,6 +107,12 @@ func (c *Case) Run(t *testing.T, plane Plane) {
 		t.Cleanup(b.Close)
 		backends[d.name] = b
 	}
+	var known *names
+	if c.names != "" {
+		if known, err = network.startNames(t, c.names); err != nil {
+			t.Fatal(err)
+		}
+	}
 	dir := t.TempDir()
 	logs := t.TempDir()
 	env, err := c.assignments(certs)
@@ -117,7 +123,7 @@ func (c *Case) Run(t *testing.T, plane Plane) {
 		t.Fatal(err)
 	}
 	run := transcript{
-		c: c, plane: plane.Name, dir: dir, certs: certs, logs: logs, network: network, gateway: GatewayAddress, backends: backends, rules: rules,
+		c: c, plane: plane.Name, dir: dir, certs: certs, logs: logs, network: network, gateway: GatewayAddress, backends: backends, names: known, rules: rules,
 		metrics: plane.Start(t, network, dir, c.Nodes, c.flags, env...),
 		report:  func(s step, problem string) { t.Errorf("%s: %s", c.where(s), problem) },
 	}

@@ -6,6 +6,8 @@ import (
 	"bufio"
 	"io"
 	"net"
+	"slices"
+	"strconv"
 	"time"
 )
 
@@ -18,6 +20,7 @@ type transcript struct {
 	network  *Network
 	gateway  string // address of the gateway listener
 	backends map[string]*Backend
+	names    *names // nil where the case has none
 	rules    *Rules
 	metrics  metrics
 	logs     string         // folder of the logs
@@ -77,9 +80,19 @@ func (t *transcript) step(s step) error {
 	switch s.verb {
 	case "reply":
 		ops, err := parseWire(s.text)
+		times := 1
+		if len(s.args) == 2 {
+			times, _ = strconv.Atoi(s.args[1])
+		}
 		b := t.backends[s.args[0]]
-		b.change(func() { b.replies = append(b.replies, ops) })
+		b.change(func() { b.replies = append(b.replies, slices.Repeat([][]operation{ops}, times)...) })
 		return err
+	case "down":
+		t.backends[s.args[0]].down()
+	case "up":
+		return t.backends[s.args[0]].up()
+	case "resolve":
+		return t.names.learn(s.text)
 	case "connect":
 		return t.connect(s.args...)
 	case "send":

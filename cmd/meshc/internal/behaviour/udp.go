@@ -23,7 +23,7 @@ func (n *Network) startDatagrams(name, address string) (*Backend, error) {
 	if err != nil {
 		return nil, fmt.Errorf("backend %s: %w", name, err)
 	}
-	b := &Backend{Name: name, kind: "udp", ln: packetCloser{pc}, gate: make(chan struct{}), changed: make(chan struct{}), conns: map[net.Conn]bool{}}
+	b := &Backend{Name: name, kind: "udp", ln: packetCloser{pc}, gate: make(chan struct{}), over: make(chan struct{}), changed: make(chan struct{}), conns: map[net.Conn]bool{}}
 	b.done.Go(func() {
 		buf := make([]byte, 64<<10)
 		for {
