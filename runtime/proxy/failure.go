@@ -41,6 +41,8 @@ func (s *stream) abort(seq uint64, cause error) {
 		}
 	}
 	chain := s.chain
+	// Whoever learns of the cause from here on may give the same answer before this does.
+	answered := chain != nil && chain.Replied()
 	s.letGo()
 	switch {
 	case late == nil:
@@ -55,7 +57,7 @@ func (s *stream) abort(seq uint64, cause error) {
 	if chain == nil {
 		return
 	}
-	if late != nil && !again && !chain.Replied() {
+	if late != nil && !again && !answered {
 		chain.Reply(*late.reply(s.requestRead.Load()))
 		if chain.Replied() {
 			return
