@@ -31,6 +31,10 @@ const (
 	tcpIdleTimeout = time.Hour
 	// maxStreams is how many requests one HTTP/2 connection may have open.
 	maxStreams = 1024
+
+	// bufferLimit is filter.DefaultBufferLimit and, on connections that speak
+	// HTTP/1, Envoy's default.
+	bufferLimit = 1 << 20
 )
 
 // Gateway is where the gateway's listeners bind.
@@ -245,6 +249,9 @@ func connectionManager(l snapshot.Listener, a Attached) (*listenerv3.Filter, err
 		},
 		Http2ProtocolOptions: &corev3.Http2ProtocolOptions{
 			MaxConcurrentStreams: wrapperspb.UInt32(maxStreams),
+			// It is what may be kept of a body as well, for another try or a filter
+			// that wants all of it: as much as on HTTP/1, and in the built-in proxy.
+			InitialStreamWindowSize: wrapperspb.UInt32(bufferLimit),
 		},
 		CommonHttpProtocolOptions: &corev3.HttpProtocolOptions{
 			HeadersWithUnderscoresAction: corev3.HttpProtocolOptions_ALLOW,
