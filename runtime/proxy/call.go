@@ -11,9 +11,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
+	"github.com/meshc/meshc/runtime/proxy/http1"
 	"github.com/meshc/meshc/runtime/proxy/http2"
 )
 
@@ -328,11 +330,14 @@ func (c *call) sendBody(u *upstream) error {
 	return nil
 }
 
-// isNetwork reports whether err is a connection or a stream that failed.
+// isNetwork reports whether err is a connection or a stream that failed, rather than
+// a message that cannot be sent.
 func isNetwork(err error) bool {
 	var e net.Error
 	var reset *http2.Error
-	return errors.As(err, &e) || errors.As(err, &reset) || errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF)
+	var system syscall.Errno
+	return errors.As(err, &e) || errors.As(err, &reset) || errors.As(err, &system) ||
+		errors.Is(err, net.ErrClosed) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || err == http1.ErrStale
 }
 
 // sending tells what cannot be sent from a connection that fails.

@@ -13,7 +13,7 @@ type clusterState struct {
 	next       atomic.Uint64 // round robin
 	health     atomic.Uint64 // changes whenever an endpoint's does
 	meter      upstreamMeter
-	handshakes handshakes
+	handshakes failures
 	load       load
 	detector   detector
 	checker    checker

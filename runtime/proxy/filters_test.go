@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
 	"maps"
 	"net"
 	"net/http"
@@ -414,6 +415,50 @@ func TestFilterTakesOutWhatIsNeeded(t *testing.T) {
 		})
 		if response, body := post(t, p, "abc"); response.StatusCode != c.status {
 			t.Errorf("without %s%s: %d %q", c.request, c.response, response.StatusCode, body)
+		}
+	}
+}
+
+// A request that the filters have left so that it cannot be sent is answered 503, and the
+// log says why without what is in it.
+func TestFilterMakesRequestUnsendable(t *testing.T) {
+	for name, set := range map[string]func(h *filter.Headers){
+		"a header":         func(h *filter.Headers) { h.Add("x-bad", "hush\nhush") },
+		"a content-length": func(h *filter.Headers) { h.Set("content-length", "7") },
+	} {
+		for _, http2 := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", HTTP/2 ", http2), func(t *testing.T) {
+				w := &world{filters: []snapshot.Filter{{Kind: "k", Name: "default/careless"}}}
+				if w.cluster("a", named(t, "a")); http2 {
+					address, _ := h2backend(t, func(http.ResponseWriter, *http.Request) {})
+					w = &world{filters: w.filters}
+					w.h2cluster("a", address)
+				}
+				w.host("x", "a")
+				log := &lockedBuffer{}
+				bad := scripted{onRequest: func(_ filter.Stream, h *filter.Headers, _ bool) filter.HeadersStatus {
+					set(h)
+					return filter.HeadersContinue
+				}}
+				p := run(t, w, func(c *Config) {
+					c.Log = slog.New(slog.NewTextHandler(log, nil))
+					c.NewFilter = func(context.Context, snapshot.Filter, bool, string) (filter.Factory, error) {
+						return testFactory{func(filter.Stream) filter.HTTP { return bad }, func() {}}, nil
+					}
+				})
+				if r, _ := get(t, p, "x", "/"); r.StatusCode != 503 {
+					t.Errorf("status %d", r.StatusCode)
+				}
+				text := log.String()
+				for _, want := range []string{"a request cannot be sent", "listener=gateway", `route="r x"`, "plugin=default/careless"} {
+					if !strings.Contains(text, want) {
+						t.Errorf("no %s in the log", want)
+					}
+				}
+				if strings.Contains(text, "hush") {
+					t.Errorf("the log repeats what it should not: %s", text)
+				}
+			})
 		}
 	}
 }

@@ -115,6 +115,7 @@ type listener struct {
 	// for single routes, those of the routes that name any, by route.filters.
 	factories []filter.Factory
 	byRoute   map[string][]filter.Factory
+	sole      string     // the filter's name, where there is only one
 	calls     []*cluster // that the filters may call
 	meter     *meter     // of what is not routed to a service
 	conns     *connMeter

@@ -59,7 +59,7 @@ func TestFailedHandshakesAreTold(t *testing.T) {
 func TestHandshakesAreToldNowAndThen(t *testing.T) {
 	var text bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&text, nil))
-	var h handshakes
+	var h failures
 	fail := func() { h.fail(log, "failed", slog.Any("error", errors.New("no"))) }
 	fail()
 	h.told.Store(time.Now().Add(time.Hour).UnixNano()) // a line was just written

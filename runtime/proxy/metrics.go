@@ -61,7 +61,8 @@ type connMeter struct {
 	active atomic.Int64
 	denied atomic.Uint64
 
-	handshakes handshakes
+	handshakes failures
+	unsendable failures // requests, as the filters have left them
 }
 
 type upstreamMeter struct{ connects, failures atomic.Uint64 }

@@ -82,6 +82,9 @@ func matches(m snapshot.FilterMatch) func(*filter.Headers) bool {
 // arrange says which of the filters in list, made by the factories in made, run where.
 func (l *listener) arrange(list snapshot.List[snapshot.Filter], made []filter.Factory) {
 	perRoute := false
+	if list.Len() == 1 {
+		l.sole = list.At(0).Name
+	}
 	for i, f := range list.All() {
 		if f.PerRoute {
 			perRoute = true

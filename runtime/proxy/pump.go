@@ -1,14 +1,12 @@
 package proxy
 
 import (
-	"errors"
-	"net"
+	"log/slog"
 	"runtime/debug"
 	"sync"
 	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
-	"github.com/meshc/meshc/runtime/proxy/http2"
 )
 
 // buffer is memory for a body on its way; it is held only while a message is
@@ -144,11 +142,20 @@ func (s *stream) pass(u *upstream, o filter.Output) bool {
 // that has closed may still have answered: reading the response tells. A body
 // that does not fit its content-length, as a filter can make it, ends the stream.
 func (s *stream) uploadFailed(err error) {
-	var op *net.OpError
-	var reset *http2.Error
-	if !errors.As(err, &op) && !errors.As(err, &reset) {
+	if !isNetwork(err) {
+		s.tellUnsendable(err)
 		s.abort(s.d.seq.Load(), err)
 	}
+}
+
+// tellUnsendable says why the upstream does not get a request as the filters, or its
+// route, have left it. err is the codec's, and quotes no value.
+func (s *stream) tellUnsendable(err error) {
+	attrs := []slog.Attr{slog.String("listener", s.l.name), slog.String("route", s.route.name)}
+	if s.l.sole != "" {
+		attrs = append(attrs, slog.String("plugin", s.l.sole))
+	}
+	s.l.conns.unsendable.fail(s.d.proxy.log, "a request cannot be sent as the filters have left it", append(attrs, slog.Any("error", err))...)
 }
 
 // joinPump waits for the pump, which it stops when the response was there

@@ -2,13 +2,18 @@ package proxy
 
 import (
 	"context"
+	"io"
+	"net"
 	"net/netip"
+	"os"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/meshc/meshc/compiler/snapshot"
 	"github.com/meshc/meshc/runtime/filter"
 	"github.com/meshc/meshc/runtime/proxy/http1"
+	"github.com/meshc/meshc/runtime/proxy/http2"
 )
 
 // refusedStream is a stream of HTTP/2 whose request is over the limits.
@@ -65,5 +70,18 @@ func TestRouteClearedWhileTheEndpointIsSought(t *testing.T) {
 	})
 	if r, body := get(t, p, "x", "/"); r.StatusCode != 200 || body != "a" {
 		t.Errorf("%d %q", r.StatusCode, body)
+	}
+}
+
+// A connection that ends under an upload is no fault of the request: reading tells, and the
+// client is answered. HTTP/2 reports such an end as it met it.
+func TestEndUnderAnUpload(t *testing.T) {
+	for _, err := range []error{io.ErrUnexpectedEOF, os.NewSyscallError("write", syscall.EPIPE), net.ErrClosed, &http2.Error{Code: http2.CodeCancel}} {
+		d := &downstream{}
+		d.stream.d = d
+		d.stream.uploadFailed(err)
+		if cause := d.stream.aborted(); cause != nil {
+			t.Errorf("given up for %v", cause)
+		}
 	}
 }

@@ -268,6 +268,9 @@ func (s *stream) connect(o *filter.Output, fresh bool) error {
 	if err != nil && answered(err) {
 		return nil
 	}
+	if err != nil && !isNetwork(err) {
+		s.tellUnsendable(err)
+	}
 	return err
 }
 
