@@ -156,7 +156,6 @@ func TestTCPChecks(t *testing.T) {
 	w := &world{}
 	w.cluster("a", address)
 	h := often
-	h.Timeout = 2 * second // what a block that does not come takes
 	h.Send, h.Receive = b64("ping\n"), snapshot.ListOf(b64("ping"), b64("bye"))
 	w.clusters[0].Checks = snapshot.ListOf(h)
 	w.host("x", "a")
@@ -166,6 +165,10 @@ func TestTCPChecks(t *testing.T) {
 	if n := conns.Load(); n != 1 {
 		t.Errorf("%d connections", n)
 	}
+	h.Timeout = second // what a block that does not come takes
+	w.clusters[0].Checks = snapshot.ListOf(h)
+	publish(t, p, w)
+	c = p.current.clusters[0]
 	unwell.Store(true)
 	until(t, "it is out", func() bool { return !c.endpoints[0].standing.healthy() })
 	unwell.Store(false)
