@@ -19,9 +19,8 @@ const insideEnv = "MESHC_TEST_NETNS"
 // Isolate gives the test binary a network namespace of its own, in which every
 // address of 127.0.0.0/8 and of 10.9.0.0/16 is local: Kubernetes does not allow
 // loopback addresses in Endpoints, and no port there is anybody else's. Names are
-// asked for at 127.0.0.1 (see askHere). It
-// starts the binary again inside and exits with its code; inside, it returns.
-// Without root it needs user namespaces.
+// asked for at 127.0.0.1 (see askHere). It starts the binary again inside and exits
+// with its code; inside, it returns. Without root it needs user namespaces.
 func Isolate() {
 	if os.Getenv(insideEnv) != "" {
 		if err := bringUp(); err != nil {
