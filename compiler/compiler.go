@@ -51,6 +51,7 @@ type Compiler struct {
 	routeHosts    [2]memo[string, snapshot.VirtualHost] // by transport and host
 	secureHosts   memo[*service, snapshot.VirtualHost]  // over TLS
 	kongRoutes    memo[*schema.Document, *kongRouted]
+	unsplit       memo[splitKey, error]                // why an expression is not looked at
 	metrics       memo[*schema.Document, *metricsConf] // of a Mesh or a Dataplane
 	secrets       memo[string, snapshot.Secret]
 	authorities   memo[string, snapshot.Authority]
@@ -127,6 +128,7 @@ func (c *Compiler) Compile(docs []*schema.Document) Result {
 		c.routeHosts[i].endCompile()
 	}
 	c.kongRoutes.endCompile()
+	c.unsplit.endCompile()
 	c.metrics.endCompile()
 	c.secrets.endCompile()
 	c.authorities.endCompile()

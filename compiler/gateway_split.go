@@ -13,6 +13,13 @@ import (
 	"github.com/meshc/meshc/schema/kuma"
 )
 
+// splitKey is a route, and one of the conf.http of the TrafficRoute that its service has.
+// Neither ever changes.
+type splitKey struct {
+	route *gatewayRoute
+	rule  *kuma.HTTPRoute
+}
+
 // tellUnsplit warns of each of a TrafficRoute's conf.http that is not looked at
 // for requests which come in by a route.
 func (b *build) tellUnsplit() {
@@ -28,7 +35,10 @@ func (b *build) tellUnsplit() {
 			}
 			err := r.obstacle(x.rule)
 			if m := x.rule.Match.Path; err == nil && m != nil && m.Regex != "" { // which may grow too large
-				_, _, err = r.meet(i, x.rule)
+				err = b.c.unsplit.get(splitKey{r, x.rule}, nil, func() error {
+					_, _, err := r.meet(i, x.rule)
+					return err
+				})
 			}
 			if err != nil {
 				told[x.rule] = true
