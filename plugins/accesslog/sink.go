@@ -241,6 +241,8 @@ func (s *sinks) leave(k *sink) {
 		defer s.mu.Unlock()
 		delete(s.ending, k)
 		n := s.gone[k.name]
+		k.mu.Lock() // who found it before it was closed may still put lines
+		defer k.mu.Unlock()
 		s.gone[k.name] = [2]uint64{n[0] + k.written, n[1] + k.dropped}
 	}()
 }
