@@ -382,6 +382,18 @@ func TestOverTheLimit(t *testing.T) {
 	stop := func(status filter.DataStatus) func(*script, *filter.Buffer, bool) filter.DataStatus {
 		return func(*script, *filter.Buffer, bool) filter.DataStatus { return status }
 	}
+	t.Run("no more than the limit", func(t *testing.T) {
+		s := &script{reqData: stop(filter.DataStopAndBuffer), respData: stop(filter.DataStopAndBuffer)}
+		for d, shown := range map[filter.Direction]string{req: "headers", resp: "headers:200"} {
+			r := newRig(t, 3, s)
+			r.chain.Headers(d, map[filter.Direction]*filter.Headers{req: request(), resp: response()}[d], false)
+			r.wants(t, d, shown)
+			r.chain.Data(d, []byte("abc"), false)
+			if !r.chain.Room(d) || r.chain.Replied() || r.chain.WasReset() {
+				t.Errorf("direction %v: who wants all of a body that is as long as the limit waits for its end", d)
+			}
+		}
+	})
 	t.Run("request buffer", func(t *testing.T) {
 		r := newRig(t, 3, &script{reqData: stop(filter.DataStopAndBuffer)})
 		r.chain.Headers(req, request(), false)

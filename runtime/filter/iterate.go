@@ -180,10 +180,13 @@ func (c *Chain) passData(d Direction, pos int, data []byte, end bool) {
 				h.body.Append(data)
 			} // else the filter saw h.body and left it as it was
 			*b = Buffer{}
-			m.full = m.full || h.body.Len() >= c.limit
-			if status == DataStopAndBuffer && h.body.Len() > c.limit && !c.tcp {
+			switch whole := status == DataStopAndBuffer && !c.tcp; {
+			case whole && h.body.Len() > c.limit:
+				m.full = true
 				c.tooLarge(d)
-			}
+			case !whole && h.body.Len() >= c.limit:
+				m.full = true
+			} // else there may be more: who wants the whole does not let go before the end
 			if created == i && !h.resumed {
 				h.trailers, h.seen = true, true
 				m.trailersAt = i
