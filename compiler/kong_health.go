@@ -48,7 +48,7 @@ func kongUpkeep(u *kong.Upstream, protocol string) upkeep {
 
 // kongChecks returns the probe that a asks for, or nothing.
 func kongChecks(a *kong.ActiveChecks, host string) snapshot.List[snapshot.HealthCheck] {
-	interval := kongInterval(a)
+	interval, ofOut := kongIntervals(a)
 	out, _ := fewest(a.Unhealthy.Failures)
 	if interval == 0 || out == 0 || strings.HasPrefix(a.Type, "grpc") {
 		return snapshot.List[snapshot.HealthCheck]{}
@@ -56,8 +56,8 @@ func kongChecks(a *kong.ActiveChecks, host string) snapshot.List[snapshot.Health
 	c := snapshot.HealthCheck{
 		Interval: snapshot.Duration(interval), Timeout: snapshot.Duration(cmp.Or(seconds(a.Timeout), time.Second)),
 		// Kong probes whether there is traffic or not.
-		NoTrafficInterval: snapshot.Duration(interval),
-		Unhealthy:         out, Healthy: uint32(max(a.Healthy.Successes, 1)),
+		NoTrafficInterval: snapshot.Duration(interval), OutInterval: snapshot.Duration(ofOut),
+		Unhealthy: out, Healthy: uint32(max(a.Healthy.Successes, 1)),
 	}
 	if a.Type != "tcp" {
 		c.HTTP = snapshot.HTTPCheck{Path: cmp.Or(a.HTTPPath, "/"), Headers: kongCheckHeaders(a.Headers, host)}
@@ -120,13 +120,14 @@ func fewest(f kong.Failures) (n uint32, differ bool) {
 	return n, differ
 }
 
-// kongInterval is the time between two probes, the smaller one of Kong's two.
-func kongInterval(a *kong.ActiveChecks) time.Duration {
-	healthy, unhealthy := seconds(a.Healthy.Interval), seconds(a.Unhealthy.Interval)
-	if healthy == 0 || unhealthy == 0 {
-		return max(healthy, unhealthy)
+// kongIntervals returns the time between two probes, and that of a target that is
+// out where it is another; where only one of the two is given, it is for all.
+func kongIntervals(a *kong.ActiveChecks) (interval, out time.Duration) {
+	interval, out = seconds(a.Healthy.Interval), seconds(a.Unhealthy.Interval)
+	if interval == 0 || out == 0 || interval == out {
+		return max(interval, out), 0
 	}
-	return min(healthy, unhealthy)
+	return interval, out
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }

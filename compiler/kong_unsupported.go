@@ -52,8 +52,9 @@ func (w *wishes) kongHealthchecks(h *kong.Healthchecks) {
 	case out == 0:
 		w.notApplied(at("active"), "targets are not probed: no number of failures takes one out", "set http_failures, tcp_failures and timeouts of unhealthy")
 	default:
-		if a.Healthy.Interval != a.Unhealthy.Interval {
-			w.notApplied(at("active"), fmt.Sprintf("all targets are probed every %v, healthy or not", kongInterval(a)), "give healthy and unhealthy the same interval")
+		if a.Healthy.Interval == 0 || a.Unhealthy.Interval == 0 {
+			interval, _ := kongIntervals(a)
+			w.notApplied(at("active"), fmt.Sprintf("all targets are probed every %v, healthy or not", interval), "give both healthy and unhealthy an interval")
 		}
 		if a.Healthy.Successes == 0 {
 			w.notApplied(at("active", "healthy"), "the first probe that succeeds brings a target back; for Kong, successes: 0 means that none does", "set successes")

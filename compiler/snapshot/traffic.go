@@ -56,6 +56,9 @@ type HealthCheck struct {
 	// NoTrafficInterval is the interval while the cluster has never had
 	// traffic; 0 means 60s, as in Envoy.
 	NoTrafficInterval Duration `json:"noTrafficInterval,omitempty"`
+	// OutInterval takes the place of both for an endpoint that is out and, while
+	// the cluster has never had traffic, for one whose last check failed; 0 for none.
+	OutInterval Duration `json:"outInterval,omitempty"`
 	// Fresh says that each check uses a connection of its own.
 	Fresh bool `json:"fresh,omitempty"`
 	// HTTP is a request where its Path is set. Else the check is TCP: a

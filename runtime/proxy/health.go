@@ -322,8 +322,13 @@ const noTraffic = time.Minute
 // interval returns the time to the next check.
 func (n *checkup) interval() time.Duration {
 	d := time.Duration(n.check.Interval)
+	out := n.of.endpoint.standing.has(n.fault)
 	if n.checker.state.meter.connects.Load() == 0 {
 		d = or(n.check.NoTrafficInterval, noTraffic)
+		out = out || n.row > 0
+	}
+	if out && n.check.OutInterval > 0 {
+		d = time.Duration(n.check.OutInterval)
 	}
 	d += jitter(d*time.Duration(min(n.check.JitterPercent, 100))/100) + jitter(time.Duration(n.check.Jitter))
 	return max(d, time.Millisecond)

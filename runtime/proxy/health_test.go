@@ -171,6 +171,32 @@ func TestTimesOfChecks(t *testing.T) {
 	}
 }
 
+// An endpoint that is out has an interval of its own, until it is well again.
+func TestIntervalOfEndpointsThatAreOut(t *testing.T) {
+	h := snapshot.HealthCheck{Interval: 10 * second, NoTrafficInterval: 10 * second, OutInterval: second, Timeout: second / 2, Unhealthy: 2, Healthy: 2}
+	for traffic, want := range map[uint64][]string{
+		0: {"0", "10", "11", "12", "13", "23"}, // a failure alone is enough
+		1: {"0", "10", "20", "21", "22", "32"},
+	} {
+		examine(t, each(h), 1, func(t *testing.T, x *examined) {
+			x.state.meter.connects.Add(traffic)
+			x.state.checker.serve(x.cluster)
+			tick(5 * time.Second)
+			x.set(x.bad, 0, true)
+			until := 11 * time.Second // when it is out
+			if traffic > 0 {
+				until = 20 * time.Second
+			}
+			tick(until - 5*time.Second)
+			x.expect(t, "after two failures")
+			x.set(x.bad, 0, false)
+			tick(13 * time.Second)
+			x.expect(t, "after two that were well", 0)
+			x.checkedAt(t, 0, want...)
+		})
+	}
+}
+
 func TestAllChecksMustHold(t *testing.T) {
 	slow := everySecond
 	slow.Interval, slow.Unhealthy = 10*second, 1

@@ -27,6 +27,13 @@ func healthCheck(c snapshot.Cluster, i int, h snapshot.HealthCheck) (*corev3.Hea
 		IntervalJitterPercent: h.JitterPercent,
 		NoTrafficInterval:     given(h.NoTrafficInterval),
 	}
+	if h.OutInterval > 0 {
+		// At the edge, where a threshold is not reached yet, it is the last check that
+		// Envoy goes by, and not the endpoint's health.
+		out.UnhealthyInterval, out.HealthyEdgeInterval = given(h.OutInterval), given(h.OutInterval)
+		out.UnhealthyEdgeInterval = given(h.Interval)
+		out.NoTrafficInterval, out.NoTrafficHealthyInterval = given(h.OutInterval), given(h.NoTrafficInterval)
+	}
 	if c.Checks.Len() > 1 {
 		out.Name = strconv.Itoa(i + 1) // Envoy wants to tell them apart
 	}
