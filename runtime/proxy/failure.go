@@ -57,10 +57,15 @@ func (s *stream) abort(seq uint64, cause error) {
 	if chain == nil {
 		return
 	}
-	if late != nil && !again && !answered {
-		chain.Reply(*late.reply(s.requestRead.Load()))
-		if chain.Replied() {
-			return
+	if late != nil && !again {
+		if s.ending.Load() {
+			return // the end of an answer is being written, for lastWords at most, or is
+		}
+		if !answered {
+			chain.Reply(*late.reply(s.requestRead.Load()))
+			if chain.Replied() {
+				return
+			}
 		}
 	}
 	chain.Reset()
