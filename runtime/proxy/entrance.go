@@ -54,7 +54,9 @@ func (e *entrance) serve() {
 			GetConfigForClient: e.config,
 		})
 		if err = c.HandshakeContext(ctx); err == nil {
-			err = e.socket.successor().admit(e.l, &guest{&servedConn{c, e.own}, e.until})
+			err = e.socket.hand(func(to *socket) error {
+				return to.admit(e.l, &guest{&servedConn{c, e.own}, e.until})
+			})
 		}
 	}
 	if err != nil {
@@ -69,17 +71,19 @@ func (e *entrance) part(ctx context.Context) error {
 	e.preview = &preview{Conn: e.nc}
 	c := tls.Server(e.preview, &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: e.choose})
 	err := c.HandshakeContext(ctx)
-	switch s := e.socket.successor(); {
-	case errors.Is(err, errPasses):
-		s.carry(e.l, e.chain, e.nc, e.preview.read)
-	case err != nil:
-		return err
-	case e.chain.protocol == snapshot.HTTP:
-		return s.enter(e.l, &servedConn{c, e.own})
-	default:
-		s.carry(e.l, e.chain, &servedConn{c, e.own}, nil)
-	}
-	return nil
+	return e.socket.hand(func(to *socket) error {
+		switch {
+		case errors.Is(err, errPasses):
+			to.carry(e.l, e.chain, e.nc, e.preview.read)
+		case err != nil:
+			return err
+		case e.chain.protocol == snapshot.HTTP:
+			return to.enter(e.l, &servedConn{c, e.own})
+		default:
+			to.carry(e.l, e.chain, &servedConn{c, e.own}, nil)
+		}
+		return nil
+	})
 }
 
 // tell says why the client is not let in.
@@ -158,14 +162,18 @@ func (l *listener) takes(nc net.Conn) bool {
 	return c != nil && c.shown != nil && c.protocol == snapshot.HTTP && c.ranges.admit(addressOf(nc.RemoteAddr()).Addr())
 }
 
-// successor returns the socket behind s's door, unless that ends, too.
-func (s *socket) successor() *socket {
+// hand calls f with the socket behind s's door, or with s where that ends, too. Neither
+// is done before f returns, whatever is put in their place meanwhile; s has connections.
+func (s *socket) hand(f func(to *socket) error) error {
 	s.door.mu.Lock()
-	defer s.door.mu.Unlock()
-	if s.door.to.draining.Load() {
-		return s
+	to := s.door.to
+	if to.draining.Load() {
+		to = s
 	}
-	return s.door.to
+	to.conns.Add(1)
+	s.door.mu.Unlock()
+	defer to.conns.Done()
+	return f(to)
 }
 
 // admit serves a connection that has made its handshake for the listener shaken.

@@ -112,11 +112,17 @@ func (s *grpcStream) run(ctx context.Context) (status int, message string) {
 	sent := make(chan bool, 1)
 	go func() { sent <- s.upload(u) }()
 	status, message, whole := s.receive(ctx, u)
+	s.out.Close()
+	uploaded := false
+	select {
+	case uploaded = <-sent:
+	default: // the server may take no more, for its answer is over
+		u.abort()
+		<-sent
+	}
 	if !whole {
 		u.abort()
 	}
-	s.out.Close()
-	uploaded := <-sent
 	u.release(release() && whole && uploaded)
 	return status, message
 }

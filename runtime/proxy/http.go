@@ -168,6 +168,9 @@ func (s *stream) finish(keep *bool) {
 		s.endUpload()
 	}
 	s.joinPump()
+	if s.f != nil {
+		s.f.join()
+	}
 	if s.retrying {
 		s.arm.cluster.retryEnd()
 	}
@@ -184,7 +187,7 @@ func (s *stream) finish(keep *bool) {
 	if s.f != nil {
 		r := s.record(took)
 		s.sync(func() { s.took, s.details = took, r.Details })
-		s.f.finish(r)
+		s.f.chain.End(r)
 	}
 	if u := s.detach(); u != nil {
 		u.release(s.complete)

@@ -180,9 +180,9 @@ func (f *passage) drain(d filter.Direction) error {
 	}
 }
 
-// finish calls the filters' Log and Done. The feeders have ended.
-func (f *passage) finish(r *filter.Record) {
-	f.chain.End(r)
+// join waits for what filters have had written in their own time; from then on nothing
+// is. The feeders have ended.
+func (f *passage) join() {
 	f.mu.Lock()
 	f.ended = true
 	f.mu.Unlock()

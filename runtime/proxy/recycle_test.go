@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
@@ -84,4 +85,47 @@ func TestEndUnderAnUpload(t *testing.T) {
 			t.Errorf("given up for %v", cause)
 		}
 	}
+}
+
+// A connection that is about to be handed to a socket keeps that alive, also where another
+// is put in its place meanwhile.
+func TestHandOverAmidReloads(t *testing.T) {
+	at := func(protocol snapshot.Protocol) *world {
+		w := &world{}
+		w.cluster("a", nobody)
+		w.host("*", "a")
+		l := snapshot.Listener{Name: "l", Direction: snapshot.Outbound, Protocol: protocol, Address: "127.0.0.1"}
+		if protocol == snapshot.HTTP {
+			l.VirtualHosts = snapshot.ListOf(w.vhosts...)
+		} else {
+			l.Targets = targetList([]string{"a"})
+		}
+		w.dataplane = append(w.dataplane, l)
+		return w
+	}
+	p := run(t, at(snapshot.HTTP))
+	var first *socket
+	for _, s := range p.sockets {
+		if s.serving.Load().name == "l" {
+			first = s
+		}
+	}
+	publish(t, p, at(snapshot.TCP))
+	first.hand(func(to *socket) error {
+		if to == first {
+			t.Error("it is handed to the socket that is gone")
+		}
+		publish(t, p, at(snapshot.HTTP))
+		for range 10_000 {
+			p.mu.Lock()
+			alive := p.draining[to]
+			p.mu.Unlock()
+			if !alive {
+				t.Fatal("what it is handed to has been left")
+			}
+			runtime.Gosched()
+		}
+		to.acquire().gen.release() // would not return
+		return nil
+	})
 }

@@ -40,7 +40,7 @@ type socket struct {
 	// clock; 0 for never.
 	live    map[connection]int64
 	leaving int            // how many of them are to be
-	conns   sync.WaitGroup // of live
+	conns   sync.WaitGroup // of live, and what is about to be
 }
 
 // connection is what a socket knows of what it has accepted.
@@ -208,9 +208,11 @@ func (s *socket) each(f func(connection)) (n int) {
 	return len(all)
 }
 
-// drain ends what is idle. Nothing more comes in.
+// drain ends what is idle. Nothing more comes in; see hand for the lock.
 func (s *socket) drain() {
+	s.door.mu.Lock()
 	s.draining.Store(true)
+	s.door.mu.Unlock()
 	s.each(connection.drain)
 }
 

@@ -123,6 +123,9 @@ func (t *tunnel) serve() {
 		if t.done != nil {
 			t.done()
 		}
+		if t.f != nil {
+			t.f.join()
+		}
 		took := time.Since(t.start)
 		meter := t.l.meter
 		if t.arm != nil {
@@ -131,7 +134,7 @@ func (t *tunnel) serve() {
 		meter.done(0, took, t.received, t.sent)
 		if t.f != nil {
 			t.f.chain.Closed(filter.Request, t.clientLast)
-			t.f.finish(t.record(took))
+			t.f.chain.End(t.record(took))
 		}
 		t.l.gen.release()
 	}()
