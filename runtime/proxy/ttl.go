@@ -3,6 +3,7 @@ package proxy
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"net"
 	"net/netip"
 	"sync"
@@ -16,9 +17,21 @@ import (
 // net does not tell the TTLs, so they are read off the wire.
 func lookup(ctx context.Context, host string) ([]netip.Addr, time.Duration, error) {
 	var seen answers
-	r := net.Resolver{PreferGo: true, Dial: seen.dial}
+	return seen.lookup(ctx, host, seen.dial)
+}
+
+// lookup asks for host over what dial makes. Package net says that there is no such
+// name, too, where that has no IPv6 address and the server failed for the IPv4 ones:
+// only if its strict way says so is it taken for an answer. That way is not the first,
+// for it finds no address at all where a server is silent about IPv6.
+func (a *answers) lookup(ctx context.Context, host string, dial func(ctx context.Context, network, address string) (net.Conn, error)) ([]netip.Addr, time.Duration, error) {
+	r := net.Resolver{PreferGo: true, Dial: dial}
 	addresses, err := r.LookupNetIP(ctx, "ip", host)
-	return addresses, seen.ttl(), err
+	if failed, ok := errors.AsType[*net.DNSError](err); ok && failed.IsNotFound {
+		r.StrictErrors = true
+		addresses, err = r.LookupNetIP(ctx, "ip", host)
+	}
+	return addresses, a.ttl(), err
 }
 
 // answers sees the DNS messages of one lookup.

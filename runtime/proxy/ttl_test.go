@@ -81,20 +81,19 @@ func TestAnswersHoldForTheirTTL(t *testing.T) {
 			}
 		}()
 		var seen answers
-		r := net.Resolver{PreferGo: true, Dial: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		addresses, ttl, err := seen.lookup(ctx, "backend.example.", func(ctx context.Context, network, _ string) (net.Conn, error) {
 			if network == "tcp" {
 				return seen.dial(ctx, network, streams.Addr().String())
 			}
 			return seen.dial(ctx, network, packets.LocalAddr().String())
-		}}
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-		defer cancel()
-		addresses, err := r.LookupNetIP(ctx, "ip", "backend.example.")
+		})
 		if err != nil || len(addresses) != 1 || addresses[0].Unmap() != netip.MustParseAddr("10.0.0.1") {
 			t.Fatalf("truncated %t: %v, %v", truncated, addresses, err)
 		}
-		if got := seen.ttl(); got != 70*time.Second {
-			t.Errorf("truncated %t: a TTL of %v", truncated, got)
+		if ttl != 70*time.Second {
+			t.Errorf("truncated %t: a TTL of %v", truncated, ttl)
 		}
 		streams.Close()
 		if !truncated {
@@ -105,6 +104,49 @@ func TestAnswersHoldForTheirTTL(t *testing.T) {
 	}
 	if _, ttl, err := lookup(t.Context(), "127.0.0.1"); err != nil || ttl != 0 {
 		t.Errorf("a literal: %v, %v", ttl, err)
+	}
+}
+
+// That there is no address of IPv6 does not mean that there is no such name where the
+// server fails for those of IPv4.
+func TestNoSuchNameIsForBothFamilies(t *testing.T) {
+	packets, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packets.Close()
+	go func() {
+		b := make([]byte, 1024)
+		for {
+			n, from, err := packets.ReadFrom(b)
+			if err != nil {
+				return
+			}
+			var m dnsmessage.Message
+			if err := m.Unpack(b[:n]); err != nil {
+				t.Error(err)
+				return
+			}
+			m.Response, m.RecursionAvailable, m.Additionals = true, true, nil
+			if q := m.Questions[0]; q.Type == dnsmessage.TypeA && q.Name.String() == "fails.example." {
+				m.RCode = dnsmessage.RCodeServerFailure
+			}
+			answer, err := m.Pack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			packets.WriteTo(answer, from)
+		}
+	}()
+	for host, gone := range map[string]bool{"fails.example": false, "gone.example": true} {
+		var seen answers
+		_, _, err := seen.lookup(t.Context(), host, func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return seen.dial(ctx, "udp", packets.LocalAddr().String())
+		})
+		if failed, ok := err.(*net.DNSError); !ok || failed.IsNotFound != gone {
+			t.Errorf("%s: %v", host, err)
+		}
 	}
 }
 
