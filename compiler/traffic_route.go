@@ -130,13 +130,14 @@ func lowerHTTPRoute(name string, r *kuma.HTTPRoute) snapshot.Route {
 			headers = append(headers, lowerTextMatch(":method", *m))
 		}
 	}
-	for name, m := range r.Match.Headers {
-		if name = strings.ToLower(name); name == "host" {
+	for _, written := range slices.Sorted(maps.Keys(r.Match.Headers)) { // some may differ in case alone
+		name := strings.ToLower(written)
+		if name == "host" {
 			name = ":authority" // as Envoy takes it
 		}
-		headers = append(headers, lowerTextMatch(name, m))
+		headers = append(headers, lowerTextMatch(name, r.Match.Headers[written]))
 	}
-	slices.SortFunc(headers, func(x, y snapshot.HeaderMatch) int { return strings.Compare(x.Name, y.Name) })
+	slices.SortStableFunc(headers, func(x, y snapshot.HeaderMatch) int { return strings.Compare(x.Name, y.Name) })
 	out.Headers = snapshot.ListOf(headers...)
 
 	switch modify := &r.Modify.Path; {
