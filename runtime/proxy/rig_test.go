@@ -29,7 +29,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // nobody is an address where nobody listens: no system gives away this port by itself.
 const nobody = "127.0.0.1:1"
 
-// ports are those that freePort has looked at.
+// ports are those that freePort has looked at. Each package begins elsewhere, for their
+// tests run side by side.
 var ports atomic.Uint32
 
 // freePort returns a port that nobody has. It is none of those that the system gives

@@ -151,7 +151,8 @@ func fetch(method, url string) (plugins, body string) {
 	}
 }
 
-// ports are those that freePort has looked at.
+// ports are those that freePort has looked at. Each package begins elsewhere, for their
+// tests run side by side.
 var ports atomic.Uint32
 
 // freePort returns a port that nobody has. It is none of those that the system gives
