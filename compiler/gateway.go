@@ -1,6 +1,7 @@
 package compiler
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"regexp"
@@ -72,6 +73,16 @@ type routeUse struct {
 func checkRegex(expr string) error {
 	_, err := snapshot.ParseRegex(expr)
 	return err
+}
+
+// regexProblem is err, of an expression for the values of a header, without any
+// part of that: it may hold a token.
+func regexProblem(err error) string {
+	var e *snapshot.RegexError
+	if errors.As(err, &e) {
+		return e.Problem
+	}
+	return err.Error()
 }
 
 // attachRoutes notes where each service leads at the gateway, for the routes to it.

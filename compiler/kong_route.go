@@ -121,7 +121,7 @@ func checkRoute(d *schema.Document) (found []diag.Diagnostic) {
 			continue
 		}
 		if err := checkRegex(headerRegex(values)); err != nil {
-			report(diag.CodeInvalid, diag.Error, []any{"headers", name}, fmt.Sprintf("the pattern for header %s cannot be served: %v", name, err),
+			report(diag.CodeInvalid, diag.Error, []any{"headers", name}, fmt.Sprintf("the pattern for header %s cannot be served: %s", name, regexProblem(err)),
 				"meshc knows the syntax of RE2: neither look-around nor references to groups")
 		}
 	}

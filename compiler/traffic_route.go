@@ -66,6 +66,8 @@ func (b *build) checkShares(d *schema.Document, shares *kuma.Shares, path []any)
 	}
 }
 
+const regexHint = "write it in RE2 syntax, as in /v[0-9]+/.*"
+
 // checkHTTPRoute reports what is wrong with the conditions and changes of r,
 // which d has at path.
 func (b *build) checkHTTPRoute(d *schema.Document, r *kuma.HTTPRoute, path []any) {
@@ -77,7 +79,7 @@ func (b *build) checkHTTPRoute(d *schema.Document, r *kuma.HTTPRoute, path []any
 			return
 		}
 		if _, err := snapshot.ParseRegex(text); err != nil {
-			invalid(fmt.Sprintf("%q is not a regular expression: %v", text, err), "write it in RE2 syntax, as in /v[0-9]+/.*", field...)
+			invalid(fmt.Sprintf("%q is not a regular expression: %v", text, err), regexHint, field...)
 		}
 	}
 	if m := r.Match.Path; m != nil {
@@ -92,7 +94,11 @@ func (b *build) checkHTTPRoute(d *schema.Document, r *kuma.HTTPRoute, path []any
 		regex(m.Regex, "match", "method", "regex")
 	}
 	for _, name := range slices.Sorted(maps.Keys(r.Match.Headers)) {
-		regex(r.Match.Headers[name].Regex, "match", "headers", name, "regex")
+		if text := r.Match.Headers[name].Regex; text != "" {
+			if _, err := snapshot.ParseRegex(text); err != nil {
+				invalid("the value is not a regular expression: "+regexProblem(err), regexHint, "match", "headers", name, "regex")
+			}
+		}
 	}
 	if to := r.Modify.Path.RewritePrefix; to != nil && (r.Match.Path == nil || r.Match.Path.Prefix == "") {
 		invalid("there is no prefix to replace", "set match.path.prefix, or rewrite by modify.path.regex", "modify", "path", "rewritePrefix")

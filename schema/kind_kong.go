@@ -52,11 +52,13 @@ var (
 				}
 			}
 		},
+		unquoted: [][]string{{"headers", "*", "*"}},
 	}
 	kongUpstreamKind = &kind{
 		dialect: Kong, name: "Upstream", definition: "#KongUpstream",
 		body:     func() any { return new(kong.Upstream) },
 		identify: func(d *Document) { d.Name = d.Body.(*kong.Upstream).Name },
+		unquoted: [][]string{{"healthchecks", "active", "headers", "*", "*"}},
 	}
 	kongTargetKind = &kind{
 		dialect: Kong, name: "Target", definition: "#KongTarget",

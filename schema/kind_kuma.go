@@ -68,6 +68,14 @@ func init() {
 	byType["GlobalSecret"].secrets = [][]string{{"data"}}
 	byType["Mesh"].urls = [][]string{{"tracing", "backends", "*", "conf", "url"}}
 	byType["WasmPlugin"].private = [][]string{{"conf", "configuration"}, {"conf", "vmConfiguration"}, {"conf", "env"}}
+	byType["HealthCheck"].headers = dotted("conf.http.requestHeadersToAdd.*.header.key")
+	byType["HealthCheck"].unquoted = dotted("conf.http.requestHeadersToAdd.*.header.value")
+	byType["TrafficRoute"].headers = dotted(
+		"conf.http.*.modify.requestHeaders.add.*.name", "conf.http.*.modify.requestHeaders.remove.*.name",
+		"conf.http.*.modify.responseHeaders.add.*.name", "conf.http.*.modify.responseHeaders.remove.*.name")
+	byType["TrafficRoute"].unquoted = dotted(
+		"conf.http.*.modify.requestHeaders.add.*.value", "conf.http.*.modify.responseHeaders.add.*.value",
+		"conf.http.*.match.headers.*.exact", "conf.http.*.match.headers.*.prefix", "conf.http.*.match.headers.*.regex")
 	byType["ProxyTemplate"].raw = []string{"conf", "resources", "*", "resource"}
 	byType["ProxyTemplate"].extra = (*reader).rawResources
 	byType["Retry"].extra = (*reader).retryStatuses

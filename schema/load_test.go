@@ -191,6 +191,43 @@ mtls: {backends: [{name: a, type: provided, conf: {cert: {inline: YQ==}, key: {i
 	}
 }
 
+// TestHeadersDoNotShow makes mistakes with headers, which may hold a token.
+func TestHeadersDoNotShow(t *testing.T) {
+	const secret = "S3CR3T"
+	selectors := "sources: [{match: {service: '*'}}]\ndestinations: [{match: {service: a}}]\n"
+	probe := "type: HealthCheck\nname: a\n" + selectors +
+		"conf: {interval: 1s, timeout: 1s, unhealthyThreshold: 1, healthyThreshold: 1, http: {path: /, requestHeadersToAdd: [%s]}}\n"
+	route := "type: TrafficRoute\nname: a\n" + selectors +
+		"conf: {destination: {service: a}, http: [{destination: {service: a}, match: {path: {exact: /}, headers: {x-a: %s}}, modify: {requestHeaders: {add: [%s]}}}]}\n"
+	kongRoute := "_format_version: '3.0'\nroutes: [{headers: {X-A: %s}}]\n"
+	kongUpstream := "_format_version: '3.0'\nupstreams: [{name: a, healthchecks: {active: {headers: {X-A: %s}}}}]\n"
+	for _, text := range []string{
+		fmt.Sprintf(probe, `{header: {key: Authorization, value: "Bearer S3CR3T\n"}}`),
+		fmt.Sprintf(probe, `{header: {key: Authorization, value: "Bearer S3CR3T `+strings.Repeat("x", 100)+`\n"}}`),
+		fmt.Sprintf(probe, `{header: {key: "Authorization: S3CR3T"}}`),
+		fmt.Sprintf(probe, `{header: "Authorization: S3CR3T"}`),
+		fmt.Sprintf(probe, `{header: {key: a, value: !S3CR3T b}}`),
+		fmt.Sprintf(probe, `"Authorization=S3CR3T"`),
+		fmt.Sprintf(route, `{exact: a}`, `{name: Authorization, value: "S3CR3T\n"}`),
+		fmt.Sprintf(route, `{exact: a}`, `{name: "Authorization=S3CR3T", value: a b}`),
+		fmt.Sprintf(route, `{exact: a}`, `"Authorization=S3CR3T"`),
+		fmt.Sprintf(route, `S3CR3T`, `{name: a, value: b}`),
+		fmt.Sprintf(route, `{regex: [S3CR3T]}`, `{name: a, value: b}`),
+		fmt.Sprintf(kongRoute, "S3CR3T"), fmt.Sprintf(kongRoute, "[{a: S3CR3T}]"), fmt.Sprintf(kongRoute, "[!S3CR3T a]"),
+		fmt.Sprintf(kongUpstream, "S3CR3T"), fmt.Sprintf(kongUpstream, "[!S3CR3T a]"),
+	} {
+		r := schema.NewLoader().Load(context.Background(), tree(file("a.yaml", text)))
+		if !diag.HasErrors(r.Diagnostics) {
+			t.Errorf("nothing is said against\n%s", text)
+		}
+		for _, d := range r.Diagnostics {
+			if strings.Contains(d.Message+d.Hint+d.Path, secret) {
+				t.Errorf("%s: %s; %s\n%s", d.Path, d.Message, d.Hint, text)
+			}
+		}
+	}
+}
+
 func TestBodies(t *testing.T) {
 	r := schema.NewLoader().Load(context.Background(), tree(
 		file("a.yaml", `

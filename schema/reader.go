@@ -154,6 +154,8 @@ type kind struct {
 	extra      func(r *reader, checked *tree.Node) bool     // reports more that is wrong, and whether it is right; may be nil
 	secrets    [][]string                                   // paths of what is secret: JSON does not show it
 	private    [][]string                                   // paths of what may be: JSON does not show that, either
+	unquoted   [][]string                                   // paths of values of headers: messages do not quote them
+	headers    [][]string                                   // paths of names of headers: no message quotes what is none, for that may be name and value in one
 	urls       [][]string                                   // paths of URLs, of which JSON does not show the user
 	raw        []string                                     // path of texts that hold a resource of Envoy; nil: none
 	unapplied  []unapplied                                  // fields that this build ignores
@@ -231,11 +233,17 @@ func (k *kind) diagnostic(f plan.Finding) diag.Diagnostic {
 	}
 	// A message must not quote a secret, nor what stands where one belongs.
 	e := exposed(k.secrets, f.Path)
+	value, name := exposed(k.unquoted, f.Path), exposed(k.headers, f.Path)
 	if f.Code == diag.CodeType { // for the rest, the rules about what may be secret do not look at its value
-		e = max(e, exposed(k.private, f.Path))
+		e = max(e, value, name, exposed(k.private, f.Path))
 	}
 	switch {
-	case e == harmless, f.Code == diag.CodeRequired, f.Code == diag.CodeCertificate:
+	case f.Code == diag.CodeRequired, f.Code == diag.CodeCertificate:
+	case e == harmless && value == secret:
+		d.Message = withoutValue(f.Message, nil)
+	case e == harmless && name == secret:
+		d.Message = withoutValue(f.Message, headerName)
+	case e == harmless:
 	case f.Code == diag.CodeType && (strings.HasPrefix(f.Message, "got map,") || strings.HasPrefix(f.Message, "got list,")):
 		if d.Hint == "" && strings.HasSuffix(f.Message, "want string") {
 			d.Hint = "write one string"

@@ -1,7 +1,9 @@
 package schema
 
 import (
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/meshc/meshc/schema/diag"
@@ -118,6 +120,35 @@ func firstStep(path string) (first, rest string) {
 		return path[:i], path[i+1:]
 	}
 	return path[:i], path[i:]
+}
+
+// dotted returns paths that are written with dots.
+func dotted(paths ...string) [][]string {
+	out := make([][]string, len(paths))
+	for i, p := range paths {
+		out[i] = strings.Split(p, ".")
+	}
+	return out
+}
+
+// headerName matches what may be the name of a header (RFC 9110, section 5.6.2).
+var headerName = regexp.MustCompile("^[A-Za-z0-9!#$%&'*+.^_`|~-]+$")
+
+// withoutValue returns message with other words for the value that it quotes.
+// One that is in word is quoted still: it is nothing but a name.
+func withoutValue(message string, word *regexp.Regexp) string {
+	quote, err := strconv.QuotedPrefix(message)
+	rest := strings.TrimPrefix(message[len(quote):], "…")
+	if value, _ := strconv.Unquote(quote); err == nil && word != nil && word.MatchString(value) {
+		return message
+	}
+	switch {
+	case strings.Contains(rest, `"`):
+		return hidden + " does not fit"
+	case err != nil:
+		return message
+	}
+	return hidden + rest
 }
 
 // unquote takes the value out of a finding about how a document of this kind is

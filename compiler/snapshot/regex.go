@@ -69,13 +69,20 @@ func (h HostRewrite) Parse() (*regexp.Regexp, string, error) {
 	return PathRewrite{Regex: h.PathRegex, Substitution: h.Substitution, Global: true}.Parse()
 }
 
+// RegexError says what is wrong with an expression, and quotes the part that it
+// is wrong with.
+type RegexError struct{ Problem, At string }
+
+// Error is part of error.
+func (e *RegexError) Error() string { return fmt.Sprintf("%s: %q", e.Problem, e.At) }
+
 // parseRegex returns the syntax tree of expr, or why no consumer takes it.
 func parseRegex(expr string) (*syntax.Regexp, error) {
 	tree, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
 		var e *syntax.Error
 		if errors.As(err, &e) {
-			return nil, fmt.Errorf("%s: %q", e.Code, e.Expr)
+			return nil, &RegexError{Problem: e.Code.String(), At: e.Expr}
 		}
 		return nil, err
 	}

@@ -49,9 +49,10 @@ func fold(name string) string {
 }
 
 // notShown are more names whose values may be secret, in place: the data of a
-// Secret, key material, the configuration of plugins.
+// Secret, key material, headers, the configuration of plugins.
 var notShown = []string{
 	"data", "stringdata", "inline", "inlinestring", "inlinebytes", "key", "keyalt", "jwk",
+	"header", "headers", "requestheaders", "responseheaders", "requestheaderstoadd",
 	"config", "pluginconfigs", "configuration", "vmconfiguration", "env",
 }
 

@@ -61,6 +61,13 @@ func TestExcerptsHideSecrets(t *testing.T) {
 		"misspelt env, CUE":   "schema.#WasmPlugin & {\n\tconf: evn: A: \"S3CR3T\"\n\tbogus: 1\n}\n",
 		"of Kubernetes":       "kind: Secret\nstrngData:\n  a: S3CR3T\nbogus: 1\n",
 		"second of a file":    "type: Dataplane\nname: a\n---\ntype: Secret\ndta: S3CR3T\nbogus: 1\n",
+		"header":              "requestHeadersToAdd:\n- header:\n    value: S3CR3T\n    key: a\nbogus: 1\n",
+		"header, flow":        "requestHeadersToAdd: [{header: {value: S3CR3T}}]\nbogus: 1\n",
+		"header in one":       "- header: 'Authorization: S3CR3T'\n  bogus: 1\n",
+		"changed headers":     "modify:\n  requestHeaders:\n    add:\n    - name: a\n      value: S3CR3T\n  responseHeaders: {add: [{name: a, value: S3CR3T}]}\nbogus: 1\n",
+		"matched headers":     "match:\n  headers:\n    x-a:\n      exact: S3CR3T\nbogus: 1\n",
+		"headers of Kong":     "healthchecks:\n  active:\n    headers:\n      X-A:\n      - S3CR3T\n    bogus: 1\n",
+		"headers, CUE":        "conf: http: requestHeadersToAdd: [{header: value: \"S3CR3T\"}]\nbogus: 1\n",
 		"broken YAML":         "type: Secret\n\tdata: S3CR3T\nbogus: 1\n",
 	} {
 		t.Run(name, func(t *testing.T) {
