@@ -3,6 +3,7 @@ package accesslog
 import (
 	"errors"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,6 +36,8 @@ var commands = map[string]func(argument string) (renderer, error){
 	"RESPONSE_CODE_DETAILS":  plain(func(e *entry) (string, bool) { return some(strings.ReplaceAll(e.Details, " ", "_")) }),
 	"RESPONSE_FLAGS":         plain(func(e *entry) (string, bool) { return some(e.flags()) }),
 	"GRPC_STATUS":            plain(grpcStatus),
+	"GRPC_STATUS_NUMBER":     plain(grpcStatusNumber),
+	"HOSTNAME":               plain(func(*entry) (string, bool) { return some(hostname) }),
 	"BYTES_RECEIVED":         plain(func(e *entry) (string, bool) { return strconv.FormatUint(e.BytesReceived, 10), true }),
 	"BYTES_SENT":             plain(func(e *entry) (string, bool) { return strconv.FormatUint(e.BytesSent, 10), true }),
 	"DURATION":               plain(func(e *entry) (string, bool) { return strconv.FormatInt(e.Duration.Milliseconds(), 10), true }),
@@ -71,6 +74,9 @@ var commands = map[string]func(argument string) (renderer, error){
 func outside(string) (renderer, error) {
 	return nil, errors.New("the built-in proxy keeps nothing of Envoy's filters, so there is nothing to log")
 }
+
+// hostname is what the kernel calls this machine, as Envoy's does.
+var hostname, _ = os.Hostname()
 
 // plain is a command without an argument.
 func plain(r renderer) func(string) (renderer, error) {
@@ -193,34 +199,6 @@ func (e *entry) flags() string {
 	}
 	slices.SortFunc(all, func(x, y string) int { return slices.Index(flagOrder, x) - slices.Index(flagOrder, y) })
 	return strings.Join(slices.Compact(all), ",")
-}
-
-var grpcNames = []string{
-	"OK", "Canceled", "Unknown", "InvalidArgument", "DeadlineExceeded", "NotFound", "AlreadyExists", "PermissionDenied", "ResourceExhausted",
-	"FailedPrecondition", "Aborted", "OutOfRange", "Unimplemented", "Internal", "Unavailable", "DataLoss", "Unauthenticated",
-}
-
-// grpcStatus names the status of a gRPC call.
-func grpcStatus(e *entry) (string, bool) {
-	if e.Request == nil || !strings.HasPrefix(e.Request.Value("content-type"), "application/grpc") {
-		return "", false
-	}
-	for _, h := range []*filter.Headers{e.ResponseTrailers, e.Response} {
-		if h == nil {
-			continue
-		}
-		if v, ok := h.Get("grpc-status"); ok {
-			n, err := strconv.Atoi(v)
-			switch {
-			case err != nil:
-				return "", false
-			case n < 0 || n >= len(grpcNames):
-				return strconv.Itoa(n), true
-			}
-			return grpcNames[n], true
-		}
-	}
-	return "", false
 }
 
 func startTime(argument string) (renderer, error) {

@@ -54,7 +54,7 @@ func TestCommands(t *testing.T) {
 		"<%REQ(X-EMPTY)%>%REQ(X-TWICE)%%REQ(Host)%":                                                     "<>1web",
 		"%RESP(SERVER)% %RESP(:STATUS)% %TRAILER(SUM):2%":                                               "me 503 ab",
 		"%PROTOCOL% %RESPONSE_CODE% %RESPONSE_FLAGS%":                                                   "HTTP/1.1 503 UF,DI,URX",
-		"%RESPONSE_CODE_DETAILS% %GRPC_STATUS%":                                                         "via_upstream Unavailable",
+		"%RESPONSE_CODE_DETAILS% %GRPC_STATUS% %GRPC_STATUS_NUMBER%":                                    "via_upstream Unavailable 14",
 		"%BYTES_RECEIVED% %BYTES_SENT% %DURATION%":                                                      "5 6 1",
 		"%ROUTE_NAME% %UPSTREAM_HOST% %UPSTREAM_CLUSTER%":                                               "r 10.0.0.1:80 c",
 		"%DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_REMOTE_PORT%": "[::1]:50000 ::1 50000",
@@ -79,6 +79,39 @@ func TestCommands(t *testing.T) {
 		}
 		if again.String() != format {
 			t.Errorf("%s is read as %s", format, again.String())
+		}
+	}
+}
+
+func TestGRPCStatus(t *testing.T) {
+	for _, c := range []struct {
+		contentType, header string
+		http                int
+		want                string
+	}{
+		{"application/grpc", "0", 200, "OK 0"},
+		{"application/grpc+proto", "16", 200, "Unauthenticated 16"},
+		{"application/grpc", "17", 200, "17 17"},
+		{"application/grpc", "-2", 200, "-1 -1"},
+		{"application/grpc", "", 200, "Unknown 2"},
+		{"application/grpc", "", 400, "Internal 13"},
+		{"application/grpc", "", 401, "Unauthenticated 16"},
+		{"application/grpc", "", 403, "PermissionDenied 7"},
+		{"application/grpc", "", 404, "Unimplemented 12"},
+		{"application/grpc", "", 429, "Unavailable 14"},
+		{"application/grpc", "", 0, "- -"},
+		{"application/grpc-web", "0", 200, "- -"},
+		{"text/plain", "0", 200, "- -"},
+	} {
+		e := &entry{Properties: facts{}, Record: &filter.Record{
+			Request: headersOf("content-type", c.contentType), Response: headersOf("grpc-status", c.header), Status: c.http,
+		}}
+		f, err := parseFormat("%GRPC_STATUS% %GRPC_STATUS_NUMBER%")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.TrimSuffix(string(f.line(e)), "\n"); got != c.want {
+			t.Errorf("%+v: %q", c, got)
 		}
 	}
 }

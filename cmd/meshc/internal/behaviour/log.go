@@ -26,8 +26,8 @@ func (b *Backend) keepLines(c net.Conn) {
 	}
 }
 
-// changing is what is another in each run: times, how long something took, and
-// random identifiers. In lines of the usual formats the duration has no name.
+// changing is what is another in each run: times, how long something took,
+// random identifiers, and this machine at the end of a line. In lines of the usual formats the duration has no name.
 var changing = []struct {
 	found *regexp.Regexp
 	shown string
@@ -36,7 +36,10 @@ var changing = []struct {
 	{regexp.MustCompile(`[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`), "ID"},
 	{regexp.MustCompile(`(HTTP/[0-9.]+" \d+ \S+ \d+ \d+) \d+ `), "$1 MS "},
 	{regexp.MustCompile(`took \d+ms`), "took MS"},
+	{regexp.MustCompile(" on " + regexp.QuoteMeta(hostname) + "\n"), " on HOSTNAME\n"},
 }
+
+var hostname, _ = os.Hostname()
 
 // log expects lines in a log, after those that were expected before.
 func (t *transcript) log(s step) {
