@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/meshc/meshc/runtime/filter"
 )
@@ -20,6 +21,10 @@ const (
 	grpcInternal          = 13
 	grpcUnavailable       = 14
 )
+
+// farewell is how long a stream whose server has said all takes to end its own side in
+// order, which is at once unless the server takes nothing.
+const farewell = 100 * time.Millisecond
 
 // grpcStream is a gRPC stream of a filter's own (gRPC over HTTP/2, PROTOCOL-HTTP2).
 type grpcStream struct {
@@ -112,16 +117,16 @@ func (s *grpcStream) run(ctx context.Context) (status int, message string) {
 	sent := make(chan bool, 1)
 	go func() { sent <- s.upload(u) }()
 	status, message, whole := s.receive(ctx, u)
+	if !whole {
+		u.abort()
+	}
 	s.out.Close()
 	uploaded := false
 	select {
 	case uploaded = <-sent:
-	default: // the server may take no more, for its answer is over
+	case <-time.After(farewell): // the server takes no more, for its answer is over
 		u.abort()
 		<-sent
-	}
-	if !whole {
-		u.abort()
 	}
 	u.release(release() && whole && uploaded)
 	return status, message
