@@ -12,7 +12,6 @@ package proxy
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"sync"
@@ -227,6 +226,7 @@ func (p *Proxy) drain(s *socket) {
 	p.workers.Go(func() {
 		<-s.accepted
 		s.conns.Wait()
+		close(s.ended)
 		if l != nil {
 			l.gen.release()
 		}
@@ -246,61 +246,4 @@ func (p *Proxy) Addresses() map[string]net.Addr {
 		addresses[s.serving.Load().name] = s.door.ln.Addr()
 	}
 	return addresses
-}
-
-// Shutdown stops accepting and lets what goes on finish: requests get
-// connection: close, idle connections are closed. After DrainTimeout, or when
-// ctx ends, the rest is cut off, and the error says how many connections that
-// were.
-func (p *Proxy) Shutdown(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, p.cfg.DrainTimeout)
-	defer cancel()
-	p.mu.Lock()
-	if p.stopped {
-		p.mu.Unlock()
-		return errStopped
-	}
-	p.stopped = true
-	for key, s := range p.sockets {
-		delete(p.sockets, key)
-		s.close()
-		p.drain(s)
-	}
-	var all []*socket
-	for s := range p.draining {
-		all = append(all, s)
-	}
-	p.mu.Unlock()
-
-	cut := 0
-	for _, s := range all {
-		cut += s.finish(ctx)
-	}
-	close(p.stop)
-	p.workers.Wait()
-	p.calls.stop()
-	p.names.wait()
-	p.mu.Lock()
-	last := p.current
-	p.current = nil
-	p.mu.Unlock()
-	if last != nil {
-		adopt(last.clusters, nil)
-		last.release()
-	}
-	p.checks.Wait()
-	ended := make(chan struct{})
-	go func() {
-		p.upstreams.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-	case <-ctx.Done(): // a server that reads nothing must not keep the process
-		p.log.Warn("connections to endpoints were left open at shutdown")
-	}
-	if cut > 0 {
-		return fmt.Errorf("%d connections were cut off", cut)
-	}
-	return nil
 }

@@ -34,6 +34,7 @@ type socket struct {
 	serving  atomic.Pointer[listener]
 	draining atomic.Bool
 	accepted chan struct{} // closed when no more will be given to it
+	ended    chan struct{} // closed when it has drained
 
 	mu sync.Mutex
 	// live are the connections, and when one is to be cut off, in nanoseconds of the
@@ -74,7 +75,7 @@ func (p *Proxy) listen(ctx context.Context, l *listener, leaving []*socket) (*so
 }
 
 func (p *Proxy) newSocket(d *door, l *listener) *socket {
-	s := &socket{proxy: p, key: l.key, door: d, accepted: make(chan struct{}), live: map[connection]int64{}}
+	s := &socket{proxy: p, key: l.key, door: d, accepted: make(chan struct{}), ended: make(chan struct{}), live: map[connection]int64{}}
 	s.serving.Store(l)
 	return s
 }
@@ -214,25 +215,6 @@ func (s *socket) drain() {
 	s.draining.Store(true)
 	s.door.mu.Unlock()
 	s.each(connection.drain)
-}
-
-// finish waits for the connections of a socket that drains, until ctx ends;
-// then it cuts off the rest and returns how many those were.
-func (s *socket) finish(ctx context.Context) (cut int) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		<-s.accepted
-		s.conns.Wait()
-	}()
-	select {
-	case <-done:
-	case <-ctx.Done():
-		<-s.accepted
-		cut = s.each(connection.kill)
-		<-done
-	}
-	return cut
 }
 
 // addressOf returns a as netip has it, IPv4 in its short form.
