@@ -300,6 +300,9 @@ func (s *server) envoyAddr(flag, otherwise, proxys string) string {
 	return otherwise
 }
 
+// lastRest is how long xDS and REST have to end at least.
+const lastRest = time.Second
+
 // stop ends the servers in the order in which nobody is cut off: the proxy
 // first, for its clients wait; then those who only look on.
 func (s *server) stop() {
@@ -314,6 +317,12 @@ func (s *server) stop() {
 	s.kinds.close()
 	if s.logs != nil {
 		s.logs.Close()
+	}
+	if deadline, _ := ctx.Deadline(); time.Until(deadline) < lastRest {
+		// The proxy took the time: who is told to go now needs some, too.
+		cancel()
+		ctx, cancel = context.WithTimeout(context.Background(), lastRest)
+		defer cancel()
 	}
 	if s.xds != nil {
 		if err := s.xds.Shutdown(ctx); err != nil {
