@@ -1,9 +1,7 @@
 package accesslog
 
 import (
-	"net/http"
 	"strconv"
-	"strings"
 
 	"github.com/meshc/meshc/runtime/filter"
 )
@@ -30,7 +28,7 @@ func grpcStatusNumber(e *entry) (string, bool) {
 // grpcCode returns the status of a gRPC call: that of its trailers or headers,
 // -1 for one that is no number, and where there is none what HTTP's stands for.
 func grpcCode(e *entry) (code int, ok bool) {
-	if e.Request == nil || !isGRPC(e.Request.Value("content-type")) {
+	if e.Request == nil || !filter.IsGRPC(e.Request.Value("content-type")) {
 		return 0, false
 	}
 	for _, h := range []*filter.Headers{e.ResponseTrailers, e.Response} {
@@ -48,28 +46,5 @@ func grpcCode(e *entry) (code int, ok bool) {
 	if e.Status == 0 {
 		return 0, false
 	}
-	return grpcOfHTTP(e.Status), true
-}
-
-// isGRPC reports whether a content type is one of gRPC, with any encoding of messages.
-func isGRPC(contentType string) bool {
-	rest, ok := strings.CutPrefix(contentType, "application/grpc")
-	return ok && (rest == "" || rest[0] == '+')
-}
-
-// grpcOfHTTP is gRPC's mapping (http-grpc-status-mapping.md).
-func grpcOfHTTP(status int) int {
-	switch status {
-	case http.StatusBadRequest:
-		return 13
-	case http.StatusUnauthorized:
-		return 16
-	case http.StatusForbidden:
-		return 7
-	case http.StatusNotFound:
-		return 12
-	case http.StatusTooManyRequests, http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout:
-		return 14
-	}
-	return 2
+	return filter.GRPCStatus(e.Status), true
 }

@@ -161,8 +161,10 @@ func (r *Reply) Response(req *Headers, change func(*Headers)) (h *Headers, body 
 	}
 	if req != nil && IsGRPC(req.Value("content-type")) {
 		status := r.GRPCStatus
-		if status < 0 {
-			status = grpcStatus(r.Status)
+		if status < 0 && r.Status == 200 {
+			status = 0
+		} else if status < 0 {
+			status = GRPCStatus(r.Status)
 		}
 		h.Add(":status", "200")
 		r.add(h)
@@ -205,11 +207,10 @@ func IsGRPC(contentType string) bool {
 	return ok && (rest == "" || rest[0] == '+')
 }
 
-// grpcStatus maps an HTTP status as the gRPC specification does.
-func grpcStatus(http int) int {
+// GRPCStatus is the status of a gRPC call that was answered without one, from that of
+// HTTP (http-grpc-status-mapping.md).
+func GRPCStatus(http int) int {
 	switch http {
-	case 200:
-		return 0
 	case 400:
 		return 13
 	case 401:

@@ -197,7 +197,7 @@ func (s *grpcStream) receive(ctx context.Context, u *upstream) (status int, mess
 		return status, message, end
 	case headers.Value(":status") != "200":
 		code, _ := strconv.Atoi(headers.Value(":status"))
-		return grpcOf(code), fmt.Sprintf("HTTP status %d", code), end
+		return filter.GRPCStatus(code), fmt.Sprintf("HTTP status %d", code), end
 	}
 	body := &bodyReader{u.codec, end}
 	for {
@@ -278,21 +278,4 @@ func (s *grpcStream) broken(ctx context.Context, err error, otherwise int) (stat
 	}
 	why := resetOf(err)
 	return s.local(why.text(false), why.details())
-}
-
-// grpcOf maps an HTTP status as the gRPC specification does.
-func grpcOf(status int) int {
-	switch status {
-	case 400:
-		return grpcInternal
-	case 401:
-		return 16
-	case 403:
-		return 7
-	case 404:
-		return grpcUnimplemented
-	case 429, 502, 503, 504:
-		return grpcUnavailable
-	}
-	return grpcUnknown
 }

@@ -188,7 +188,7 @@ func (s *stream) responseProperty(path []string) (filter.Value, bool) {
 		code, err := strconv.ParseInt(v, 10, 64)
 		if !ok || err != nil {
 			status, _ := strconv.Atoi(h.Value(":status"))
-			code = int64(grpcOf(status))
+			code = int64(filter.GRPCStatus(status))
 		}
 		return code, true
 	case "headers":
